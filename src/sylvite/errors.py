@@ -1,0 +1,265 @@
+"""Every error of Sylvite, as one tree.
+
+Each class has a `code`: the same word on the wire, in `--json` output and in HTTP problems. What a caller would
+do differently has a class of its own; the facts are attributes, and the message says what to do next.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SylviteError(Exception):
+    """Anything that Sylvite reports.  Catch this to catch all of it."""
+
+    code: ClassVar[str] = "error"
+
+
+# -- The caller's input ------------------------------------------------------------------------------------------
+
+
+class InvalidInput(SylviteError, ValueError):
+    """What was given cannot be used; trying again without a change is pointless."""
+
+    code = "invalid_input"
+
+
+class InvalidTag(InvalidInput):
+    code = "invalid_tag"
+
+    def __init__(self, tag: str, reason: str) -> None:
+        shown = tag if len(tag) <= 80 else tag[:77] + "..."
+        super().__init__(f"tag {shown!r} is not valid: {reason}")
+        self.tag, self.reason = tag, reason
+
+
+class InvalidPattern(InvalidInput):
+    code = "invalid_pattern"
+
+    def __init__(self, pattern: str, reason: str) -> None:
+        shown = pattern if len(pattern) <= 80 else pattern[:77] + "..."
+        super().__init__(f"pattern {shown!r} is not valid: {reason}")
+        self.pattern, self.reason = pattern, reason
+
+
+class InvalidExpression(InvalidInput):
+    """A predicate that cannot be read.  `position` counts characters from 0; the message points at it."""
+
+    code = "invalid_expression"
+
+    def __init__(self, expression: str, position: int, reason: str) -> None:
+        start = max(0, position - 60)
+        shown = expression[start : position + 40].replace("\n", " ")
+        super().__init__(f"{reason}\n  {shown}\n  {' ' * (position - start)}^")
+        self.expression, self.position, self.reason = expression, position, reason
+
+
+class InvalidData(InvalidInput):
+    """Data that is not a map, or that has no form in MessagePack within our limits."""
+
+    code = "invalid_data"
+
+
+class InvalidSetting(InvalidInput):
+    code = "invalid_setting"
+
+    def __init__(self, name: str, value: object, reason: str) -> None:
+        super().__init__(f"{name}: {value!r} {reason}")
+        self.name, self.value, self.reason = name, value, reason
+
+
+class EventTooBig(InvalidInput):
+    code = "event_too_big"
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"the event has {size} bytes of data; the limit is {limit}. Put large content elsewhere and publish where it is"
+        )
+        self.size, self.limit = size, limit
+
+
+# -- The conversation --------------------------------------------------------------------------------------------
+
+
+class ProtocolError(SylviteError):
+    code = "protocol_error"
+
+
+class LocalProtocolError(ProtocolError):
+    """We were about to say what is not allowed in this state: a mistake in the calling code."""
+
+    code = "local_protocol_error"
+
+
+class RemoteProtocolError(ProtocolError):
+    """The other side said what is not allowed, or what cannot be read.  The connection is closed."""
+
+    code = "remote_protocol_error"
+
+
+class FrameTooBig(RemoteProtocolError):
+    code = "frame_too_big"
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"a frame of {size} bytes was announced; the limit is {limit}")
+        self.size, self.limit = size, limit
+
+
+class ConnectionLost(SylviteError):
+    """The broker cannot be reached, or has gone away."""
+
+    code = "connection_lost"
+
+
+class BrokerNotReachable(ConnectionLost):
+    code = "broker_not_reachable"
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(f"no broker at {address}: {reason}. Start one with `sylvite broker`, or give --socket")
+        self.address, self.reason = address, reason
+
+
+class NotAuthenticated(SylviteError):
+    code = "not_authenticated"
+
+
+class NotAllowed(SylviteError):
+    """The policy forbids it."""
+
+    code = "not_allowed"
+
+
+class Overloaded(SylviteError):
+    """A limit of the broker is reached for the moment; the same call may succeed later."""
+
+    code = "overloaded"
+
+
+class ShuttingDown(Overloaded):
+    code = "shutting_down"
+
+
+class StaleSequence(SylviteError):
+    """A retry so old that the broker cannot tell any more whether it has the events already."""
+
+    code = "stale_sequence"
+
+
+class AckUnknown(SylviteError):
+    """No answer: the events may be in the log, or not.  Publishing them again by the same publisher is safe."""
+
+    code = "ack_unknown"
+
+
+class AckTimeout(AckUnknown, TimeoutError):
+    code = "ack_timeout"
+
+
+class DurabilityUnknown(AckUnknown):
+    """The events are written, but the disk refused to confirm that they would survive a power cut."""
+
+    code = "durability_unknown"
+
+
+class WaitTimeout(SylviteError, TimeoutError):
+    """No event came in time."""
+
+    code = "wait_timeout"
+
+
+class EventsMissed(SylviteError):
+    """Events that this subscription would have covered are not there; `gap` says which and why.
+
+    Going on with the subscription is safe: the next event is the first one after the gap.
+    """
+
+    code = "events_missed"
+
+    def __init__(self, gap: object) -> None:
+        super().__init__(str(gap))
+        self.gap = gap
+
+
+class CursorInUse(SylviteError):
+    code = "cursor_in_use"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"cursor {name!r} is in use by another subscription; one reader at a time may hold it")
+        self.name = name
+
+
+class NoSuchCursor(SylviteError):
+    code = "no_such_cursor"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no cursor {name!r}; `sylvite cursors list` shows those that there are")
+        self.name = name
+
+
+# -- The log -----------------------------------------------------------------------------------------------------
+
+
+class EventLogError(SylviteError):
+    code = "log_error"
+
+
+class OffsetGone(EventLogError):
+    code = "offset_gone"
+
+    def __init__(self, asked: int, oldest: int) -> None:
+        super().__init__(f"offset {asked} is gone; the log now starts at {oldest}")
+        self.asked, self.oldest = asked, oldest
+
+
+class NoSuchOffset(EventLogError):
+    code = "no_such_offset"
+
+    def __init__(self, asked: int, end: int) -> None:
+        super().__init__(f"there is no event at offset {asked}; the next one to be written is {end}")
+        self.asked, self.end = asked, end
+
+
+class DiskFull(EventLogError):
+    """Nothing was written.  Publishing works again by itself once there is space."""
+
+    code = "no_space"
+
+
+class LogInUse(EventLogError):
+    code = "log_in_use"
+
+
+class LogDamaged(EventLogError):
+    """Events that were acknowledged as synced are not in the log any more."""
+
+    code = "log_damaged"
+
+
+class LogNotUnderstood(EventLogError):
+    """Made by another program or a newer version.  It is left exactly as it is."""
+
+    code = "log_not_understood"
+
+
+class LogFailed(EventLogError):
+    """The disk failed us twice; the broker stops rather than acknowledge what it cannot keep."""
+
+    code = "log_failed"
+
+
+def _tree(root: type[SylviteError]) -> dict[str, type[SylviteError]]:
+    found = {root.code: root}
+    for child in root.__subclasses__():
+        found.update(_tree(child))
+    return found
+
+
+def from_wire(code: str, message: str) -> SylviteError:
+    """Return the error that the other side named; an unknown code becomes a plain `SylviteError`.
+
+    The message is the other side's; facts beyond it do not travel.
+    """
+    kind = _tree(SylviteError).get(code, SylviteError)
+    error = kind.__new__(kind)
+    Exception.__init__(error, message)
+    return error

@@ -1,0 +1,413 @@
+"""EventLog: append, sync, roll, retain.  One process owns a log; one thread calls it, but for `SyncJob.run`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from sylvite.core.batch import EMPTY_BLOCK, Batch, encode_batch
+from sylvite.core.event import Gap
+from sylvite.errors import DiskFull, EventLogError, LogFailed, LogInUse, LogNotUnderstood, NoSuchCursor
+from sylvite.eventlog import retention
+from sylvite.eventlog.checksum import sealed
+from sylvite.eventlog.cursors import Cursors
+from sylvite.eventlog.history import History, Segment
+from sylvite.eventlog.index import Index, Summary, index_name, save_summary
+from sylvite.eventlog.recovery import QUARANTINE, Note, recover
+from sylvite.eventlog.segment import FORMAT, START, SegmentHeader, file_name
+from sylvite.eventlog.storage import File, Storage, is_full, read_whole, write_whole
+
+META = "LOG"
+RESERVE_BYTES = 4 * 1024 * 1024
+SECOND_FAILURE_WITHIN_S = 60.0
+
+
+class LogSettings(msgspec.Struct, frozen=True):
+    """`keep_bytes`, `keep_s`: retention, None for no limit.  `keep_free_bytes`: publishing stops when the disk has less.
+
+    `tail_bytes`: of the newest batches kept in memory, for readers that are nearly live.
+    """
+
+    segment_bytes: int = 64 * 1024 * 1024
+    keep_bytes: int | None = None
+    keep_s: float | None = None
+    keep_free_bytes: int = 64 * 1024 * 1024
+    tail_bytes: int = 2 * 1024 * 1024
+
+
+class NewBatch(msgspec.Struct, frozen=True):
+    """A block to append, and who it comes from."""
+
+    block: bytes
+    count: int
+    sender: str
+    source_epoch: int
+    source_seq: int
+
+
+class SyncJob:
+    """What has to reach the disk.  `run` blocks; call it in a helper thread, then `EventLog.sync_done`."""
+
+    def __init__(self, storage: Storage, files: list[File], *, folder: bool, end: int) -> None:
+        self._storage, self._files, self._folder = storage, files, folder
+        self.end = end
+
+    def run(self) -> None:
+        """Raises OSError: whether the events would survive power loss is unknown."""
+        for file in self._files:
+            file.sync()
+        if self._folder:
+            # Without it a crash can forget the name of a new segment (fsync(2)).
+            self._storage.sync_folder()
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """The file `LOG`."""
+
+    format: int
+    log_id: str
+    created: str
+
+
+class EventLog(History):
+    """A log that can be appended to.
+
+    `synced`: every offset below it survives power loss.  `notes`: what recovery did and found.
+    """
+
+    def __init__(self, storage: Storage, settings: LogSettings, *, now_ns: int, accept_loss: bool = False) -> None:
+        self.settings = settings
+        storage.lock()
+        meta = _meta(storage, now_ns)
+        self.cursors = Cursors(storage)
+        found = recover(storage, meta.log_id, proven=self.cursors.highest, accept_loss=accept_loss)
+        super().__init__(storage, meta.log_id, found.segments, found.end)
+        self.sources = found.sources
+        self.notes: list[Note] = found.notes
+        self.synced = found.end
+        self._epoch = int.from_bytes(os.urandom(8), "little") >> 1
+        self._position = self._reserved = 0
+        self._tail_size = 0
+        self._unsynced_files: list[File] = []
+        self._folder_changed = True
+        self._job: SyncJob | None = None
+        self._marked = found.end
+        self._sync_failures: list[float] = []
+        self.failed: str | None = None
+        self._start_segment(now_ns, found.end)
+
+    @property
+    def epoch(self) -> int:
+        return self._epoch
+
+    @property
+    def unsynced_bytes(self) -> int:
+        if not self._tail or self._tail[-1].next <= self.synced:
+            return 0
+        return sum(len(batch.raw) for batch in self._tail if batch.next > self.synced)
+
+    @property
+    def bytes_used(self) -> int:
+        return sum(segment.size for segment in self.segments[:-1]) + self._position
+
+    # -- Append --------------------------------------------------------------------------------------------------
+
+    def append(self, entries: Sequence[NewBatch], now_ns: int) -> list[Batch]:
+        """Give the events their offsets and write them: all, or none.
+
+        Raises:
+            DiskFull: nothing was written.
+            LogFailed: the disk has failed us twice; nothing will be written any more.
+            EventLogError: writing failed; nothing was kept.
+        """
+        if self.failed:
+            raise LogFailed(self.failed)
+        base = self.end
+        raws: list[bytes] = []
+        for entry in entries:
+            raw = encode_batch(
+                entry.block, base=base, epoch=self._epoch, durable=self.synced, stamp_ns=now_ns, sender=entry.sender,
+                source_epoch=entry.source_epoch, source_seq=entry.source_seq,
+            )  # fmt: skip
+            raws.append(sealed(raw))
+            base += entry.count
+        position = self._write(raws, now_ns)
+        batches = [Batch(raw) for raw in raws]
+        index = self.segments[-1].index
+        assert index is not None
+        for batch in batches:
+            index.note(batch, position)
+            position += len(batch.raw)
+            self.sources.note(batch)
+            self._tail.append(batch)
+            self._tail_size += len(batch.raw)
+        self.end = self.segments[-1].next = base
+        self._marked = max(self._marked, self.synced)
+        self._trim_tail()
+        return batches
+
+    def mark(self, now_ns: int) -> None:
+        """Write down what is synced, if nothing written so far says it.  Without it the last group before a crash
+        could not be told from one that nobody was told of.
+
+        Raises: see `append`.
+        """
+        if self._marked >= self.synced or self.synced < self.end or self.failed:
+            return
+        mark = encode_batch(
+            EMPTY_BLOCK, base=self.end, epoch=self._epoch, durable=self.synced, stamp_ns=now_ns, sender="",
+            source_epoch=0, source_seq=0,
+        )  # fmt: skip
+        self._write([sealed(mark)], now_ns)
+        self._marked = self.synced
+
+    def _write(self, raws: list[bytes], now_ns: int) -> int:
+        """Put batches at the end of the active segment; return the position of the first."""
+        size = sum(map(len, raws))
+        active = self.segments[-1]
+        try:
+            if self._position > START and self._position + size > self.settings.segment_bytes:
+                self._start_segment(now_ns, self.end)
+                active = self.segments[-1]
+            self._reserve(self._position + size)
+            assert active.file is not None
+            try:
+                active.file.write_at(self._position, raws)
+            except OSError:
+                self._erase(active, now_ns)
+                raise
+        except OSError as error:
+            if is_full(error):
+                raise DiskFull(
+                    f"the disk takes nothing more ({os.strerror(error.errno or 0)}); nothing was written. Free some space "
+                    "or let retention keep less: publishing then works again by itself"
+                ) from error
+            raise EventLogError(f"the log could not be written: {error}; nothing was kept") from error
+        position = self._position
+        self._position += size
+        active.size = self._position
+        if active.file not in self._unsynced_files:
+            self._unsynced_files.append(active.file)
+        return position
+
+    def _reserve(self, end: int) -> None:
+        """Take space in steps, so that a full disk shows before a write and not in the middle of one."""
+        if end <= self._reserved:
+            return
+        step = min(RESERVE_BYTES, self.settings.segment_bytes)
+        wanted = max(end, min(self._reserved + step, max(self.settings.segment_bytes, end)))
+        free = self.storage.free_bytes() - (wanted - self._reserved)
+        if free < self.settings.keep_free_bytes:
+            raise DiskFull(
+                f"only {max(free, 0)} bytes would stay free on the disk, and {self.settings.keep_free_bytes} are kept free; "
+                "nothing was written. Free some space or let retention keep less: publishing then works again by itself"
+            )
+        file = self.segments[-1].file
+        assert file is not None
+        file.reserve(wanted)
+        self._reserved = wanted
+
+    def _erase(self, active: Segment, now_ns: int) -> None:
+        """Make sure that a write which failed half-way leaves nothing that reads as a batch."""
+        assert active.file is not None
+        try:
+            active.file.write_at(self._position, [b"\0" * 16])
+        except OSError:
+            # Not even that: the next write goes to a new file, and this one counts only up to there.
+            self._start_segment(now_ns, self.end)
+
+    # -- Segments ------------------------------------------------------------------------------------------------
+
+    def _start_segment(self, now_ns: int, base: int) -> None:
+        """Seal the active segment, if there is one of ours, and make the next.
+
+        Raises:
+            OSError, DiskFull: nothing has changed.
+        """
+        name = file_name(base)
+        header = SegmentHeader(bytes.fromhex(self.log_id), self._epoch, base, self.synced, now_ns)
+        temporary = name + ".new"
+        if temporary in self.storage.names():
+            self.storage.remove(temporary)
+        file = self.storage.open(temporary, create=True)
+        try:
+            file.reserve(START)
+            file.write_at(0, [header.encode()])
+            self.storage.rename(temporary, name)
+        except OSError:
+            file.close()
+            self.storage.remove(temporary)
+            raise
+        previous = self.segments[-1] if self.segments and self.segments[-1].file is not None else None
+        if previous is not None and self._position:
+            self._seal(previous)
+        segment = Segment(name, header, START, file)
+        segment.index = Index()
+        self.segments.append(segment)
+        self._position = self._reserved = START
+        self._folder_changed = True
+        self._unsynced_files.append(file)
+
+    def _seal(self, segment: Segment) -> None:
+        assert segment.file is not None and segment.index is not None
+        segment.size = self._position
+        try:
+            segment.file.truncate(self._position)
+            save_summary(
+                self.storage, segment.name,
+                Summary(segment.size, self.end, segment.index.entries, self.sources.snapshot()),
+            )  # fmt: skip
+        except OSError as error:
+            # Neither is needed: zeros at the end are no batch, and the summary can be made again.
+            self.notes.append(Note("warning", {"segment": segment.name, "detail": f"could not be sealed: {error}"}))
+        self._open.append(segment)
+
+    def retain(self, now_ns: int) -> list[Gap]:
+        """Delete the segments that retention lets go; return what that takes away.
+
+        Raises:
+            OSError: a file could not be deleted; what was deleted before it is gone from the log too.
+        """
+        settings = self.settings
+        return self.drop(
+            retention.to_drop(
+                self.segments, now_ns=now_ns, keep_bytes=settings.keep_bytes, keep_s=settings.keep_s, synced=self.synced
+            )
+        )
+
+    def drop(self, segments: Sequence[Segment]) -> list[Gap]:
+        """Delete these segments, which must be the oldest ones.  Raises OSError, as `retain`."""
+        gaps: list[Gap] = []
+        for segment in segments:
+            assert segment is self.segments[0]
+            # Out of the list first: a reader must not find a file that is about to go.
+            self.segments.pop(0)
+            if segment.file is not None and segment in self._open:
+                self._open.remove(segment)
+                segment.file.close()
+                segment.file = None
+            gaps.append(Gap(segment.base, segment.next, "retention", segment.next - segment.base))
+            self.storage.remove(segment.name)
+            if index_name(segment.name) in self.storage.names():
+                self.storage.remove(index_name(segment.name))
+        if gaps:
+            while self._tail and self._tail[0].base < self.oldest:
+                self._tail_size -= len(self._tail.popleft().raw)
+            self._folder_changed = True
+        return gaps
+
+    # -- Sync ----------------------------------------------------------------------------------------------------
+
+    def sync_job(self) -> SyncJob | None:
+        """Return what has to be synced, or None where nothing has to, or a job is under way."""
+        if self._job is not None or self.failed or not (self._unsynced_files or self._folder_changed):
+            return None
+        self._job = SyncJob(self.storage, self._unsynced_files, folder=self._folder_changed, end=self.end)
+        self._unsynced_files, self._folder_changed = [], False
+        return self._job
+
+    def sync_done(self, error: OSError | None, now_ns: int, now_s: float) -> None:
+        """Take the result of the job; `now_s` is of a clock that never jumps.
+
+        After a failure the kernel counts the pages as clean, so that syncing again proves nothing: everything since
+        `synced` is written anew into a new file, and the old one is not written any more.
+
+        Raises:
+            LogFailed: the second failure within a minute, or the new file could not be written.
+        """
+        job, self._job = self._job, None
+        assert job is not None
+        if error is None:
+            self.synced = max(self.synced, job.end)
+            self._trim_tail()
+            return
+        self._sync_failures = [at for at in self._sync_failures if now_s - at < SECOND_FAILURE_WITHIN_S]
+        self._sync_failures.append(now_s)
+        if len(self._sync_failures) > 1:
+            self.failed = f"the disk refused twice within a minute to make the log durable: {error}"
+            raise LogFailed(self.failed) from error
+        try:
+            self._rewrite_unsynced(now_ns)
+        except (OSError, EventLogError) as second:
+            self.failed = f"the disk refused to make the log durable ({error}), and then a new segment ({second})"
+            raise LogFailed(self.failed) from second
+
+    def _rewrite_unsynced(self, now_ns: int) -> None:
+        again = [batch for batch in self._tail if batch.next > self.synced]
+        assert not again or again[0].base <= self.synced, "batches that are not synced stay in memory"
+        base = again[0].base if again else self.end
+        self.storage.make_folder(QUARANTINE)
+        while self.segments and self.segments[-1].base >= base:
+            suspect = self.segments.pop()
+            self.storage.rename(suspect.name, f"{QUARANTINE}/suspect-{suspect.epoch:016x}-{suspect.name}")
+            if suspect.file is not None:
+                suspect.file.close()
+        if self.segments:
+            last = self.segments[-1]
+            last.next = base
+            if last.index is not None:
+                last.index.forget_from(base)
+        # Whatever was to be synced is in the suspect files; nothing may depend on them any more.
+        self._unsynced_files, self._position = [], 0
+        self._start_segment(now_ns, base)
+        self.segments[-1].next = self.end
+        if again:
+            position = self._write([batch.raw for batch in again], now_ns)
+            index = self.segments[-1].index
+            assert index is not None
+            for batch in again:
+                index.note(batch, position)
+                position += len(batch.raw)
+
+    def _trim_tail(self) -> None:
+        tail = self._tail
+        while self._tail_size > self.settings.tail_bytes and len(tail) > 1 and tail[0].next <= self.synced:
+            self._tail_size -= len(tail.popleft().raw)
+
+    def close(self) -> None:
+        """Let go of the files.  Sync first: this does not."""
+        active = self.segments[-1]
+        if active.file is not None and not self.failed:
+            active.file.truncate(self._position)
+        super().close()
+
+    def cursor_names(self) -> list[str]:
+        return [cursor.name for cursor in self.cursors]
+
+
+def _meta(storage: Storage, now_ns: int) -> Meta:
+    """Read the file that says whose log this is; make it for a new one.
+
+    Raises:
+        LogNotUnderstood: not a log of ours, or of a newer version.
+    """
+    names = storage.names()
+    if META not in names:
+        if any(name.startswith("seg-") for name in names):
+            raise LogNotUnderstood("there are segments, but the file LOG that says whose is missing; nothing was changed")
+        created = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC).isoformat()
+        meta = Meta(FORMAT, os.urandom(16).hex(), created)
+        write_whole(storage, META, msgspec.json.encode(meta) + b"\n")
+        return meta
+    return read_meta(storage)
+
+
+def read_meta(storage: Storage) -> Meta:
+    """Raises LogNotUnderstood: no log of ours, or of a newer version."""
+    try:
+        meta = msgspec.json.decode(read_whole(storage, META), type=Meta)
+    except FileNotFoundError as error:
+        raise LogNotUnderstood("there is no log here: the file LOG is missing") from error
+    except msgspec.DecodeError as error:
+        raise LogNotUnderstood(f"the file LOG cannot be read ({error}); restore it from a copy. Nothing was changed") from error
+    if meta.format > FORMAT:
+        raise LogNotUnderstood(
+            f"the log has format {meta.format}; this version of Sylvite reads up to {FORMAT}. Nothing was changed"
+        )
+    return meta
+
+
+__all__ = ["EventLog", "LogInUse", "LogSettings", "NewBatch", "NoSuchCursor", "SyncJob", "read_meta"]

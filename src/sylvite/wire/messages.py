@@ -1,0 +1,233 @@
+"""The messages: what each says, and its bytes.  Spec: docs/protocol.md, "Messages".
+
+All but two are MessagePack arrays of their fields, in the order given here. `Publish` and `Deliver` carry events and
+are laid out by hand, so that a batch travels as it lies in the log.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from struct import error as StructError
+from typing import Any
+
+import msgspec
+
+from sylvite.core.pattern import Filter
+from sylvite.errors import RemoteProtocolError
+from sylvite.wire.frame import HEADER, encode_frame
+
+VERSION = 1
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Any message."""
+
+
+# -- What a client says ------------------------------------------------------------------------------------------
+
+
+class Hello(Message, frozen=True):
+    """The first message.  `token` is only for brokers on TCP; `source_epoch` names this publisher, at random."""
+
+    version: int
+    client: str
+    source_epoch: int
+    token: str = ""
+
+
+class Publish(Message, frozen=True):
+    """A block of events.  `seq` is the source seq of the first; a retry repeats it.  `level`: core/level.py."""
+
+    level: int
+    seq: int
+    block: bytes
+
+
+class Start(Message, frozen=True):
+    """Where a subscription starts.
+
+    `at` is `newest`, `oldest`, `offset` (value: the offset), `time` (value: ns since 1970, UTC), `resume` (value:
+    the offset after the last event seen; epoch: of that event) or `cursor` (what the broker has kept; `newest` for a
+    new one, or `oldest` if value is 1).
+    """
+
+    at: str
+    value: int = 0
+    epoch: int = 0
+
+
+class Subscribe(Message, frozen=True):
+    """`credit`: bytes of deliveries that may be under way.  `synced`: only what is synced is delivered."""
+
+    subscription: int
+    filter: Filter
+    start: Start
+    credit: int
+    cursor: str = ""
+    synced: bool = False
+
+
+class Unsubscribe(Message, frozen=True):
+    subscription: int
+
+
+class Credit(Message, frozen=True):
+    """So many more bytes of deliveries may be under way."""
+
+    subscription: int
+    bytes: int
+
+
+class Advance(Message, frozen=True):
+    """Everything below `offset` is done: the durable cursor of this subscription may move there."""
+
+    subscription: int
+    offset: int
+
+
+class Ask(Message, frozen=True):
+    """A question with one answer, by the names in docs/protocol.md, "Verbs"."""
+
+    ask: int
+    verb: str
+    arguments: dict[str, Any]
+
+
+# -- What a broker says ------------------------------------------------------------------------------------------
+
+
+class Welcome(Message, frozen=True):
+    """`sender`: who the broker takes this peer for.  `end`: the next offset to be written."""
+
+    version: int
+    broker: str
+    log_id: str
+    epoch: int
+    end: int
+    sender: str
+    event_bytes_max: int
+
+
+class Ack(Message, frozen=True):
+    """The block whose first event has `seq` has reached `level`; its events have the offsets from `base` on."""
+
+    seq: int
+    count: int
+    base: int
+    epoch: int
+    level: int
+
+
+class Refuse(Message, frozen=True):
+    """No.  `what`: publish, subscribe, ask or connection; `ref`: the seq, subscription or ask it answers."""
+
+    what: str
+    ref: int
+    code: str
+    message: str
+
+
+class Subscribed(Message, frozen=True):
+    """The subscription stands.  It starts at offset `next`; `end` is the next one to be written."""
+
+    subscription: int
+    next: int
+    end: int
+
+
+class Deliver(Message, frozen=True):
+    subscription: int
+    batch: bytes
+
+
+class Missed(Message, frozen=True):
+    """A gap: see core/event.py."""
+
+    subscription: int
+    first: int
+    next: int
+    reason: str
+    count: int | None
+    detail: str
+
+
+class Progress(Message, frozen=True):
+    """Nothing below `offset` is still to come on this subscription; `epoch` is that of the log there."""
+
+    subscription: int
+    offset: int
+    epoch: int
+
+
+class Answer(Message, frozen=True):
+    ask: int
+    result: dict[str, Any]
+
+
+# -- What both say -----------------------------------------------------------------------------------------------
+
+
+class Ping(Message, frozen=True):
+    number: int
+
+
+class Pong(Message, frozen=True):
+    number: int
+
+
+class Bye(Message, frozen=True):
+    """The last message: nothing more will come from this side."""
+
+    reason: str = ""
+
+
+KINDS: dict[int, type[Message]] = {
+    1: Hello, 2: Publish, 3: Subscribe, 4: Unsubscribe, 5: Credit, 6: Advance, 7: Ask,
+    33: Welcome, 34: Ack, 35: Refuse, 36: Subscribed, 37: Deliver, 38: Missed, 39: Progress, 40: Answer,
+    65: Ping, 66: Pong, 67: Bye,
+}  # fmt: skip
+_NUMBERS = {kind: number for number, kind in KINDS.items()}
+_PUBLISH, _DELIVER = _NUMBERS[Publish], _NUMBERS[Deliver]
+_PUBLISH_HEAD = Struct("<BQ")
+_DELIVER_HEAD = Struct("<I")
+_DELIVER_FRAME = Struct("<IBI")
+assert _DELIVER_FRAME.size == HEADER.size + _DELIVER_HEAD.size
+
+_encoder = msgspec.msgpack.Encoder()
+_decoders = {number: msgspec.msgpack.Decoder(kind) for number, kind in KINDS.items()}
+
+
+def encode(message: Message) -> bytes:
+    """Return the message as one frame."""
+    if isinstance(message, Publish):
+        return encode_frame(_PUBLISH, _PUBLISH_HEAD.pack(message.level, message.seq) + message.block)
+    if isinstance(message, Deliver):
+        return encode_frame(_DELIVER, _DELIVER_HEAD.pack(message.subscription) + message.batch)
+    return encode_frame(_NUMBERS[type(message)], _encoder.encode(message))
+
+
+def deliver_head(subscription: int, batch_size: int) -> bytes:
+    """Return what stands before the batch in a `Deliver` frame, so that the batch itself is not copied."""
+    return _DELIVER_FRAME.pack(1 + _DELIVER_HEAD.size + batch_size, _DELIVER, subscription)
+
+
+def decode(kind: int, body: bytes) -> Message:
+    """Return the message of one frame.
+
+    Raises:
+        RemoteProtocolError: no such message, or fields that are not its own.
+    """
+    try:
+        if kind == _PUBLISH:
+            level, seq = _PUBLISH_HEAD.unpack_from(body)
+            return Publish(level, seq, body[_PUBLISH_HEAD.size :])
+        if kind == _DELIVER:
+            (subscription,) = _DELIVER_HEAD.unpack_from(body)
+            return Deliver(subscription, body[_DELIVER_HEAD.size :])
+        decoder = _decoders.get(kind)
+        if decoder is None:
+            raise RemoteProtocolError(f"there is no message of type {kind}")
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, StructError) as error:
+        name = KINDS[kind].__name__
+        raise RemoteProtocolError(f"a {name} cannot be read: {error}") from error

@@ -1,0 +1,108 @@
+"""One side of one connection: which messages are legal when.  Spec: docs/protocol.md, "States"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import Enum, auto
+
+from sylvite.errors import LocalProtocolError, RemoteProtocolError
+from sylvite.wire.frame import FRAME_BYTES_MAX, GREETING_BYTES_MAX, FrameDecoder
+from sylvite.wire.messages import (
+    Ack,
+    Advance,
+    Answer,
+    Ask,
+    Bye,
+    Credit,
+    Deliver,
+    Hello,
+    Message,
+    Missed,
+    Ping,
+    Pong,
+    Progress,
+    Publish,
+    Refuse,
+    Subscribe,
+    Subscribed,
+    Unsubscribe,
+    Welcome,
+    decode,
+    encode,
+)
+
+
+class State(Enum):
+    GREETING = auto()
+    READY = auto()
+    CLOSED = auto()
+
+
+Table = Mapping[State, Mapping[type[Message], State]]
+
+CLIENT_SAYS: Table = {
+    State.GREETING: {Hello: State.READY},
+    State.READY: {
+        **dict.fromkeys((Publish, Subscribe, Unsubscribe, Credit, Advance, Ask, Ping, Pong), State.READY),
+        Bye: State.CLOSED,
+    },
+    State.CLOSED: {},
+}
+BROKER_SAYS: Table = {
+    State.GREETING: {Welcome: State.READY, Refuse: State.CLOSED},
+    State.READY: {
+        **dict.fromkeys((Ack, Refuse, Subscribed, Deliver, Missed, Progress, Answer, Ping, Pong), State.READY),
+        Bye: State.CLOSED,
+    },
+    State.CLOSED: {},
+}
+
+
+class Session:
+    """Bytes to messages and back for one side, with the table obeyed in both directions.  Does no I/O."""
+
+    def __init__(self, says: Table, hears: Table, *, bytes_max: int = FRAME_BYTES_MAX) -> None:
+        self._says, self._hears = says, hears
+        self.saying = State.GREETING
+        self.hearing = State.GREETING
+        self._bytes_max = bytes_max
+        self._decoder = FrameDecoder(min(bytes_max, GREETING_BYTES_MAX))
+
+    def feed(self, data: bytes | memoryview) -> None:
+        self._decoder.feed(data)
+
+    def messages(self) -> Iterator[Message]:
+        """Yield each whole message.
+
+        Raises:
+            RemoteProtocolError: the other side broke the rules; close the connection.
+        """
+        for kind, body in self._decoder.frames():
+            message = decode(kind, body)
+            following = self._hears[self.hearing].get(type(message))
+            if following is None:
+                raise RemoteProtocolError(f"{type(message).__name__} is not allowed while {self.hearing.name.lower()}")
+            if following is not self.hearing:
+                self.hearing = following
+                self._decoder.bytes_max = self._bytes_max
+            yield message
+
+    def send(self, message: Message) -> bytes:
+        """Return the bytes that say `message`.
+
+        Raises:
+            LocalProtocolError: it is not allowed now.
+        """
+        following = self._says[self.saying].get(type(message))
+        if following is None:
+            raise LocalProtocolError(f"{type(message).__name__} is not allowed while {self.saying.name.lower()}")
+        self.saying = following
+        return encode(message)
+
+
+def client_session() -> Session:
+    return Session(CLIENT_SAYS, BROKER_SAYS)
+
+
+def broker_session() -> Session:
+    return Session(BROKER_SAYS, CLIENT_SAYS)
