@@ -42,7 +42,7 @@ from struct import error as StructError
 import msgspec
 
 from sylvite.core.event import EVENT_BYTES_MAX, Event, Gap, Offset, Origin, decode_data, is_costly, unpack_data
-from sylvite.errors import InvalidData, RemoteProtocolError
+from sylvite.errors import EventTooBig, InvalidData, RemoteProtocolError
 
 MAGIC = b"SyB1"
 HEADER = Struct("<4sIIHHQQQqQQ")
@@ -90,12 +90,15 @@ class BlockBuilder:
         self._data.append(packed)
         self.size += len(packed) + 18
 
+    def peek(self) -> tuple[bytes, int]:
+        """Return the block so far and its count of events."""
+        tags = _tags_encoder.encode(list(self._tags))
+        block = _encode_block(tags, self._numbers, self._sizes, None, self._all_links(), self._data)
+        return block, len(self._numbers)
+
     def take(self) -> tuple[bytes, int]:
         """Return the block and its count of events, and start anew."""
-        count = len(self._numbers)
-        block = _encode_block(
-            _tags_encoder.encode(list(self._tags)), self._numbers, self._sizes, None, self._all_links(), self._data
-        )
+        block, count = self.peek()
         self._tags, self._numbers, self._sizes, self._data, self._links = {}, [], [], [], {}
         self.size = 0
         return block, count
@@ -363,8 +366,6 @@ def check_published(raw: bytes, start: int, event_bytes_max: int) -> list[str]:
         RemoteProtocolError: not a block, an empty one, or one with offsets (those are the broker's to give).
         EventTooBig: an event has more than `event_bytes_max` bytes of data.
     """
-    from sylvite.errors import EventTooBig
-
     tags, _, sizes, offsets, _ = read_block(raw, start)
     if not sizes or offsets is not None:
         raise RemoteProtocolError("a publisher's block must hold events, without offsets")

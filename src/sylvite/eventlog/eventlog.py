@@ -51,9 +51,9 @@ class NewBatch(msgspec.Struct, frozen=True):
 class SyncJob:
     """What has to reach the disk.  `run` blocks; call it in a helper thread, then `EventLog.sync_done`."""
 
-    def __init__(self, storage: Storage, files: list[File], *, folder: bool, end: int) -> None:
+    def __init__(self, storage: Storage, files: list[File], *, folder: bool, end: int, size: int) -> None:
         self._storage, self._files, self._folder = storage, files, folder
-        self.end = end
+        self.end, self.size = end, size
 
     def run(self) -> None:
         """Raises OSError: whether the events would survive power loss is unknown."""
@@ -91,6 +91,7 @@ class EventLog(History):
         self._epoch = int.from_bytes(os.urandom(8), "little") >> 1
         self._position = self._reserved = 0
         self._tail_size = 0
+        self.unsynced_bytes = 0
         self._unsynced_files: list[File] = []
         self._folder_changed = True
         self._job: SyncJob | None = None
@@ -102,12 +103,6 @@ class EventLog(History):
     @property
     def epoch(self) -> int:
         return self._epoch
-
-    @property
-    def unsynced_bytes(self) -> int:
-        if not self._tail or self._tail[-1].next <= self.synced:
-            return 0
-        return sum(len(batch.raw) for batch in self._tail if batch.next > self.synced)
 
     @property
     def bytes_used(self) -> int:
@@ -144,6 +139,7 @@ class EventLog(History):
             self.sources.note(batch)
             self._tail.append(batch)
             self._tail_size += len(batch.raw)
+            self.unsynced_bytes += len(batch.raw)
         self.end = self.segments[-1].next = base
         self._marked = max(self._marked, self.synced)
         self._trim_tail()
@@ -305,7 +301,7 @@ class EventLog(History):
         """Return what has to be synced, or None where nothing has to, or a job is under way."""
         if self._job is not None or self.failed or not (self._unsynced_files or self._folder_changed):
             return None
-        self._job = SyncJob(self.storage, self._unsynced_files, folder=self._folder_changed, end=self.end)
+        self._job = SyncJob(self.storage, self._unsynced_files, folder=self._folder_changed, end=self.end, size=self.unsynced_bytes)
         self._unsynced_files, self._folder_changed = [], False
         return self._job
 
@@ -322,6 +318,7 @@ class EventLog(History):
         assert job is not None
         if error is None:
             self.synced = max(self.synced, job.end)
+            self.unsynced_bytes -= job.size
             self._trim_tail()
             return
         self._sync_failures = [at for at in self._sync_failures if now_s - at < SECOND_FAILURE_WITHIN_S]

@@ -190,6 +190,10 @@ class LogReader:
         self._segment: Segment | None = None
         self._position = 0
 
+    def seek(self, offset: int) -> None:
+        """Go on at another offset."""
+        self.next, self._segment = offset, None
+
     def read(self, bytes_max: int, end: int) -> list[Batch | Gap]:
         """Return what lies from `next` up to `end`, about `bytes_max` of it, and move behind it.
 

@@ -1,0 +1,56 @@
+"""Who is at the other end of a UNIX socket: told by the kernel at connect, never by the peer itself."""
+
+from __future__ import annotations
+
+import os
+import socket
+from struct import Struct
+
+import msgspec
+
+from sylvite.errors import NotAuthenticated
+
+_CREDENTIALS = Struct("iII")
+_GROUP = Struct("I")
+_SO_PEERGROUPS = 59  # <asm-generic/socket.h>; the socket module does not name it
+_GROUPS_MAX = 1024
+
+
+class Peer(msgspec.Struct, frozen=True):
+    """`name` is what events from this peer carry as their sender."""
+
+    name: str
+    uid: int
+    gids: frozenset[int]
+
+    @property
+    def is_owner(self) -> bool:
+        """Say whether this is the user that runs the broker, or root."""
+        return self.uid in (0, os.geteuid())
+
+
+def peer_of(connected: socket.socket) -> Peer:
+    """Return the peer of a connected UNIX socket: who it was when it connected.
+
+    Raises:
+        NotAuthenticated: the system does not tell.
+    """
+    try:
+        raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        _, uid, gid = _CREDENTIALS.unpack(raw)
+    except (OSError, AttributeError) as error:
+        raise NotAuthenticated("the system does not say who is at the other end of the socket") from error
+    return Peer(f"uid:{uid}", uid, frozenset({gid, *_groups_of(connected)}))
+
+
+def _groups_of(connected: socket.socket) -> tuple[int, ...]:
+    try:
+        raw = connected.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_MAX * _GROUP.size)
+    except OSError:
+        return ()  # An older kernel: the primary group is all that is known.
+    return tuple(gid for (gid,) in _GROUP.iter_unpack(raw))
+
+
+def token_holder() -> Peer:
+    """The peer that has shown the token of a broker on TCP: only the broker's user can read it."""
+    return Peer(f"uid:{os.geteuid()}", os.geteuid(), frozenset())

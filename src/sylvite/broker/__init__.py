@@ -1,0 +1,1 @@
+"""The broker: log, router, subscriptions; and the sockets around them."""

@@ -1,0 +1,232 @@
+"""Bytes ↔ session ↔ broker, for one socket.  Does no I/O: an Outlet takes what is to be written."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sylvite.auth.peer import Peer
+from sylvite.auth.policy import Access
+from sylvite.broker.subscription import Subscription
+from sylvite.errors import NotAllowed, NotAuthenticated, Overloaded, RemoteProtocolError, SylviteError
+from sylvite.wire.messages import (
+    VERSION,
+    Advance,
+    Answer,
+    Ask,
+    Bye,
+    Credit,
+    Hello,
+    Message,
+    Ping,
+    Pong,
+    Publish,
+    Refuse,
+    Subscribe,
+    Unsubscribe,
+    Welcome,
+)
+from sylvite.wire.session import State, broker_session
+
+if TYPE_CHECKING:
+    from sylvite.broker.broker import Broker
+
+
+class Outlet(Protocol):
+    """Where the bytes for one peer go."""
+
+    def write(self, parts: Sequence[bytes]) -> None: ...
+
+    def waiting_bytes(self) -> int:
+        """Return how much was written and not taken by the peer yet."""
+        ...
+
+    def close(self) -> None:
+        """Close once what was written is gone."""
+        ...
+
+    def hold(self, held: bool) -> None:
+        """Stop, or go on, reading from the peer."""
+        ...
+
+
+class Connection:
+    """The broker's side of one connection.
+
+    `token`: what the peer must show in its Hello (a broker on TCP); None where the socket says who it is.
+    """
+
+    def __init__(self, broker: Broker, peer: Peer, outlet: Outlet, *, token: str | None = None) -> None:
+        self.broker = broker
+        self.peer = peer
+        self.access: Access | None = None
+        self.source_epoch = 0
+        self.client = ""
+        self.subscriptions: dict[int, Subscription] = {}
+        self.closing = False
+        self._outlet = outlet
+        self._token = token
+        self._session = broker_session()
+        self._waiting: list[bytes] = []
+        self._waiting_size = 0
+
+    @property
+    def can_take(self) -> bool:
+        limit = self.broker.settings.limits.socket_bytes
+        return not self.closing and self._waiting_size + self._outlet.waiting_bytes() < limit
+
+    # -- In --------------------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes | memoryview) -> None:
+        """Take bytes from the peer.  What it got wrong is answered, and ends this connection only."""
+        if self.closing:
+            return
+        self._session.feed(data)
+        try:
+            for message in self._session.messages():
+                self._handlers[type(message)](self, message)
+                if self.closing:
+                    return
+        except RemoteProtocolError as error:
+            self.broker.counters.protocol_errors += 1
+            self.refuse("connection", 0, error)
+            self.close()
+
+    def _hello(self, message: Hello) -> None:
+        try:
+            if message.version != VERSION:
+                raise RemoteProtocolError(f"version {message.version} is not spoken here; this broker speaks {VERSION}")
+            if self._token is not None and not _same(message.token, self._token):
+                raise NotAuthenticated("the token is wrong; use the file bus.tcp that this broker has written")
+            access = self.broker.policy.access(self.peer)
+            if access is None:
+                raise NotAllowed(f"{self.peer.name} may not use this bus; its owner can allow it in the policy")
+            self.broker.admit(self)
+        except SylviteError as error:
+            self.refuse("connection", 0, error)
+            self.close()
+            return
+        self.access = access
+        self.source_epoch, self.client = message.source_epoch, message.client[:64]
+        log = self.broker.log
+        self.send(
+            Welcome(
+                VERSION, self.broker.name, log.log_id, log.epoch, log.end, self.peer.name,
+                self.broker.settings.limits.event_bytes,
+            )
+        )  # fmt: skip
+
+    def _publish(self, message: Publish) -> None:
+        try:
+            self.broker.take(self, message)
+        except RemoteProtocolError:
+            raise
+        except SylviteError as error:
+            self.refuse("publish", message.seq, error)
+
+    def _subscribe(self, message: Subscribe) -> None:
+        try:
+            if message.subscription in self.subscriptions:
+                raise RemoteProtocolError(f"subscription {message.subscription} exists already")
+            limit = self.broker.settings.limits.subscriptions_per_connection
+            if len(self.subscriptions) >= limit:
+                raise Overloaded(f"one connection may have {limit} subscriptions; use another one or wider patterns")
+            self.broker.subscribe(self, message)
+        except RemoteProtocolError:
+            raise
+        except SylviteError as error:
+            self.refuse("subscribe", message.subscription, error)
+
+    def _unsubscribe(self, message: Unsubscribe) -> None:
+        subscription = self.subscriptions.pop(message.subscription, None)
+        if subscription is not None:
+            self.broker.unsubscribe(subscription)
+
+    def _credit(self, message: Credit) -> None:
+        subscription = self.subscriptions.get(message.subscription)
+        if subscription is not None:
+            limit = self.broker.settings.limits.credit_bytes
+            subscription.credit = min(subscription.credit + max(message.bytes, 0), limit)
+            self.broker.maybe_behind(subscription)
+
+    def _advance(self, message: Advance) -> None:
+        subscription = self.subscriptions.get(message.subscription)
+        if subscription is not None:
+            self.broker.advance(subscription, message.offset)
+
+    def _ask(self, message: Ask) -> None:
+        try:
+            result = self.broker.answer(self, message.verb, message.arguments)
+        except SylviteError as error:
+            self.refuse("ask", message.ask, error)
+        else:
+            self.send(Answer(message.ask, result))
+
+    def _ping(self, message: Ping) -> None:
+        self.send(Pong(message.number))
+
+    def _pong(self, message: Pong) -> None:
+        del message  # It has shown that it lives; nothing waits for the number.
+
+    def _bye(self, message: Bye) -> None:
+        del message
+        self.close()
+
+    _handlers: dict[type[Message], Callable[[Connection, Any], None]] = {
+        Hello: _hello, Publish: _publish, Subscribe: _subscribe, Unsubscribe: _unsubscribe, Credit: _credit,
+        Advance: _advance, Ask: _ask, Ping: _ping, Pong: _pong, Bye: _bye,
+    }  # fmt: skip
+
+    # -- Out -------------------------------------------------------------------------------------------------------
+
+    def send(self, message: Message) -> None:
+        if not self.closing:
+            self.send_parts(self._session.send(message))
+
+    def send_parts(self, *parts: bytes) -> None:
+        """Say something whose bytes are made already; it leaves with the next flush."""
+        if not self._waiting:
+            self.broker.has_output(self)
+        self._waiting.extend(parts)
+        self._waiting_size += sum(map(len, parts))
+
+    def refuse(self, what: str, ref: int, error: SylviteError) -> None:
+        if not self.closing and self._session.saying is not State.CLOSED:
+            self.send(Refuse(what, ref, error.code, str(error)))
+
+    def flush(self) -> None:
+        parts, self._waiting, self._waiting_size = self._waiting, [], 0
+        if parts:
+            self._outlet.write(parts)
+
+    def hold(self, held: bool) -> None:
+        self._outlet.hold(held)
+
+    def drained(self) -> None:
+        """The socket has taken what was waiting: subscriptions that were behind may go on."""
+        for subscription in self.subscriptions.values():
+            self.broker.maybe_behind(subscription)
+
+    def close(self, goodbye: str | None = None) -> None:
+        """Say goodbye if asked to, and close once everything said has left."""
+        if self.closing:
+            return
+        if goodbye is not None and self._session.saying is State.READY:
+            self.send(Bye(goodbye))
+        self.closing = True
+        self.flush()
+        self._outlet.close()
+
+    def lost(self) -> None:
+        """The socket is gone."""
+        self.closing = True
+        self._waiting.clear()
+        for subscription in self.subscriptions.values():
+            self.broker.unsubscribe(subscription)
+        self.subscriptions.clear()
+        self.broker.leave(self)
+
+
+def _same(given: str, expected: str) -> bool:
+    return hmac.compare_digest(given.encode(), expected.encode())

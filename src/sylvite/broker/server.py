@@ -1,0 +1,268 @@
+"""The listeners: accept, identify, serve, drain.  asyncio around the Broker; one loop, helper threads for the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import secrets
+import socket
+import stat
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from sylvite.auth.peer import Peer, peer_of, token_holder
+from sylvite.broker.broker import IDLE_SYNC_S, Broker, Job
+from sylvite.broker.connection import Connection
+from sylvite.errors import InvalidSetting, NotAuthenticated, SylviteError
+
+RECEIVE_BYTES = 256 * 1024
+DRAIN_S = 5.0
+BACKLOG = 1024
+HELLO_WITHIN_S = 10.0
+
+
+class Wire(asyncio.BufferedProtocol):
+    """One socket: the Outlet of its Connection."""
+
+    def __init__(self, server: Server, listener: str) -> None:
+        self._server, self._listener = server, listener
+        self._transport: asyncio.Transport | None = None
+        self._connection: Connection | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        # One buffer for all connections: what was read is taken out of it before anybody else reads.
+        self._buffer = server.buffer
+
+    # -- asyncio calls these ---------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        try:
+            peer, token = self._identify(transport)
+        except NotAuthenticated:
+            transport.abort()
+            return
+        limit = self._server.broker.settings.limits.socket_bytes
+        transport.set_write_buffer_limits(high=limit, low=limit // 4)
+        self._connection = Connection(self._server.broker, peer, self, token=token)
+        self._server.wires.add(self)
+        self._deadline = asyncio.get_running_loop().call_later(HELLO_WITHIN_S, self._hello_is_late)
+
+    def _identify(self, transport: asyncio.Transport) -> tuple[Peer, str | None]:
+        if self._listener == "tcp":
+            return token_holder(), self._server.token
+        return peer_of(transport.get_extra_info("socket")), None
+
+    def _hello_is_late(self) -> None:
+        if self._connection is not None and self._connection.access is None and self._transport is not None:
+            self._transport.abort()
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        del sizehint
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._connection is not None:
+            with memoryview(self._buffer) as view, view[:nbytes] as received:
+                self._connection.receive(received)
+
+    def resume_writing(self) -> None:
+        if self._connection is not None:
+            self._connection.drained()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._server.wires.discard(self)
+        if self._connection is not None:
+            self._connection.lost()
+
+    # -- The Connection calls these (Outlet) -------------------------------------------------------------------------
+
+    def write(self, parts: Sequence[bytes]) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            if len(parts) == 1:
+                self._transport.write(parts[0])
+            else:
+                self._transport.writelines(parts)
+
+    def waiting_bytes(self) -> int:
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def hold(self, held: bool) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if held:
+            transport.pause_reading()
+        else:
+            transport.resume_reading()
+
+    def say_goodbye(self) -> None:
+        if self._connection is not None:
+            self._connection.close("the broker is stopping")
+
+
+class Server:
+    """A broker with its sockets.  `failure` is set when the disk has failed for good: stop then, with exit code 74."""
+
+    def __init__(self, make_broker: Callable[[Callable[[], None], Callable[[SylviteError], None]], Broker]) -> None:
+        self.buffer = bytearray(RECEIVE_BYTES)
+        self.wires: set[Wire] = set()
+        self.token: str | None = None
+        self.failure: SylviteError | None = None
+        self.stopping = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._scheduled = False
+        self._flushed = asyncio.Event()
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="disk")
+        self._listeners: list[asyncio.Server] = []
+        self._paths: list[Path] = []
+        self._ticking: asyncio.TimerHandle | None = None
+        self.broker = make_broker(self._wanted, self._failed)
+        self._tick()
+
+    # -- Driving the broker ------------------------------------------------------------------------------------------
+
+    def _wanted(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _failed(self, error: SylviteError) -> None:
+        self.failure = error
+        self.stopping.set()
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        self.broker.flush()
+        for job in self.broker.take_jobs():
+            self._run(job)
+        self._flushed.set()
+
+    def _run(self, job: Job) -> None:
+        def finished(result: asyncio.Future[None]) -> None:
+            error = result.exception()
+            if error is not None and not isinstance(error, OSError):
+                raise error
+            job.done(error)
+            self._wanted()
+
+        self._loop.run_in_executor(self._threads, job.run).add_done_callback(finished)
+
+    def _tick(self) -> None:
+        self.broker.tick()
+        for job in self.broker.take_jobs():
+            self._run(job)
+        self._ticking = self._loop.call_later(IDLE_SYNC_S, self._tick)
+
+    # -- Listening ---------------------------------------------------------------------------------------------------
+
+    async def listen_unix(self, path: Path, mode: int) -> None:
+        """Listen on a UNIX socket that has its final mode from the first instant.
+
+        Raises:
+            InvalidSetting: something that is no socket is at that path, another broker answers there, or it is too long.
+            """
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _remove_stale(path)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            # The mode of the file that bind makes is that of the unbound socket: there is no gap before a chmod.
+            os.fchmod(listening.fileno(), mode)
+            _bind(listening, path, mode)
+            listening.setblocking(False)
+            server = await self._loop.create_unix_server(
+                lambda: Wire(self, "unix"), sock=listening, backlog=BACKLOG
+            )  # fmt: skip
+        except BaseException:
+            listening.close()
+            raise
+        self._listeners.append(server)
+        self._paths.append(path)
+
+    async def listen_tcp(self, host: str, port: int, address_file: Path) -> int:
+        """Listen on loopback; write port and token to a file that only the owner can read; return the port.
+
+        Raises:
+            InvalidSetting: the host is not a loopback address.
+        """
+        if host not in ("127.0.0.1", "::1", "localhost"):
+            raise InvalidSetting("tcp", host, "is not a loopback address; the bus speaks TCP only on this machine")
+        self.token = secrets.token_hex(32)
+        server = await self._loop.create_server(lambda: Wire(self, "tcp"), host, port, backlog=BACKLOG)
+        self._listeners.append(server)
+        bound: int = server.sockets[0].getsockname()[1]
+        address_file.unlink(missing_ok=True)
+        descriptor = os.open(address_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump({"host": host, "port": bound, "token": self.token}, file)
+        self._paths.append(address_file)
+        return bound
+
+    async def stop(self) -> None:
+        """Take nothing more, finish what was taken, say goodbye, let go of sockets and log."""
+        for listener in self._listeners:
+            listener.close()
+        self.broker.drain()
+        deadline = self._loop.time() + DRAIN_S
+        while not self.broker.is_drained and self.failure is None and self._loop.time() < deadline:
+            self._flushed.clear()
+            self._wanted()
+            await self._flushed.wait()
+            await asyncio.sleep(0.001)
+        for wire in list(self.wires):
+            wire.say_goodbye()
+        while self.wires and self._loop.time() < deadline:
+            await asyncio.sleep(0.001)
+        if self._ticking is not None:
+            self._ticking.cancel()
+        self._threads.shutdown(wait=True)
+        for path in self._paths:
+            path.unlink(missing_ok=True)
+        self.broker.log.close()
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the socket of a broker that has died.  The caller holds the lock of the log, but not of the path."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(status.st_mode):
+        raise InvalidSetting("socket", str(path), "is there and is no socket; move it away or choose another path")
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        probe.settimeout(1.0)
+        probe.connect(str(path))
+    except (ConnectionRefusedError, FileNotFoundError):
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise InvalidSetting("socket", str(path), f"is there and cannot be tried: {error}") from error
+    else:
+        raise InvalidSetting("socket", str(path), "is in use by another broker; stop that one or choose another path")
+    finally:
+        probe.close()
+
+
+def _bind(listening: socket.socket, path: Path, mode: int) -> None:
+    umask = os.umask(0o777 & ~mode)
+    try:
+        listening.bind(str(path))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise InvalidSetting("socket", str(path), "was taken in this moment by another process") from error
+        if "too long" in str(error):
+            raise InvalidSetting("socket", str(path), "is too long: a UNIX socket's path has at most 107 bytes") from error
+        raise InvalidSetting("socket", str(path), f"cannot be made: {error.strerror}") from error
+    finally:
+        os.umask(umask)
+

@@ -1,0 +1,32 @@
+"""What can be set of a broker."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sylvite.auth.policy import PolicySettings
+from sylvite.core.event import EVENT_BYTES_MAX
+from sylvite.eventlog.eventlog import LogSettings
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one peer can take of the broker.  Each is tested at its edge.
+
+    `unsynced_bytes`: written and not yet synced; beyond it publishers are not read from until the disk has followed.
+    `socket_bytes`: deliveries waiting in memory for one connection; beyond it a subscription is served from the log.
+    """
+
+    event_bytes: int = EVENT_BYTES_MAX
+    connections: int = 4096
+    connections_per_user: int = 1024
+    subscriptions_per_connection: int = 256
+    cursors_per_user: int = 1024
+    unsynced_bytes: int = 8 * 1024 * 1024
+    socket_bytes: int = 256 * 1024
+    credit_bytes: int = 16 * 1024 * 1024
+
+
+class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    log: LogSettings = LogSettings()
+    policy: PolicySettings = PolicySettings()
+    limits: Limits = Limits()

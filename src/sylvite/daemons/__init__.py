@@ -1,0 +1,1 @@
+"""Processes: configuration, signals, the order of start and stop."""

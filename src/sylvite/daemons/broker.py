@@ -1,0 +1,150 @@
+"""A broker alone: open the log, listen, serve until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from sylvite.broker.broker import Broker
+from sylvite.broker.clock import SystemClock
+from sylvite.broker.server import Server
+from sylvite.broker.settings import BrokerSettings
+from sylvite.config import read_config
+from sylvite.daemons.systemd import notify
+from sylvite.errors import InvalidSetting, LogFailed, SylviteError
+from sylvite.eventlog.eventlog import EventLog
+from sylvite.eventlog.storage import DiskStorage
+
+EXIT_DISK_FAILED = 74
+logger = logging.getLogger("sylvite.broker")
+
+
+class BrokerOptions(msgspec.Struct, frozen=True):
+    """What one broker process is told.
+
+    `folder`: socket `bus.sock` and log `log` are below it, unless `socket` or `log_folder` say otherwise.
+    `tcp`: host and port of a loopback listener, whose address goes to `bus.tcp`; port 0 takes a free one.
+    `socket_mode`: None gives 0600, or 0666 where the policy names other users (who are then checked one by one).
+    `ready_fd`: where to write a line once clients can connect.
+    """
+
+    folder: Path
+    socket: Path | None = None
+    log_folder: Path | None = None
+    tcp: tuple[str, int] | None = None
+    socket_mode: int | None = None
+    config: Path | None = None
+    settings: BrokerSettings = BrokerSettings()
+    accept_loss: bool = False
+    ready_fd: int | None = None
+
+
+def main(options: BrokerOptions) -> int:
+    """Run a broker until SIGTERM or SIGINT; return the exit code.
+
+    Raises:
+        SylviteError: it could not start; nothing was changed.
+    """
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=_format())
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(_serve(options))
+
+
+def _format() -> str:
+    # journald reads the priority from the line (sd-daemon(3)); a person at a terminal wants the time.
+    return "<6>%(message)s" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s %(name)s: %(message)s"
+
+
+def _open(options: BrokerOptions) -> EventLog:
+    folder = options.log_folder or options.folder / "log"
+    options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    storage = DiskStorage(folder)
+    try:
+        return EventLog(
+            storage, options.settings.log, now_ns=SystemClock().now_ns(), accept_loss=options.accept_loss
+        )  # fmt: skip
+    except OSError as error:
+        raise InvalidSetting("log folder", str(folder), f"cannot be used: {error.strerror}") from error
+
+
+async def _serve(options: BrokerOptions) -> int:
+    log = _open(options)
+    for note in log.notes:
+        logger.warning("log %s: %s", note.kind, ", ".join(f"{name}={value}" for name, value in note.facts.items()))
+    log_folder = str((options.log_folder or options.folder / "log").resolve())
+
+    def make(wanted: Callable[[], None], failed: Callable[[SylviteError], None]) -> Broker:
+        return Broker(
+            log, options.settings, SystemClock(), name=f"broker:{os.getpid()}", log_folder=log_folder, wanted=wanted,
+            failed=failed,
+        )  # fmt: skip
+
+    server = Server(make)
+    socket_path = options.socket or options.folder / "bus.sock"
+    try:
+        open_to_others = server.broker.policy.is_open_to_others
+        mode = options.socket_mode if options.socket_mode is not None else (0o666 if open_to_others else 0o600)
+        await server.listen_unix(socket_path, mode)
+        if options.tcp is not None:
+            port = await server.listen_tcp(*options.tcp, options.folder / "bus.tcp")
+            logger.info("listening on %s port %d", options.tcp[0], port)
+        _on_signals(server, options)
+        logger.info("listening on %s; the log holds @%d to @%d", socket_path, log.oldest, log.end)
+        _ready(options)
+        await server.stopping.wait()
+        notify("STOPPING=1")
+        logger.info("stopping")
+    finally:
+        await server.stop()
+    if server.failure is not None:
+        logger.error("%s", server.failure)
+        assert isinstance(server.failure, LogFailed)
+        return EXIT_DISK_FAILED
+    logger.info("stopped; the log ends before @%d", log.end)
+    return 0
+
+
+def _ready(options: BrokerOptions) -> None:
+    notify("READY=1")
+    if options.ready_fd is not None:
+        os.write(options.ready_fd, b"ready\n")
+        os.close(options.ready_fd)
+
+
+def _on_signals(server: Server, options: BrokerOptions) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if server.stopping.is_set():
+            logger.warning("told twice: stopping at once")
+            os._exit(130)  # Safe at any instant: the log needs no clean-up to be whole.
+        server.stopping.set()
+
+    def reload() -> None:
+        if options.config is None:
+            logger.info("nothing to read again: started without --config")
+            return
+        try:
+            settings = read_config(options.config, BrokerSettings)
+            server.broker.change_policy(settings.policy)
+        except SylviteError as error:
+            logger.error("the configuration stays as it was: %s", error)
+        else:
+            logger.info("policy read again from %s", options.config)
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_signal_handler(signal.SIGINT, stop)
+    loop.add_signal_handler(signal.SIGHUP, reload)
