@@ -1,0 +1,260 @@
+"""A storage in memory that can tear, fill up and fail at call n, and that can lose its power.
+
+It keeps apart what a program sees (the kernel's memory) and what would survive: `sync` and `sync_folder` move the one
+into the other, and `after_power_cut` returns a storage with only what was sure, and as much of the rest as a seed says.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from sylvite.errors import LogInUse
+
+SECTOR = 512
+
+
+class Fault(msgspec.Struct):
+    """Fail the `at`-th call (from 1) named `call` (any call if None), once or from then on."""
+
+    error: int
+    at: int = 1
+    call: str | None = None
+    sticky: bool = False
+    torn: bool = False
+    """A failing write leaves its first half behind."""
+    happened: int = 0
+
+
+class _Inode:
+    """Content as seen, content as it would survive, and the writes between them, in order."""
+
+    def __init__(self) -> None:
+        self.seen = bytearray()
+        self.sure = bytearray()
+        self.open_writes: list[tuple[int, bytes]] = []  # (position, bytes); position -1: truncate to len
+
+    def sync(self) -> None:
+        # Only what is still to be written: what a failed sync has forgotten stays lost, although it can be read.
+        for position, written in self.open_writes:
+            if position < 0:
+                del self.sure[len(written) :]
+                continue
+            if len(self.sure) < position:
+                self.sure.extend(bytes(position - len(self.sure)))
+            self.sure[position : position + len(written)] = written
+        self.open_writes.clear()
+
+
+class MemoryFile:
+    def __init__(self, storage: MemoryStorage, inode: _Inode) -> None:
+        self._storage, self._inode = storage, inode
+        self._closed = False
+
+    def _call(self, name: str) -> Fault | None:
+        if self._closed:
+            raise OSError(errno.EBADF, "closed")
+        return self._storage.call(name)
+
+    def write_at(self, position: int, parts: Sequence[bytes]) -> None:
+        content = b"".join(parts)
+        try:
+            self._call("write")
+            self._storage.take_space(self._inode, position + len(content))
+        except OSError:
+            if self._storage.tears:
+                self._put(position, content[: len(content) // 2])
+            raise
+        self._put(position, content)
+
+    def _put(self, position: int, content: bytes) -> None:
+        seen = self._inode.seen
+        if len(seen) < position:
+            seen.extend(bytes(position - len(seen)))
+        seen[position : position + len(content)] = content
+        self._inode.open_writes.append((position, content))
+
+    def read_at(self, position: int, size: int) -> bytes:
+        self._call("read")
+        return bytes(self._inode.seen[position : position + size])
+
+    def reserve(self, end: int) -> None:
+        self._call("reserve")
+        self._storage.take_space(self._inode, end)
+        if end > len(self._inode.seen):
+            self._put(len(self._inode.seen), bytes(end - len(self._inode.seen)))
+
+    def sync(self) -> None:
+        try:
+            self._call("sync")
+        except OSError:
+            # What a kernel does after a failed fsync: the pages count as clean, and never reach the disk.
+            self._inode.open_writes.clear()
+            raise
+        if self._storage.syncs:
+            self._inode.sync()
+
+    def truncate(self, size: int) -> None:
+        self._call("truncate")
+        del self._inode.seen[size:]
+        self._inode.open_writes.append((-1, bytes(size)))
+
+    def size(self) -> int:
+        self._call("size")
+        return len(self._inode.seen)
+
+    def close(self) -> None:
+        self._closed = True
+
+
+class MemoryStorage:
+    """A folder in memory.  `capacity`: bytes that fit, None for no limit.
+
+    `syncs` off is the negative control of every durability test: sync then does nothing, and says nothing.
+    """
+
+    def __init__(self, *, capacity: int | None = None) -> None:
+        self.capacity = capacity
+        self.faults: list[Fault] = []
+        self.calls: Counter[str] = Counter()
+        self.syncs = True
+        self.tears = False
+        self._names: dict[str, _Inode] = {}
+        self._sure_names: dict[str, _Inode] = {}
+        self._locked = False
+        self._on_call = 0
+
+    # -- Faults ------------------------------------------------------------------------------------------------------
+
+    def call(self, name: str) -> Fault | None:
+        self.calls[name] += 1
+        self._on_call += 1
+        for fault in self.faults:
+            count = self._on_call if fault.call is None else self.calls[name]
+            if fault.call not in (None, name) or count < fault.at:
+                continue
+            if fault.happened and not fault.sticky:
+                continue
+            fault.happened += 1
+            self.tears = fault.torn
+            raise OSError(fault.error, errno.errorcode.get(fault.error, "fault"))
+        return None
+
+    def fail(self, error: int, *, at: int = 1, call: str | None = None, sticky: bool = False, torn: bool = False) -> Fault:
+        """Fail the `at`-th call from now on; the Fault returned says whether it happened."""
+        already = self._on_call if call is None else self.calls[call]
+        fault = Fault(error, already + at, call, sticky, torn)
+        self.faults.append(fault)
+        return fault
+
+    def take_space(self, inode: _Inode, end: int) -> None:
+        if self.capacity is None:
+            return
+        used = sum(len(other.seen) for other in set(self._names.values()) if other is not inode)
+        if used + max(end, len(inode.seen)) > self.capacity:
+            raise OSError(errno.ENOSPC, "no space")
+
+    def after_power_cut(self, rng: random.Random, *, sector: int = SECTOR) -> MemoryStorage:
+        """Return what a machine finds after its power was cut now.
+
+        Of the writes that were not synced, any sectors may have arrived, in any order; of the changes of names, any
+        number of the first ones.
+        """
+        after = MemoryStorage(capacity=self.capacity)
+        names = self._sure_names if rng.random() < 0.5 else self._names
+        for name, inode in names.items():
+            content = _survivor(inode, rng, sector)
+            copy = _Inode()
+            copy.seen[:] = copy.sure[:] = content
+            after._names[name] = copy
+        after._sure_names = dict(after._names)
+        return after
+
+    def after_kill(self) -> MemoryStorage:
+        """Return what the next process finds after this one was killed: everything that was written."""
+        after = MemoryStorage(capacity=self.capacity)
+        after._names, after._sure_names = dict(self._names), dict(self._sure_names)
+        return after
+
+    # -- Storage -----------------------------------------------------------------------------------------------------
+
+    def open(self, name: str, *, create: bool = False, write: bool = False) -> MemoryFile:
+        del write
+        self.call("open")
+        if create:
+            if name in self._names:
+                raise FileExistsError(errno.EEXIST, "exists", name)
+            self._names[name] = _Inode()
+        if name not in self._names:
+            raise FileNotFoundError(errno.ENOENT, "no such file", name)
+        return MemoryFile(self, self._names[name])
+
+    def names(self, folder: str = "") -> list[str]:
+        self.call("names")
+        prefix = folder + "/" if folder else ""
+        found = {name[len(prefix) :].split("/")[0] for name in self._names if name.startswith(prefix)}
+        return sorted(found)
+
+    def make_folder(self, name: str) -> None:
+        self.call("make_folder")
+        del name
+
+    def rename(self, old: str, new: str) -> None:
+        self.call("rename")
+        if old not in self._names:
+            raise FileNotFoundError(errno.ENOENT, "no such file", old)
+        self._names[new] = self._names.pop(old)
+
+    def remove(self, name: str) -> None:
+        self.call("remove")
+        if name not in self._names:
+            raise FileNotFoundError(errno.ENOENT, "no such file", name)
+        del self._names[name]
+
+    def sync_folder(self, folder: str = "") -> None:
+        del folder
+        self.call("sync_folder")
+        if self.syncs:
+            self._sure_names = dict(self._names)
+
+    def free_bytes(self) -> int:
+        self.call("free_bytes")
+        if self.capacity is None:
+            return 1 << 50
+        return max(self.capacity - sum(len(inode.seen) for inode in set(self._names.values())), 0)
+
+    def lock(self) -> None:
+        if self._locked:
+            raise LogInUse("this storage is in use")
+        self._locked = True
+
+    def close(self) -> None:
+        self._locked = False
+
+    def content(self, name: str) -> bytearray:
+        """The bytes of a file, to look at or to damage."""
+        return self._names[name].seen
+
+
+def _survivor(inode: _Inode, rng: random.Random, sector: int) -> bytes:
+    content = bytearray(inode.sure)
+    keep = rng.random()
+    for position, written in inode.open_writes:
+        if position < 0:
+            if rng.random() < keep:
+                del content[len(written) :]
+            continue
+        at = 0
+        while at < len(written):
+            # Whole sectors of the file arrive, or do not.
+            until = min(len(written), (position + at) // sector * sector + sector - position)
+            if rng.random() < keep:
+                if len(content) < position + until:
+                    content.extend(bytes(position + until - len(content)))
+                content[position + at : position + until] = written[at:until]
+            at = until
+    return bytes(content)
