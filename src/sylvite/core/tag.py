@@ -1,0 +1,43 @@
+"""Tags: the names of events.
+
+Salt takes any text, so what its programs and people use today has to pass: `salt/job/20261123224730771814/ret/web1`,
+`minion_start`, `key`, `my tag`. What is refused is what could deceive a reader or break a line or a frame: control
+characters, line separators, marks that turn the direction of text, and more than 256 bytes. A tag is never used as a
+path, so `..` in it means nothing.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sylvite.errors import InvalidTag
+
+TAG_BYTES_MAX = 256
+
+_UNFIT = "\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+_valid = re.compile(f"[^{_UNFIT}]{{1,{TAG_BYTES_MAX}}}").fullmatch
+_first_unfit = re.compile(f"[{_UNFIT}]").search
+
+
+def check_tag(tag: str) -> str:
+    """Return the tag.  Raises InvalidTag."""
+    if _valid(tag) is None or (len(tag) > TAG_BYTES_MAX // 4 and len(tag.encode()) > TAG_BYTES_MAX):
+        raise InvalidTag(tag, _reason(tag))
+    return tag
+
+
+def _reason(tag: str) -> str:
+    if not tag:
+        return "a tag has at least one character"
+    if unfit := _first_unfit(tag):
+        return f"character U+{ord(unfit.group()):04X} at {unfit.start()} is not allowed: no control characters, no line breaks"
+    return f"a tag has at most {TAG_BYTES_MAX} bytes"
+
+
+def join(*segments: str) -> str:
+    """Return the tag of these segments.  Raises InvalidTag."""
+    return check_tag("/".join(segments))
+
+
+def split(tag: str) -> list[str]:
+    return tag.split("/")
