@@ -29,12 +29,17 @@ class Peer(msgspec.Struct, frozen=True):
         return self.uid in (0, os.geteuid())
 
 
-def peer_of(connected: socket.socket) -> Peer:
+def peer_of(descriptor: int) -> Peer:
     """Return the peer of a connected UNIX socket: who it was when it connected.
 
     Raises:
         NotAuthenticated: the system does not tell.
     """
+    with socket.socket(fileno=os.dup(descriptor)) as connected:
+        return _peer_of(connected)
+
+
+def _peer_of(connected: socket.socket) -> Peer:
     try:
         raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         _, uid, gid = _CREDENTIALS.unpack(raw)

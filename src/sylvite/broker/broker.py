@@ -589,7 +589,9 @@ class Broker:
                 for subscription in connection.subscriptions.values():
                     if subscription.live:
                         subscription.reader.seek(log.end)
-                        subscription.tell(log)
+                    subscription.tell(log)
+                    if subscription.cursor_name:
+                        self._move_cursor(subscription)
         if now_s - self._last_refusals_s >= REPORT_REFUSALS_EVERY_S:
             self._last_refusals_s = now_s
             refusals, self._refusals = self._refusals, {}

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 from sylvite.auth.peer import Peer, peer_of, token_holder
 from sylvite.broker.broker import IDLE_SYNC_S, Broker, Job
@@ -20,6 +21,7 @@ from sylvite.errors import InvalidSetting, NotAuthenticated, SylviteError
 
 RECEIVE_BYTES = 256 * 1024
 DRAIN_S = 5.0
+GOODBYE_S = 1.0
 BACKLOG = 1024
 HELLO_WITHIN_S = 10.0
 
@@ -38,15 +40,15 @@ class Wire(asyncio.BufferedProtocol):
     # -- asyncio calls these ---------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports have the methods of asyncio.Transport, and are none.
+        self._transport = cast(asyncio.Transport, transport)
         try:
-            peer, token = self._identify(transport)
+            peer, token = self._identify(self._transport)
         except NotAuthenticated:
-            transport.abort()
+            self._transport.abort()
             return
         limit = self._server.broker.settings.limits.socket_bytes
-        transport.set_write_buffer_limits(high=limit, low=limit // 4)
+        self._transport.set_write_buffer_limits(high=limit, low=limit // 4)
         self._connection = Connection(self._server.broker, peer, self, token=token)
         self._server.wires.add(self)
         self._deadline = asyncio.get_running_loop().call_later(HELLO_WITHIN_S, self._hello_is_late)
@@ -54,7 +56,7 @@ class Wire(asyncio.BufferedProtocol):
     def _identify(self, transport: asyncio.Transport) -> tuple[Peer, str | None]:
         if self._listener == "tcp":
             return token_holder(), self._server.token
-        return peer_of(transport.get_extra_info("socket")), None
+        return peer_of(transport.get_extra_info("socket").fileno()), None
 
     def _hello_is_late(self) -> None:
         if self._connection is not None and self._connection.access is None and self._transport is not None:
@@ -221,6 +223,8 @@ class Server:
             await asyncio.sleep(0.001)
         for wire in list(self.wires):
             wire.say_goodbye()
+        # A reader that has stopped reading does not hear the goodbye, and does not hold us up.
+        deadline = self._loop.time() + GOODBYE_S
         while self.wires and self._loop.time() < deadline:
             await asyncio.sleep(0.001)
         if self._ticking is not None:

@@ -49,6 +49,7 @@ class Subscription:
             self.predicate = compile_predicate(request.filter.where)
         self.live = False
         self.closed = False
+        self.caught_up = False
         self.reader = reader
         self.told = self.delivered = self.advanced = reader.next
         self._reads_all = reads_all
@@ -96,7 +97,10 @@ class Subscription:
                 self._deliver(*found)
         if self.reader.next < end:
             return self.can_take
-        self.tell(history)
+        if not self.caught_up:
+            # Once: that history ends here.  From then on `Broker.tick` tells, now and then.
+            self.caught_up = True
+            self.tell(history)
         self.live = not self.held_back
         return False
 
