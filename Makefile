@@ -1,0 +1,58 @@
+# Everything needs only Python 3.11 or newer, git and make; the rest is installed into .venv.
+
+PYTHON := $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(shell \
+	command -v $(name) >/dev/null 2>&1 && $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+PY := .venv/bin/python
+
+.PHONY: help venv run test check lint format lock bench faults clean dist
+
+help: ## Show this
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 10
+
+venv: .venv/ready ## Make the environment in .venv
+
+.venv/ready: requirements/dev.lock pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then echo "Sylvite needs Python 3.11 or newer; none was found on the PATH" >&2; exit 1; fi
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: .venv/ready ## Start a bus and show events, live
+	@$(PY) examples/run.py
+
+test: .venv/ready ## Run all tests
+	@$(PY) -m pytest -q
+
+check: lint test ## What a change has to pass
+
+lint: .venv/ready ## Format, rules, types, layers
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/pyright
+	.venv/bin/lint-imports
+
+format: .venv/ready ## Put the code in order
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+faults: .venv/ready ## The fault tests in their long form
+	@$(PY) -m pytest -q -m "long or not long" tests/faults
+
+bench: .venv/ready ## Measure, and write docs/benchmarks.md
+	@$(PY) -m bench
+
+lock: ## Choose the newest versions anew, with hashes
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet --disable-pip-version-check uv
+	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate pyproject.toml --extra fast -o requirements/run.lock
+	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate pyproject.toml --extra fast --group dev requirements/build.in -o requirements/dev.lock
+	rm -rf .venv-lock
+
+dist: .venv/ready ## Build the wheel
+	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
+
+clean: ## Remove what the other targets made
+	rm -rf .venv .venv-lock dist .hypothesis .ruff_cache

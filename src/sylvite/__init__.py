@@ -1,0 +1,1 @@
+"""Sylvite: an event bus for infrastructure."""
