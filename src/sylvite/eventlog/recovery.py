@@ -16,7 +16,7 @@ from sylvite.core.batch import Batch
 from sylvite.errors import LogDamaged, LogNotUnderstood
 from sylvite.eventlog.history import Segment
 from sylvite.eventlog.index import Index, Summary, load_summary, save_summary
-from sylvite.eventlog.segment import START, Damage, SegmentHeader, base_of, decode_header, scan
+from sylvite.eventlog.segment import START, Damage, SegmentHeader, base_of, decode_header, file_name, scan
 from sylvite.eventlog.sources import Sources
 from sylvite.eventlog.storage import File, Storage
 
@@ -38,7 +38,7 @@ class Recovered(msgspec.Struct):
     notes: list[Note]
 
 
-class _LastSegment(msgspec.Struct):
+class _Seen(msgspec.Struct):
     """What a scan of a whole segment found."""
 
     index: Index
@@ -48,39 +48,42 @@ class _LastSegment(msgspec.Struct):
     durable: int
 
 
-def find_segments(storage: Storage, log_id: str, notes: list[Note], *, repair: bool) -> list[Segment]:
+class Found(msgspec.Struct):
+    """A segment file.  `durable`: what its header says was synced; `born`: the header, or a batch, is whole."""
+
+    segment: Segment
+    durable: int
+    born: bool
+    header_is_whole: bool
+
+
+def find_segments(storage: Storage, log_id: str) -> list[Found]:
     """Return the segments there are, oldest first.
 
     Raises:
         LogNotUnderstood: one belongs to another log, or is of a newer format.
     """
-    bases = sorted(base for name in storage.names() if (base := base_of(name)) is not None)
-    segments: list[Segment] = []
-    for base in bases:
-        name = f"seg-{base:020d}.log"
+    found: list[Found] = []
+    for base in sorted(base for name in storage.names() if (base := base_of(name)) is not None):
+        name = file_name(base)
         file = storage.open(name)
         try:
             size = file.size()
-            header = decode_header(file.read_at(0, START), name)
-            if header is None:
-                header = _header_from_batches(file, base, log_id)
-                if header is None and base == bases[-1]:
-                    # A crash while the segment was being made: nothing was ever acknowledged from it.
-                    if repair:
-                        _move_aside(storage, name)
-                    notes.append(Note("recovered", {"segment": name, "bytes": size, "events": 0}))
-                    continue
-                notes.append(Note("corrupt", {"segment": name, "position": 0, "detail": "its header is damaged"}))
-                header = header or SegmentHeader(bytes.fromhex(log_id), 0, base, base, 0)
-            if header.log_id.hex() != log_id or header.base != base:
-                raise LogNotUnderstood(
-                    f"{name} belongs to another log ({header.log_id.hex()}) or another place (@{header.base}). "
-                    "Move it out of the folder: nothing was changed"
-                )
-            segments.append(Segment(name, header, size))
+            whole = decode_header(file.read_at(0, START), name)
+            header = whole or _header_from_batches(file, base, log_id)
         finally:
             file.close()
-    return segments
+        if header is None:
+            nothing = SegmentHeader(bytes.fromhex(log_id), 0, base, 0, 0)
+            found.append(Found(Segment(name, nothing, size), 0, born=False, header_is_whole=False))
+            continue
+        if header.log_id.hex() != log_id or header.base != base:
+            raise LogNotUnderstood(
+                f"{name} belongs to another log ({header.log_id.hex()}) or another place (@{header.base}). "
+                "Move it out of the folder: nothing was changed"
+            )
+        found.append(Found(Segment(name, header, size), header.durable, born=True, header_is_whole=whole is not None))
+    return found
 
 
 def _header_from_batches(file: File, base: int, log_id: str) -> SegmentHeader | None:
@@ -99,20 +102,21 @@ def recover(storage: Storage, log_id: str, *, proven: int, accept_loss: bool) ->
         LogNotUnderstood: see `find_segments`.
     """
     notes: list[Note] = []
-    segments = find_segments(storage, log_id, notes, repair=True)
+    files = find_segments(storage, log_id)
+    durable = max([proven, *(file.durable for file in files)])
+    window = _Window(storage, files, durable)
+    segments = window.kept(notes)
+    durable = window.durable
+    for file in files:
+        if not file.header_is_whole and file.segment in segments:
+            facts: dict[str, int | str] = {"segment": file.segment.name, "position": 0, "detail": "its header is damaged"}
+            notes.append(Note("corrupt", facts))
     sources = Sources()
     empty: list[Segment] = []
-    durable, end = proven, 0
+    end = 0
     while segments:
         last = segments[-1]
-        seen = _read_last(storage, last)
-        durable = max(durable, seen.durable)
-        if len(segments) > 1 and durable < last.base and _ends_early(storage, segments[-2], last.base, durable):
-            # The end of the segment before never reached the disk; what is behind it was told to nobody either.
-            _move_aside(storage, last.name)
-            notes.append(Note("recovered", {"segment": last.name, "bytes": last.size, "events": len(seen.batches)}))
-            segments.pop()
-            continue
+        seen = window.seen(last)
         end = _close_end(storage, last, seen, durable, notes)
         if seen.batches:
             for _, batch in seen.batches:
@@ -141,11 +145,69 @@ def recover(storage: Storage, log_id: str, *, proven: int, accept_loss: bool) ->
     return Recovered(segments, end, sources, notes)
 
 
-def _read_last(storage: Storage, segment: Segment) -> _LastSegment:
+class _Window:
+    """The segments at the end of the log that hold offsets which no header proves: these are read whole."""
+
+    def __init__(self, storage: Storage, files: list[Found], durable: int) -> None:
+        self._storage = storage
+        self._files = files
+        self._seen: dict[str, _Seen] = {}
+        self.durable = durable
+        self._first = len(files) - 1
+        while self._first > 0 and files[self._first].segment.base > durable:
+            self._first -= 1
+        for file in files[max(self._first, 0) :]:
+            self.durable = max(self.durable, self.seen(file.segment).durable)
+
+    def seen(self, segment: Segment) -> _Seen:
+        if segment.name not in self._seen:
+            self._seen[segment.name] = _read_whole(self._storage, segment)
+        return self._seen[segment.name]
+
+    def kept(self, notes: list[Note]) -> list[Segment]:
+        """Return the segments up to the first hole that no proof speaks against; move those behind it aside.
+
+        A machine that lost its power may have written later segments and not the end of an earlier one.  Nobody was
+        told of either, and a prefix is worth more than a hole.
+        """
+        for at in range(max(self._first, 0), len(self._files)):
+            file = self._files[at]
+            if not file.born and file.segment.base >= self.durable:
+                return self._cut_to(at, notes)
+            is_last = at + 1 == len(self._files)
+            if not is_last and self._ends_early(file.segment, self._files[at + 1].segment.base):
+                return self._cut_to(at + 1, notes)
+        return [file.segment for file in self._files]
+
+    def _ends_early(self, segment: Segment, wanted: int) -> bool:
+        seen = self.seen(segment)
+        end, position = segment.base, START
+        for at, batch in seen.batches:
+            if batch.base > end:
+                break
+            end, position = max(end, batch.next), at + len(batch.raw)
+        if not self.durable <= end < wanted:
+            return False
+        damage = next((damage for damage in seen.damages if damage.start >= position), None)
+        return damage is None or damage.torn
+
+    def _cut_to(self, count: int, notes: list[Note]) -> list[Segment]:
+        for file in reversed(self._files[count:]):
+            events = sum(batch.count for _, batch in self.seen(file.segment).batches)
+            _move_aside(self._storage, file.segment.name)
+            facts: dict[str, int | str] = {
+                "segment": file.segment.name, "bytes": file.segment.size, "events": events,
+                "kept_in": f"{QUARANTINE}/unproven-{file.segment.name}",
+            }  # fmt: skip
+            notes.append(Note("recovered", facts))
+        return [file.segment for file in self._files[:count]]
+
+
+def _read_whole(storage: Storage, segment: Segment) -> _Seen:
     file = storage.open(segment.name)
     try:
         header = decode_header(file.read_at(0, START), segment.name)
-        seen = _LastSegment(Index(), [], [], START, header.durable if header else 0)
+        seen = _Seen(Index(), [], [], START, header.durable if header else 0)
         for found in scan(file, segment.epoch):
             if isinstance(found, Damage):
                 seen.damages.append(found)
@@ -160,18 +222,7 @@ def _read_last(storage: Storage, segment: Segment) -> _LastSegment:
         file.close()
 
 
-def _ends_early(storage: Storage, segment: Segment, wanted: int, durable: int) -> bool:
-    """Say whether the events of a segment stop before `wanted`, and at a point that was never proven."""
-    seen = _read_last(storage, segment)
-    end = segment.base
-    for _, batch in seen.batches:
-        if batch.base > end:
-            break
-        end = max(end, batch.next)
-    return durable <= end < wanted
-
-
-def _close_end(storage: Storage, segment: Segment, seen: _LastSegment, durable: int, notes: list[Note]) -> int:
+def _close_end(storage: Storage, segment: Segment, seen: _Seen, durable: int, notes: list[Note]) -> int:
     """Cut the tear, if there is one, note the damage, and return the offset after the last event kept."""
     cut_at: Damage | None = None
     for damage in seen.damages:
@@ -201,12 +252,12 @@ def _close_end(storage: Storage, segment: Segment, seen: _LastSegment, durable: 
     return max(end, segment.base)
 
 
-def _expected(segment: Segment, seen: _LastSegment, position: int) -> int:
+def _expected(segment: Segment, seen: _Seen, position: int) -> int:
     before = [batch.next for at, batch in seen.batches if at < position]
     return before[-1] if before else segment.base
 
 
-def _cut(storage: Storage, segment: Segment, seen: _LastSegment, position: int, notes: list[Note]) -> None:
+def _cut(storage: Storage, segment: Segment, seen: _Seen, position: int, notes: list[Note]) -> None:
     gone = [batch for at, batch in seen.batches if at >= position]
     seen.batches = [(at, batch) for at, batch in seen.batches if at < position]
     seen.index.forget_from(seen.batches[-1][1].next if seen.batches else segment.base)
@@ -247,7 +298,7 @@ def _copy(storage: Storage, source: File, position: int, name: str) -> int:
 
 def _move_aside(storage: Storage, name: str) -> None:
     storage.make_folder(QUARANTINE)
-    storage.rename(name, f"{QUARANTINE}/unborn-{name}")
+    storage.rename(name, f"{QUARANTINE}/unproven-{name}")
     storage.sync_folder()
 
 

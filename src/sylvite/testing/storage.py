@@ -241,20 +241,26 @@ class MemoryStorage:
 
 
 def _survivor(inode: _Inode, rng: random.Random, sector: int) -> bytes:
+    """Return the content that a power cut leaves: each sector as it was after some of its writes, the first ones.
+
+    A later write to a sector carries what earlier ones put there: the kernel writes whole pages of what it holds.
+    """
     content = bytearray(inode.sure)
-    keep = rng.random()
+    touching: dict[int, list[tuple[int, bytes]]] = {}
     for position, written in inode.open_writes:
         if position < 0:
-            if rng.random() < keep:
-                del content[len(written) :]
             continue
-        at = 0
-        while at < len(written):
-            # Whole sectors of the file arrive, or do not.
-            until = min(len(written), (position + at) // sector * sector + sector - position)
-            if rng.random() < keep:
-                if len(content) < position + until:
-                    content.extend(bytes(position + until - len(content)))
-                content[position + at : position + until] = written[at:until]
-            at = until
+        for number in range(position // sector, (position + len(written) - 1) // sector + 1):
+            first, last = max(position, number * sector), min(position + len(written), (number + 1) * sector)
+            touching.setdefault(number, []).append((first, written[first - position : last - position]))
+    keep = rng.random()
+    for writes in touching.values():
+        arrived = len(writes) if rng.random() < keep else rng.randrange(len(writes) + 1) if rng.random() < 0.3 else 0
+        for first, part in writes[:arrived]:
+            if len(content) < first + len(part):
+                content.extend(bytes(first + len(part) - len(content)))
+            content[first : first + len(part)] = part
+    truncated = [len(written) for position, written in inode.open_writes if position < 0]
+    if truncated and rng.random() < keep:
+        del content[truncated[-1] :]
     return bytes(content)
