@@ -1,0 +1,1 @@
+"""The command line: `sylvite`.  One module per command, imported only when that command is run."""

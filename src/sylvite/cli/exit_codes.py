@@ -1,0 +1,71 @@
+"""Exit codes: what a script can tell from them, and which error ends with which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+DONE = 0
+NO = 1
+"""Asked, and the answer is no."""
+USAGE = 2
+NOT_REACHABLE = 69
+INTERNAL = 70
+"""A mistake of ours."""
+DISK_FAILED = 74
+TRY_AGAIN = 75
+"""Refused for the moment: the same command may work later."""
+NOT_ALLOWED = 77
+CONFIGURATION = 78
+TIMEOUT = 124
+"""As timeout(1)."""
+INTERRUPTED = 130
+PIPE_CLOSED = 141
+"""The reader of our output went away; said in silence, as other programs do that die of SIGPIPE."""
+
+EXIT_CODES: Mapping[str, int] = {
+    "error": NO,
+    # The caller's input
+    "invalid_input": USAGE,
+    "invalid_tag": USAGE,
+    "invalid_pattern": USAGE,
+    "invalid_expression": USAGE,
+    "invalid_data": USAGE,
+    "event_too_big": USAGE,
+    "invalid_setting": CONFIGURATION,
+    # The conversation
+    "protocol_error": NOT_REACHABLE,
+    "remote_protocol_error": NOT_REACHABLE,
+    "frame_too_big": NOT_REACHABLE,
+    "local_protocol_error": INTERNAL,
+    "connection_lost": NOT_REACHABLE,
+    "broker_not_reachable": NOT_REACHABLE,
+    "not_authenticated": NOT_ALLOWED,
+    "not_allowed": NOT_ALLOWED,
+    "overloaded": TRY_AGAIN,
+    "shutting_down": TRY_AGAIN,
+    "stale_sequence": NO,
+    "ack_unknown": TIMEOUT,
+    "ack_timeout": TIMEOUT,
+    "durability_unknown": DISK_FAILED,
+    "wait_timeout": TIMEOUT,
+    "events_missed": NO,
+    "cursor_in_use": TRY_AGAIN,
+    "no_such_cursor": NO,
+    # The log
+    "log_error": DISK_FAILED,
+    "offset_gone": NO,
+    "no_such_offset": NO,
+    "no_space": TRY_AGAIN,
+    "log_in_use": TRY_AGAIN,
+    "log_damaged": NO,
+    "log_not_understood": CONFIGURATION,
+    "log_failed": DISK_FAILED,
+    # Of the command line itself
+    "bad_line": NO,
+}
+"""Error code to exit code: every code in the tree of errors.py, and those of the command line."""
+
+
+def exit_code_of(error_code: str) -> int:
+    """Return the exit code; a code that a newer broker sent, and we do not know, is a plain no."""
+    return EXIT_CODES.get(error_code, NO)
