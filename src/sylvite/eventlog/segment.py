@@ -180,9 +180,10 @@ def _has_zero_sector(content: bytes, position: int) -> bool:
     for at in range(first, len(content) - SECTOR + 1, SECTOR):
         if content.count(0, at, at + SECTOR) == SECTOR:
             return True
-    # A part of a sector at either end counts where the batch before or behind ends inside it.
-    head, tail = content[:first], content[first + (len(content) - first) // SECTOR * SECTOR :]
-    return any(len(part) >= 64 and part.count(0) == len(part) for part in (head, tail))
+    # A write that begins or ends inside a sector: its part there may be missing, while the rest of the sector is older.
+    head = content[:first]
+    tail = content[first + (len(content) - first) // SECTOR * SECTOR :]
+    return any(0 < len(part) == part.count(0) for part in (head, tail))
 
 
 def open_segment(storage: Storage, name: str) -> tuple[File, SegmentHeader | None]:
