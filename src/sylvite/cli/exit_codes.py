@@ -62,6 +62,7 @@ EXIT_CODES: Mapping[str, int] = {
     "log_failed": DISK_FAILED,
     # Of the command line itself
     "bad_line": NO,
+    "bad_archive": NO,
 }
 """Error code to exit code: every code in the tree of errors.py, and those of the command line."""
 

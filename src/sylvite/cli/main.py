@@ -90,7 +90,7 @@ def _run(arguments: list[str], options: GlobalOptions) -> int:
     except SylviteError as error:
         if options.debug:
             _show_traceback()
-        return _report(options, error.code, str(error), exit_codes.exit_code_of(error.code), facts=vars(error))
+        return _report(options, error.code, _message(error), exit_codes.exit_code_of(error.code), facts=vars(error))
     except OSError as error:
         if options.debug:
             _show_traceback()
@@ -102,6 +102,11 @@ def _run(arguments: list[str], options: GlobalOptions) -> int:
             _show_traceback()
         hint = "this is a bug: please report it with what --debug shows"
         return _report(options, "internal", f"internal error: {error!r}", exit_codes.INTERNAL, hint)
+
+
+def _message(error: SylviteError) -> str:
+    notes: list[str] = getattr(error, "__notes__", [])
+    return "; ".join((str(error), *notes))
 
 
 def _report(
