@@ -146,9 +146,11 @@ class StaleSequence(SylviteError):
 
 
 class AckUnknown(SylviteError):
-    """No answer: the events may be in the log, or not.  Publishing them again by the same publisher is safe."""
+    """No answer: the events may be in the log, or not.  `Client.retry` asks again, and nothing is stored twice."""
 
     code = "ack_unknown"
+    ticket: object = None
+    """What was published, for `Client.retry`."""
 
 
 class AckTimeout(AckUnknown, TimeoutError):

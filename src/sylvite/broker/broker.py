@@ -378,7 +378,7 @@ class Broker:
         reader = log.reader(start)
         subscription = Subscription(connection, request, wants, reader, reads_all=access.reads_all)
         connection.subscriptions[request.subscription] = subscription
-        connection.send(Subscribed(request.subscription, start, log.end))
+        connection.send(Subscribed(request.subscription, start, log.end, log.epoch_before(start)))
         if gap is not None:
             subscription.miss(gap)
         if request.cursor:

@@ -209,6 +209,20 @@ class Batch:
         return self.base + self.count
 
     @property
+    def last(self) -> int:
+        """The offset of the last event, also in a batch that was cut."""
+        if BLOCK_HEADER.unpack_from(self.raw, self._block)[2] & _OFFSETS:
+            return self.base + self.offsets[-1]
+        return self.base + self.count - 1
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """Per event of a batch that was cut, its offset less base."""
+        if self._tags is None:
+            self._read_columns()
+        return self._offsets or ()
+
+    @property
     def sender(self) -> str:
         return str(self.raw[HEADER.size : self._block], "utf-8", "replace")
 

@@ -149,8 +149,10 @@ def pack_data(data: Mapping[str, Any], *, bytes_max: int = EVENT_BYTES_MAX) -> b
         raise EventTooBig(len(packed), bytes_max)
     if len(packed) > _CAREFUL_FROM and is_costly(packed):
         raise InvalidData(f"data has more than {CONTAINERS_MAX} maps and lists; split the event")
-    if not all(type(key) is str for key in data):
-        raise InvalidData("data must have text as its keys")
+    try:
+        "".join(data)  # Fails on a key that is no text, in a tenth of the time of a loop.
+    except TypeError:
+        raise InvalidData("data must have text as its keys") from None
     return packed
 
 

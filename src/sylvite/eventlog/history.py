@@ -76,11 +76,11 @@ class History:
         Where this log is not the one it read (wiped, or restored from a copy), a Gap says so, and reading goes on
         where the histories part: behind that epoch if this log knows it, else at the oldest event.
         """
-        if epoch == 0 or offset <= 0 or (offset <= self.oldest and offset <= self.end):
-            return max(offset, 0), None
-        if offset <= self.end and self.epoch_before(offset) == epoch:
+        if offset <= 0:
+            return 0, None
+        if offset <= self.end and (epoch == 0 or offset <= self.oldest or self.epoch_before(offset) == epoch):
             return offset, None
-        behind = [segment.next for segment in self.segments if segment.epoch == epoch]
+        behind = [segment.next for segment in self.segments if epoch and segment.epoch == epoch]
         start = min(behind[-1], self.end) if behind else self.oldest
         detail = f"the reader was at @{offset} of epoch {epoch:016x}, which this log does not have there"
         return start, Gap(offset, start, "reset", None, detail)

@@ -128,11 +128,15 @@ class Refuse(Message, frozen=True):
 
 
 class Subscribed(Message, frozen=True):
-    """The subscription stands.  It starts at offset `next`; `end` is the next one to be written."""
+    """The subscription stands.  It starts at offset `next`; `end` is the next one to be written.
+
+    `epoch`: of the event before `next`, 0 where there is none.
+    """
 
     subscription: int
     next: int
     end: int
+    epoch: int
 
 
 class Deliver(Message, frozen=True):

@@ -1,0 +1,39 @@
+"""Where a subscription starts, as people say it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sylvite.core.event import Position
+from sylvite.errors import InvalidSetting
+from sylvite.wire.messages import Start
+
+Since = str | int | float | datetime | Position | None
+"""`newest` (or None), `oldest`, `@123` or 123 (an offset), `2h` (ago), a datetime or its text, or a Position: go on
+behind the event that was there."""
+
+
+def read_start(since: Since, now_ns: int) -> Start:
+    """Raises InvalidSetting: not a place in a log."""
+    if since is None or since == "newest":
+        return Start("newest")
+    if since == "oldest":
+        return Start("oldest")
+    if isinstance(since, Position):
+        return Start("resume", since.offset + 1, since.epoch)
+    if isinstance(since, bool):
+        raise InvalidSetting("since", since, "is not a place in the log")
+    if isinstance(since, int):
+        return Start("offset", since)
+    if isinstance(since, float):
+        return Start("time", int(since * 1_000_000_000))
+    if isinstance(since, datetime):
+        return Start("time", int(since.timestamp() * 1_000_000_000))
+    if since.startswith("@"):
+        if not since[1:].isdigit():
+            raise InvalidSetting("since", since, "is not an offset; write @123")
+        return Start("offset", int(since[1:]))
+    # The dates module is loaded only by those who say it in words: it costs a part of the cold start.
+    from sylvite.core.duration import parse_time_ns
+
+    return Start("time", parse_time_ns(since, now_ns))
