@@ -115,9 +115,9 @@ def show(options: GlobalOptions, name: str) -> None:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @pass_options
 def seek(options: GlobalOptions, name: str, place: Place, *, dry_run: bool, yes: bool) -> None:
-    """Move a cursor to another place: oldest, newest, @OFFSET, time:TIME, or where cursor:NAME is.
+    """Move a cursor to another place.
 
-    Its reader gets again what lies behind that place, or never gets what lies before it. It must not be in use.
+    PLACE is oldest, newest, @OFFSET, time:TIME, or cursor:NAME for where another one is. The reader gets again what lies behind that place, or never gets what lies before it. It must not be in use.
     """
     with connect(options) as client:
         known = _read(client.ask("cursors"))

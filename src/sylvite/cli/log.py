@@ -16,7 +16,7 @@ from sylvite.cli.command import LazyGroup
         "export": ("sylvite.cli.log_export:export", "Write events to a file or to stdout."),
         "import": ("sylvite.cli.log_import:import_", "Append exported events to a log that no broker runs on."),
         "prune": ("sylvite.cli.log_prune:prune", "Delete the oldest segments."),
-        "segments": ("sylvite.cli.log_segments:segments", "List the files of the log."),
+        "segments": ("sylvite.cli.log_segments:segments", "List the files of the log, oldest first."),
     },
 )
 def log() -> None:

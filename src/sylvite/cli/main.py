@@ -19,7 +19,7 @@ COMMANDS = {
     "publish": ("sylvite.cli.publish:publish", "Publish an event, or one for each line of input."),
     "tail": ("sylvite.cli.tail:tail", "Show events: the last ones, a stretch of history, or live."),
     "get": ("sylvite.cli.get:get", "Show single events, whole."),
-    "wait": ("sylvite.cli.wait:wait", "Wait for an event, and show it."),
+    "wait": ("sylvite.cli.wait:wait", "Wait for events that match, and show them."),
     "broker": ("sylvite.cli.broker:broker", "Run a broker until SIGTERM or Ctrl-C."),
     "log": ("sylvite.cli.log:log", "Look after the event log: status, verify, export, import, prune, segments."),
     "cursors": ("sylvite.cli.cursors:cursors", "Look after durable cursors: list, show, seek, delete."),

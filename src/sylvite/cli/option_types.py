@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sylvite.cli.place import Place, parse_place
+from sylvite.cli.place import Place, parse_moment_ns, parse_place
 from sylvite.errors import InvalidInput
 
 
@@ -92,12 +92,8 @@ class Moment(click.ParamType[int]):
     def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        import time
-
-        from sylvite.core.duration import parse_time_ns
-
         try:
-            return parse_time_ns(value, time.time_ns())
+            return parse_moment_ns(value)
         except (InvalidInput, OverflowError):
             self.fail(
                 f"{value!r} is not a time; write 2h, 'yesterday 18:00', '2026-11-23 22:00' or RFC 3339", param, ctx

@@ -15,6 +15,20 @@ class Place(NamedTuple):
     name: str = ""
 
 
+def parse_moment_ns(text: str) -> int:
+    """Return a time as ns since 1970, UTC; what lies before that, or beyond what the log can hold, is moved there.
+
+    Raises:
+        InvalidInput: it is none (core/duration.py).
+    """
+    # Here, because `publish` has no use for times, and must not wait for what reads them.
+    import time
+
+    from sylvite.core.duration import parse_time_ns
+
+    return min(max(parse_time_ns(text, time.time_ns()), 0), 2**63 - 1)
+
+
 def parse_place(text: str) -> Place:
     """Return the place that `oldest`, `newest`, `@184467`, `time:2h` or `cursor:billing` names.
 
@@ -27,12 +41,7 @@ def parse_place(text: str) -> Place:
         return Place("newest")
     kind, colon, rest = text.partition(":")
     if colon and kind == "time":
-        # Here, because `publish` has no use for times, and must not wait for what reads them.
-        import time
-
-        from sylvite.core.duration import parse_time_ns
-
-        return Place("time", parse_time_ns(rest, time.time_ns()))
+        return Place("time", parse_moment_ns(rest))
     if colon and kind == "cursor" and rest:
         return Place("cursor", name=rest)
     digits = text.removeprefix("@")
