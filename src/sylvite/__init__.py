@@ -4,6 +4,8 @@
 
     with Client.connect() as bus:
         bus.publish("myco/deploy/done", {"version": "1.4.2"})
+
+docs/python.md shows the rest.
 """
 
 from __future__ import annotations

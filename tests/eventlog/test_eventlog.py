@@ -342,7 +342,9 @@ def test_a_second_process_cannot_open_the_log(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda storage: storage.content("LOG").__setitem__(slice(None), b'{"format": 2, "log_id": "00", "created": ""}'),
+        lambda storage: storage.content("LOG").__setitem__(
+            slice(None), b'{"format": 2, "log_id": "00", "created": ""}'
+        ),
         lambda storage: storage.content("LOG").__setitem__(slice(None), b"not json"),
         lambda storage: storage.remove("LOG"),
     ],

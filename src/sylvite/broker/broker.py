@@ -130,7 +130,9 @@ class Broker:
             self.publish_own(f"log/{note.kind}", dict(note.facts))
         log.notes.clear()
         if log.cursors.restored_from_previous:
-            self.publish_own("cursors/restored", {"detail": "the file of cursors was damaged; the one before it is used"})
+            self.publish_own(
+                "cursors/restored", {"detail": "the file of cursors was damaged; the one before it is used"}
+            )
 
     # -- Connections -----------------------------------------------------------------------------------------------
 

@@ -173,7 +173,7 @@ class Server:
 
         Raises:
             InvalidSetting: something that is no socket is at that path, another broker answers there, or it is too long.
-            """
+        """
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         _remove_stale(path)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -265,8 +265,9 @@ def _bind(listening: socket.socket, path: Path, mode: int) -> None:
         if error.errno == errno.EADDRINUSE:
             raise InvalidSetting("socket", str(path), "was taken in this moment by another process") from error
         if "too long" in str(error):
-            raise InvalidSetting("socket", str(path), "is too long: a UNIX socket's path has at most 107 bytes") from error
+            raise InvalidSetting(
+                "socket", str(path), "is too long: a UNIX socket's path has at most 107 bytes"
+            ) from error
         raise InvalidSetting("socket", str(path), f"cannot be made: {error.strerror}") from error
     finally:
         os.umask(umask)
-

@@ -1,10 +1,10 @@
 """AsyncClient: the asyncio shell.  Same names, same order as `Client`; no thread, no loop of its own.
 
-    async with AsyncClient.connect() as bus:
-        await bus.publish("myco/deploy/done", {"version": "1.4.2"})
-        async with await bus.subscribe("myco/", since="2h") as events:
-            async for event in events:
-                print(event.tag, event.data)
+async with AsyncClient.connect() as bus:
+    await bus.publish("myco/deploy/done", {"version": "1.4.2"})
+    async with await bus.subscribe("myco/", since="2h") as events:
+        async for event in events:
+            print(event.tag, event.data)
 """
 
 from __future__ import annotations
@@ -244,7 +244,12 @@ class AsyncClient:
         )  # fmt: skip
 
     async def wait(
-        self, *patterns: str, timeout_s: float | None = None, where: str | None = None, since: Since = None, **match: Patterns
+        self,
+        *patterns: str,
+        timeout_s: float | None = None,
+        where: str | None = None,
+        since: Since = None,
+        **match: Patterns,
     ) -> Event:
         """As `Client.wait`."""
         async with await self.subscribe(*patterns, where=where, since=since, **match) as subscription:

@@ -99,7 +99,9 @@ class Outgoing:
             ticket = self._open.popleft()
             self._open_bytes -= len(ticket.block)
             if ticket.error is not None:
-                ticket.error.add_note(f"{ticket.count} events were refused, from number {ticket.seq} of this publisher on")
+                ticket.error.add_note(
+                    f"{ticket.count} events were refused, from number {ticket.seq} of this publisher on"
+                )
                 raise ticket.error
             self.acknowledged += ticket.count
 

@@ -18,9 +18,7 @@ def _texts(patterns: Patterns) -> tuple[str, ...]:
     return (patterns,) if isinstance(patterns, str) else tuple(patterns)
 
 
-def read_filter(
-    patterns: Iterable[str], where: str | None, exclude: Patterns, match: dict[str, Patterns]
-) -> Filter:
+def read_filter(patterns: Iterable[str], where: str | None, exclude: Patterns, match: dict[str, Patterns]) -> Filter:
     """Return the filter that the arguments of `subscribe` say.
 
     Raises:

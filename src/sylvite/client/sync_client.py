@@ -1,9 +1,9 @@
 """Client: the blocking shell.  No thread, no event loop; one client belongs to one thread.
 
-    with Client.connect() as bus:
-        bus.publish("myco/deploy/done", {"version": "1.4.2"})
-        for event in bus.subscribe("myco/", since="2h"):
-            print(event.tag, event.data)
+with Client.connect() as bus:
+    bus.publish("myco/deploy/done", {"version": "1.4.2"})
+    for event in bus.subscribe("myco/", since="2h"):
+        print(event.tag, event.data)
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ class Client:
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     @property
@@ -179,7 +181,11 @@ class Client:
         return Publisher(self, outgoing, timeout_s)
 
     def publish_many(
-        self, events: Iterable[tuple[str, Mapping[str, Any]]], *, level: Level | str | None = None, timeout_s: float = 60.0
+        self,
+        events: Iterable[tuple[str, Mapping[str, Any]]],
+        *,
+        level: Level | str | None = None,
+        timeout_s: float = 60.0,
     ) -> int:
         """Publish events in order; return how many, once all are acknowledged.  Raises: as `Publisher.flush`."""
         with self.publisher(level=level, timeout_s=timeout_s) as publisher:
@@ -235,7 +241,12 @@ class Client:
         return Subscription(self, Incoming(self._core, feed, self._send, ack=ack, on_gap=on_gap, until_end=until_end))
 
     def wait(
-        self, *patterns: str, timeout_s: float | None = None, where: str | None = None, since: Since = None, **match: Patterns
+        self,
+        *patterns: str,
+        timeout_s: float | None = None,
+        where: str | None = None,
+        since: Since = None,
+        **match: Patterns,
     ) -> Event:
         """Return the first event that fits.  Raises WaitTimeout, and what `subscribe` raises."""
         with self.subscribe(*patterns, where=where, since=since, **match) as subscription:
@@ -256,9 +267,7 @@ class Client:
                 raise NoSuchOffset(offset, subscription.end)
             return event
 
-    def request(
-        self, tag: str, data: Mapping[str, Any] | None = None, *, reply: str, timeout_s: float = 10.0
-    ) -> Event:
+    def request(self, tag: str, data: Mapping[str, Any] | None = None, *, reply: str, timeout_s: float = 10.0) -> Event:
         """Publish an event and return the first one that names it as its cause.  `reply`: a pattern for its tag.
 
         Raises:
@@ -452,7 +461,9 @@ class Publisher:
     def __enter__(self) -> Publisher:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             self.flush()
         else:
@@ -572,5 +583,7 @@ class Subscription:
     def __enter__(self) -> Subscription:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._incoming.finish(clean=kind is None)

@@ -34,10 +34,10 @@ tag numbers with one call each, and routes a tag once however many events carry 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from struct import Struct, unpack_from
-from struct import error as StructError
 
 import msgspec
 
@@ -186,13 +186,13 @@ class Batch:
 
     def __init__(self, raw: bytes) -> None:
         try:
-            magic, size, self.crc, _, self.sender_size, self.base, self.epoch, self.durable, *rest = (
-                HEADER.unpack_from(raw)
+            magic, size, self.crc, _, self.sender_size, self.base, self.epoch, self.durable, *rest = HEADER.unpack_from(
+                raw
             )
             self.stamp_ns, self.source_epoch, self.source_seq = rest
             self._block = HEADER.size + self.sender_size
             self.count = BLOCK_HEADER.unpack_from(raw, self._block)[0]
-        except StructError as error:
+        except struct.error as error:
             raise RemoteProtocolError(f"a batch is cut short: {len(raw)} bytes") from error
         if magic != MAGIC or size != len(raw):
             raise RemoteProtocolError("what should be a batch is none")
@@ -361,7 +361,7 @@ def read_block(raw: bytes, start: int = 0) -> Columns:
             position += 4 * count
         if flags & _LINKS:
             position += 12 * count
-    except (StructError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (struct.error, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RemoteProtocolError(f"a block cannot be read: {error}") from error
     if count:
         starts = list(accumulate(sizes, initial=position))

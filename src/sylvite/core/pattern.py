@@ -16,8 +16,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Iterable
-from re import _constants as sre  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType] - see below
-from re import _parser  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
+from importlib import import_module
 from typing import Any
 
 import msgspec
@@ -30,6 +29,10 @@ OPEN_REPEATS_MAX = 3
 """A tag has at most 256 characters: so many repeats without end cost at most some 10 ms, once for each new tag."""
 
 Matcher = Callable[[str], bool]
+
+# The parse tree of `re` has no public name; reading the syntax a second time ourselves would be worse.
+_parser: Any = import_module("re._parser")
+_sre: Any = import_module("re._constants")
 
 
 class Filter(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -54,7 +57,7 @@ class Filter(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
         included = self._included()
         if not self.exclude:
             return included
-        excluded = parse_patterns(self.exclude)._included()
+        excluded = parse_patterns(self.exclude).matcher()
 
         def matches(tag: str) -> bool:
             return included(tag) and not excluded(tag)
@@ -157,8 +160,7 @@ def compile_regex(pattern: str, *, open_repeats_max: int = OPEN_REPEATS_MAX) -> 
         InvalidPattern.
     """
     try:
-        # The parse tree of `re` has no public name; reading the syntax a second time ourselves would be worse.
-        tree: Any = _parser.parse(pattern)
+        tree = _parser.parse(pattern)
         open_repeats = _count_open_repeats(tree, pattern, inside_repeat=False)
         compiled = re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
@@ -171,20 +173,22 @@ def compile_regex(pattern: str, *, open_repeats_max: int = OPEN_REPEATS_MAX) -> 
 def _count_open_repeats(tree: Any, pattern: str, *, inside_repeat: bool) -> int:
     count = 0
     for operation, argument in tree:
-        if operation in (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT):
+        if operation in (_sre.MAX_REPEAT, _sre.MIN_REPEAT, _sre.POSSESSIVE_REPEAT):
             _, most, inner = argument
             if inside_repeat and most > 1:
                 raise InvalidPattern(pattern, "a repeat inside of a repeat could take for ever")
             count += most > 16
             count += _count_open_repeats(inner, pattern, inside_repeat=inside_repeat or most > 1)
-        elif operation is sre.SUBPATTERN:
+        elif operation is _sre.SUBPATTERN:
             count += _count_open_repeats(argument[3], pattern, inside_repeat=inside_repeat)
-        elif operation is sre.ATOMIC_GROUP:
+        elif operation is _sre.ATOMIC_GROUP:
             count += _count_open_repeats(argument, pattern, inside_repeat=inside_repeat)
-        elif operation is sre.BRANCH:
+        elif operation is _sre.BRANCH:
             if inside_repeat:
-                raise InvalidPattern(pattern, "alternatives inside of a repeat could take for ever; use [...] for characters")
+                raise InvalidPattern(
+                    pattern, "alternatives inside of a repeat could take for ever; use [...] for characters"
+                )
             count += max(_count_open_repeats(branch, pattern, inside_repeat=False) for branch in argument[1])
-        elif operation in (sre.GROUPREF, sre.GROUPREF_EXISTS, sre.ASSERT, sre.ASSERT_NOT):
+        elif operation in (_sre.GROUPREF, _sre.GROUPREF_EXISTS, _sre.ASSERT, _sre.ASSERT_NOT):
             raise InvalidPattern(pattern, "references to groups and look-around are not allowed")
     return count

@@ -48,6 +48,10 @@ Evaluate = Callable[[Environment], Any]
 _MISSING = object()
 
 
+def _it(environment: Environment) -> object:
+    return environment.it
+
+
 class Node(NamedTuple):
     """A part of an expression: where it stands, what it gives, and its parts worth explaining."""
 
@@ -191,9 +195,7 @@ class _Parser:
             reason = f"write {_MEANT[token.text]!r} instead of {token.text!r}"
         raise InvalidExpression(self._text, token.start, reason)
 
-    def _node(
-        self, start: int, evaluate: Evaluate, parts: Sequence[Node] = (), path: Evaluate | None = None
-    ) -> Node:
+    def _node(self, start: int, evaluate: Evaluate, parts: Sequence[Node] = (), path: Evaluate | None = None) -> Node:
         self._nodes += 1
         if self._nodes > NODES_MAX:
             raise InvalidExpression(self._text, start, f"an expression has at most {NODES_MAX} parts")
@@ -310,7 +312,7 @@ class _Parser:
         return self._fail(token, f"{token.text!r} is not expected here")
 
     def _constant(self, start: int, value: object) -> Node:
-        return self._node(start, lambda e: value)
+        return self._node(start, lambda _: value)
 
     def _unquote(self, token: _Token) -> str:
         return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), token.text[1:-1], flags=re.DOTALL)
@@ -326,7 +328,7 @@ class _Parser:
         if all(not node.parts and node.path is None for node in nodes):
             empty = Environment("", None, 0, "", 0, None, 0)
             constant = [evaluate(empty) for evaluate in each]
-            return self._node(token.start, lambda e: constant)
+            return self._node(token.start, lambda _: constant)
         return self._node(token.start, lambda e: [evaluate(e) for evaluate in each])
 
     def _word(self, token: _Token) -> Node:
@@ -338,7 +340,9 @@ class _Parser:
             return self._path(token, lambda e: e.it)
         name = _NAMES.get(token.text)
         if name is None:
-            return self._fail(token, f"there is no {token.text!r}; there are {', '.join(_NAMES)}; texts stand in quotes")
+            return self._fail(
+                token, f"there is no {token.text!r}; there are {', '.join(_NAMES)}; texts stand in quotes"
+            )
         self.needs_data = self.needs_data or token.text == "data"
         return self._path(token, name)
 
@@ -407,7 +411,7 @@ class _Parser:
             case "age":
                 return lambda e: e.now_ns / 1e9 - value if isinstance(value := first(e), int | float) else None
             case _:
-                condition = arguments[1].evaluate if len(arguments) == 2 else (lambda e: e.it)
+                condition = arguments[1].evaluate if len(arguments) == 2 else _it
                 fold = any if token.text == "any" else all
                 return lambda e: fold(condition(e._replace(it=item)) for item in _items(first(e)))
 

@@ -14,7 +14,7 @@ _POSITION, _COVERED_FROM = 8, 12
 
 
 def crc32c(content: bytes) -> int:
-    return google_crc32c.value(content)
+    return int(google_crc32c.value(content))
 
 
 def sealed(raw: bytes) -> bytes:

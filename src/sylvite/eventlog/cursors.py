@@ -6,6 +6,8 @@ older one serves, which repeats events but never skips one.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from sylvite.errors import NoSuchCursor
@@ -52,7 +54,7 @@ class Cursors:
         self.restored_from_previous = NAME in self._storage.names()
         return []
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Cursor]:
         return iter(sorted(self._by_name.values(), key=lambda cursor: cursor.name))
 
     def __len__(self) -> int:

@@ -301,7 +301,9 @@ class EventLog(History):
         """Return what has to be synced, or None where nothing has to, or a job is under way."""
         if self._job is not None or self.failed or not (self._unsynced_files or self._folder_changed):
             return None
-        self._job = SyncJob(self.storage, self._unsynced_files, folder=self._folder_changed, end=self.end, size=self.unsynced_bytes)
+        self._job = SyncJob(
+            self.storage, self._unsynced_files, folder=self._folder_changed, end=self.end, size=self.unsynced_bytes
+        )
         self._unsynced_files, self._folder_changed = [], False
         return self._job
 
@@ -384,7 +386,9 @@ def _meta(storage: Storage, now_ns: int) -> Meta:
     names = storage.names()
     if META not in names:
         if any(name.startswith("seg-") for name in names):
-            raise LogNotUnderstood("there are segments, but the file LOG that says whose is missing; nothing was changed")
+            raise LogNotUnderstood(
+                "there are segments, but the file LOG that says whose is missing; nothing was changed"
+            )
         created = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC).isoformat()
         meta = Meta(FORMAT, os.urandom(16).hex(), created)
         write_whole(storage, META, msgspec.json.encode(meta) + b"\n")
@@ -399,7 +403,9 @@ def read_meta(storage: Storage) -> Meta:
     except FileNotFoundError as error:
         raise LogNotUnderstood("there is no log here: the file LOG is missing") from error
     except msgspec.DecodeError as error:
-        raise LogNotUnderstood(f"the file LOG cannot be read ({error}); restore it from a copy. Nothing was changed") from error
+        raise LogNotUnderstood(
+            f"the file LOG cannot be read ({error}); restore it from a copy. Nothing was changed"
+        ) from error
     if meta.format > FORMAT:
         raise LogNotUnderstood(
             f"the log has format {meta.format}; this version of Sylvite reads up to {FORMAT}. Nothing was changed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
+from itertools import pairwise
 
 from sylvite.core.batch import Batch
 from sylvite.core.event import Gap
@@ -45,7 +46,7 @@ class History:
         """What reading found damaged, by segment and position; `EventLog` reports it once."""
         self._tail: deque[Batch] = deque()
         self._open: deque[Segment] = deque()
-        for segment, following in zip(segments, segments[1:], strict=False):
+        for segment, following in pairwise(segments):
             segment.next = following.base
         if segments:
             segments[-1].next = end

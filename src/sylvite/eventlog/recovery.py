@@ -109,7 +109,11 @@ def recover(storage: Storage, log_id: str, *, proven: int, accept_loss: bool) ->
     durable = window.durable
     for file in files:
         if not file.header_is_whole and file.segment in segments:
-            facts: dict[str, int | str] = {"segment": file.segment.name, "position": 0, "detail": "its header is damaged"}
+            facts: dict[str, int | str] = {
+                "segment": file.segment.name,
+                "position": 0,
+                "detail": "its header is damaged",
+            }
             notes.append(Note("corrupt", facts))
     sources = Sources()
     empty: list[Segment] = []

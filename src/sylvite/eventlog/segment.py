@@ -11,6 +11,8 @@
     56    8     created, ns since 1970, UTC
     64    4     CRC-32C of bytes 0 to 63
     4096        batches, one after the other; zeros behind the last one
+
+All numbers are little-endian.
 """
 
 from __future__ import annotations

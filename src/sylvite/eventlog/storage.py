@@ -129,7 +129,9 @@ class DiskStorage:
         if create and (status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
             os.close(self._descriptor)
             raise InvalidSetting(
-                "log folder", str(folder), "must belong to the user that runs the broker, and nobody else may write to it"
+                "log folder",
+                str(folder),
+                "must belong to the user that runs the broker, and nobody else may write to it",
             )
 
     def open(self, name: str, *, create: bool = False, write: bool = False) -> File:

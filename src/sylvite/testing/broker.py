@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from types import TracebackType
 
@@ -51,7 +51,9 @@ class BrokerProcess:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.process is not None and self.process.poll() is None:
             self.stop()
 
@@ -123,12 +125,16 @@ class BrokerProcess:
 
 
 @contextlib.contextmanager
-def broker(*, settings: BrokerSettings | None = None) -> Iterator[BrokerProcess]:
+def broker(*, settings: BrokerSettings | None = None) -> Generator[BrokerProcess]:
     """A broker in a temporary folder, gone with all it wrote at the end.
 
         with broker() as bus, Client.connect(bus.socket) as client:
             client.publish("myco/hello", {})
+
+    Raises SylviteError where it does not start.
     """
-    with tempfile.TemporaryDirectory(prefix="sylvite-") as folder:
-        with BrokerProcess(Path(folder), settings=settings) as process:
-            yield process
+    with (
+        tempfile.TemporaryDirectory(prefix="sylvite-") as folder,
+        BrokerProcess(Path(folder), settings=settings) as process,
+    ):
+        yield process

@@ -144,7 +144,9 @@ class MemoryStorage:
             raise OSError(fault.error, errno.errorcode.get(fault.error, "fault"))
         return None
 
-    def fail(self, error: int, *, at: int = 1, call: str | None = None, sticky: bool = False, torn: bool = False) -> Fault:
+    def fail(
+        self, error: int, *, at: int = 1, call: str | None = None, sticky: bool = False, torn: bool = False
+    ) -> Fault:
         """Fail the `at`-th call from now on; the Fault returned says whether it happened."""
         already = self._on_call if call is None else self.calls[call]
         fault = Fault(error, already + at, call, sticky, torn)

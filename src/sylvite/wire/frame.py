@@ -4,6 +4,8 @@
     0     4     size of type and body together, little-endian
     4     1     type of the message
     5     n     body
+
+The size is checked before any of the body is kept.
 """
 
 from __future__ import annotations

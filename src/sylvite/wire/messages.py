@@ -6,8 +6,8 @@ are laid out by hand, so that a batch travels as it lies in the log.
 
 from __future__ import annotations
 
+import struct
 from struct import Struct
-from struct import error as StructError
 from typing import Any
 
 import msgspec
@@ -232,6 +232,6 @@ def decode(kind: int, body: bytes) -> Message:
         if decoder is None:
             raise RemoteProtocolError(f"there is no message of type {kind}")
         return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, StructError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, struct.error) as error:
         name = KINDS[kind].__name__
         raise RemoteProtocolError(f"a {name} cannot be read: {error}") from error
