@@ -310,7 +310,7 @@ def test_gaps_are_said_as_wanted(tmp_path: Path) -> None:
         assert (wrong.code, wrong.out) == (1, "")
         assert "are missing, retention" in wrong.err
         tags = run("tail", "--from", "cursor:tags", "-o", "tag")
-        assert (set(tags.lines), tags.code) == ({"b"}, 0)
+        assert (set(tags.lines), tags.code) == ({"b", "sylvite/log/pruned"}, 0)
         assert tags.err.startswith("-- gap: ")
         listed = {each["name"]: each for each in json.loads(run("cursors", "list", "--json").out)}
         assert listed["shown"]["behind"] == 0

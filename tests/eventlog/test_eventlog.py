@@ -118,10 +118,12 @@ def test_a_repeated_batch_is_found_after_opening_again() -> None:
     storage = MemoryStorage()
     _filled(storage)
     log = open_log(storage.after_kill())
-    taken = log.sources.find("uid:0", 7, 1990)
-    assert taken is not None and (taken.base, taken.count) == (1990, 10)
-    assert log.sources.next_seq("uid:0", 7) == 2000
-    assert log.sources.next_seq("uid:0", 8) == 0
+    taken = log.sources.find("uid:0", 7, 1990, 10)
+    assert taken is not None
+    assert (taken.base, taken.next) == (1990, 2000)
+    assert not log.sources.is_new("uid:0", 7, 1995, 10)
+    assert log.sources.is_new("uid:0", 7, 2000, 10)
+    assert log.sources.is_new("uid:0", 8, 0, 1)
 
 
 def test_a_full_disk_takes_nothing_and_recovers_by_itself() -> None:

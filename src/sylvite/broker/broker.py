@@ -248,7 +248,7 @@ class Broker:
         for entry in incoming:
             batch = entry.batch
             key = (batch.sender, batch.source_epoch, batch.source_seq)
-            if key in taken or batch.source_seq < self.log.sources.next_seq(batch.sender, batch.source_epoch):
+            if key in taken or not self.log.sources.is_new(*key, batch.count):
                 # Taken already, maybe by an entry of this very flush: look again once that one is written.
                 self._incoming.append(entry)
                 continue
@@ -320,9 +320,10 @@ class Broker:
         """Answer a block that is in the log already as it was answered first."""
         batch, connection = entry.batch, entry.connection
         assert connection is not None
-        taken = self.log.sources.find(batch.sender, batch.source_epoch, batch.source_seq)
-        if taken is None or taken.count != batch.count:
-            if batch.source_seq >= self.log.sources.next_seq(batch.sender, batch.source_epoch):
+        block = (batch.sender, batch.source_epoch, batch.source_seq, batch.count)
+        taken = self.log.sources.find(*block)
+        if taken is None:
+            if self.log.sources.is_new(*block):
                 # The first of two equal blocks of one flush was refused: the second is tried on its own.
                 self._incoming.append(entry)
                 self.wanted()
@@ -335,7 +336,7 @@ class Broker:
         self.counters.duplicates += 1
         if entry.level is Level.NONE:
             return
-        ack = Ack(taken.seq, taken.count, taken.base, taken.epoch, entry.level)
+        ack = Ack(batch.source_seq, batch.count, taken.base, taken.epoch, entry.level)
         if entry.level is Level.WRITTEN or taken.next <= self.log.synced:
             connection.send(ack)
         else:

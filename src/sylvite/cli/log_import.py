@@ -128,7 +128,7 @@ class _Importer:
             or self._builder.size >= BLOCK_BYTES
         ):
             self._append()
-        if event.source_seq < self._log.sources.next_seq(event.sender, event.source_epoch):
+        if not self._log.sources.is_new(event.sender, event.source_epoch, event.source_seq, 1):
             self.found.skipped += 1
             return
         if event.stamp_ns < self._newest_ns:

@@ -9,21 +9,21 @@ async with AsyncClient.connect() as bus:
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
-from sylvite.client.address import default_socket, is_tcp, read_tcp
-from sylvite.client.core import CREDIT_BYTES, ClientCore, Published, Ticket
+from sylvite.client.address import default_socket
+from sylvite.client.async_connection import AsyncConnection
+from sylvite.client.core import CREDIT_BYTES, ClientCore, Published, Ticket, new_source_epoch
 from sylvite.client.publisher import BATCH_BYTES, WINDOW_BYTES, Outgoing, read_cause, read_level
-from sylvite.client.retry import first_wait_s
 from sylvite.client.start import Since, read_start
-from sylvite.client.subscription import AckMode, Incoming, Patterns, read_filter
-from sylvite.client.sync_client import GREETING_S, RECEIVE_BYTES, checked_data, os_reason, raise_gone
+from sylvite.client.subscription import AckMode, Incoming, Patterns, check_ack, read_filter
+from sylvite.client.sync_client import checked_data, raise_gone
+from sylvite.client.sync_connection import GREETING_S
 from sylvite.core.batch import BlockBuilder
 from sylvite.core.event import Event, Gap, Position, pack_data
 from sylvite.core.level import Level
@@ -31,16 +31,13 @@ from sylvite.core.tag import check_tag
 from sylvite.errors import (
     AckTimeout,
     AckUnknown,
-    BrokerNotReachable,
     ConnectionLost,
     InvalidData,
     NoSuchOffset,
     SylviteError,
     WaitTimeout,
 )
-from sylvite.wire.messages import Start, Welcome
-
-T = TypeVar("T")
+from sylvite.wire.messages import Welcome
 
 
 class _Connecting(Awaitable["AsyncClient"]):
@@ -67,15 +64,9 @@ class _Connecting(Awaitable["AsyncClient"]):
 class AsyncClient:
     """A connection to a broker, made by `AsyncClient.connect`.  It reconnects and resumes by itself."""
 
-    def __init__(self, path: Path, core: ClientCore, reconnect_s: float | None) -> None:
-        self._path = path
-        self._core = core
-        self._reconnect_s = reconnect_s
-        self._writer: asyncio.StreamWriter | None = None
-        self._closed = False
-        self._failure: SylviteError | None = None
-        self._changed = asyncio.Event()
-        self._running: asyncio.Task[None] | None = None
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self._core = connection.core
 
     @classmethod
     def connect(
@@ -90,14 +81,10 @@ class AsyncClient:
         where = Path(path) if path is not None else default_socket()
 
         async def connected() -> AsyncClient:
-            core = ClientCore(int.from_bytes(os.urandom(8), "little") >> 1, name=name or f"pid:{os.getpid()}")
-            client = cls(where, core, reconnect_s)
-            try:
-                reader = await asyncio.wait_for(client._open(), timeout_s)
-            except TimeoutError:
-                raise BrokerNotReachable(str(where), "it does not answer") from None
-            client._running = asyncio.create_task(client._run(reader), name="sylvite client")
-            return client
+            core = ClientCore(new_source_epoch(), name=name or f"pid:{os.getpid()}")
+            connection = AsyncConnection(where, core, reconnect_s)
+            await connection.open(timeout_s)
+            return cls(connection)
 
         return _Connecting(connected)
 
@@ -111,23 +98,19 @@ class AsyncClient:
 
     @property
     def welcome(self) -> Welcome:
-        """What the broker said at the latest connection."""
+        """As `Client.welcome`."""
         if self._core.welcome is None:
             raise ConnectionLost("there is no connection at the moment")
         return self._core.welcome
 
+    @property
+    def dropped(self) -> int:
+        """As `Client.dropped`."""
+        return self._core.dropped
+
     async def close(self) -> None:
         """Say goodbye.  What was published and is not acknowledged is not waited for."""
-        if self._closed:
-            return
-        self._core.say_goodbye()
-        self._send()
-        self._closed = True
-        self._changed.set()
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
-        await self._close_writer()
+        await self._connection.close()
 
     # -- Publish -----------------------------------------------------------------------------------------------------
 
@@ -145,11 +128,9 @@ class AsyncClient:
         builder.add(check_tag(tag), pack_data(checked_data(data)), *read_cause(cause))
         wanted = read_level(level)
         deadline = time.monotonic() + timeout_s
-        await self._ensure_open(deadline)
+        await self._connection.ensure_open(deadline)
         block, count = builder.take()
-        ticket = self._core.publish(block, count, wanted)
-        self._send()
-        return await self._answer_to(ticket, deadline)
+        return await self._answer_to(self._core.publish(block, count, wanted), deadline)
 
     async def retry(self, error: AckUnknown, *, timeout_s: float = 10.0) -> Published:
         """As `Client.retry`."""
@@ -157,25 +138,20 @@ class AsyncClient:
         if not isinstance(ticket, Ticket):
             raise InvalidData("this error does not come from publish()") from error
         deadline = time.monotonic() + timeout_s
-        await self._ensure_open(deadline)
+        await self._connection.ensure_open(deadline)
         self._core.publish_again(ticket)
-        self._send()
         return await self._answer_to(ticket, deadline)
 
     async def _answer_to(self, ticket: Ticket, deadline: float) -> Published:
+        self._connection.send()
         try:
-            await self._until(lambda: not ticket.is_open, deadline)
-        except TimeoutError:
+            if ticket.is_answered():
+                await self._connection.drain(deadline)  # Level none: the socket alone sets the pace.
+            await self._connection.until(ticket.is_answered, deadline)
+        except (TimeoutError, SylviteError) as error:
             self._core.forget(ticket)
-            unknown = AckTimeout("the broker has not answered in time: the event may be in the log, or not")
-            unknown.ticket = ticket
-            raise unknown from None
-        if ticket.error is not None:
-            if isinstance(ticket.error, AckUnknown):
-                ticket.error.ticket = ticket
-            raise ticket.error
-        assert ticket.published is not None
-        return ticket.published
+            raise ticket.unknown(error) from error
+        return ticket.result()
 
     def publisher(
         self,
@@ -187,7 +163,7 @@ class AsyncClient:
     ) -> AsyncPublisher:
         """As `Client.publisher`."""
         outgoing = Outgoing(self._core, read_level(level), window_bytes=window_bytes, batch_bytes=batch_bytes)
-        return AsyncPublisher(self, outgoing, timeout_s)
+        return AsyncPublisher(self._connection, outgoing, timeout_s)
 
     async def publish_many(
         self,
@@ -213,6 +189,12 @@ class AsyncClient:
         *patterns: str,
         where: str | None = None,
         exclude: Patterns = (),
+        startswith: Patterns = (),
+        endswith: Patterns = (),
+        find: Patterns = (),
+        regex: Patterns = (),
+        fnmatch: Patterns = (),
+        exact: Patterns = (),
         since: Since = None,
         until_end: bool = False,
         cursor: str | None = None,
@@ -221,38 +203,38 @@ class AsyncClient:
         on_gap: Callable[[Gap], None] | None = None,
         credit_bytes: int = CREDIT_BYTES,
         timeout_s: float = 10.0,
-        **match: Patterns,
     ) -> AsyncSubscription:
         """As `Client.subscribe`."""
-        filter_ = read_filter(patterns, where, exclude, match)
-        start = read_start(since, time.time_ns())
-        if cursor is not None and start.at in ("newest", "oldest"):
-            start = Start("cursor", 1 if start.at == "oldest" else 0)
+        filter_ = read_filter(
+            patterns, where=where, exclude=exclude, startswith=startswith, endswith=endswith, find=find, regex=regex,
+            fnmatch=fnmatch, exact=exact,
+        )  # fmt: skip
+        start = read_start(since, time.time_ns(), cursor=cursor is not None)
+        check_ack(ack)
         deadline = time.monotonic() + timeout_s
-        await self._ensure_open(deadline)
+        await self._connection.ensure_open(deadline)
         feed = self._core.subscribe(filter_, start, cursor=cursor or "", synced=synced, credit_bytes=credit_bytes)
-        self._send()
+        self._connection.send()
         try:
-            await self._until(lambda: feed.stands or feed.error is not None, deadline)
+            await self._connection.until(feed.is_answered, deadline)
         except TimeoutError:
             self._core.unsubscribe(feed)
             raise WaitTimeout("the broker has not answered in time") from None
         if feed.error is not None:
             raise feed.error
-        return AsyncSubscription(
-            self, Incoming(self._core, feed, self._send, ack=ack, on_gap=on_gap, until_end=until_end)
-        )  # fmt: skip
+        incoming = Incoming(self._core, feed, self._connection.send, ack=ack, on_gap=on_gap, until_end=until_end)
+        return AsyncSubscription(self._connection, incoming)
 
     async def wait(
         self,
         *patterns: str,
         timeout_s: float | None = None,
         where: str | None = None,
+        exclude: Patterns = (),
         since: Since = None,
-        **match: Patterns,
     ) -> Event:
         """As `Client.wait`."""
-        async with await self.subscribe(*patterns, where=where, since=since, **match) as subscription:
+        async with await self.subscribe(*patterns, where=where, exclude=exclude, since=since) as subscription:
             event = await subscription.next(timeout_s)
         if event is None:
             raise WaitTimeout(f"no event within {timeout_s:g} s")
@@ -281,140 +263,25 @@ class AsyncClient:
     async def ask(self, verb: str, *, timeout_s: float = 10.0, **arguments: Any) -> dict[str, Any]:
         """As `Client.ask`."""
         deadline = time.monotonic() + timeout_s
-        await self._ensure_open(deadline)
+        await self._connection.ensure_open(deadline)
         question = self._core.ask(verb, arguments)
-        self._send()
+        self._connection.send()
         try:
-            await self._until(lambda: question.result is not None or question.error is not None, deadline)
+            await self._connection.until(question.is_answered, deadline)
         except TimeoutError:
+            self._core.drop_question(question)
             raise WaitTimeout("the broker has not answered in time") from None
         if question.error is not None:
             raise question.error
         assert question.result is not None
         return question.result
 
-    # -- The socket --------------------------------------------------------------------------------------------------
-
-    async def _open(self) -> asyncio.StreamReader:
-        """Connect and greet.  Raises BrokerNotReachable, or what the broker refuses with."""
-        await self._close_writer()
-        try:
-            reader, writer = await self._make_streams()
-        except OSError as error:
-            raise BrokerNotReachable(str(self._path), os_reason(error)) from error
-        self._core.connect()
-        self._writer = writer
-        try:
-            self._send()
-            while not self._core.is_ready:
-                data = await reader.read(RECEIVE_BYTES)
-                if not data:
-                    raise ConnectionResetError("it closed the connection")
-                self._core.feed(data)
-            self._send()
-        except OSError as error:
-            await self._close_writer()
-            raise BrokerNotReachable(str(self._path), os_reason(error)) from error
-        except BaseException:
-            await self._close_writer()
-            raise
-        return reader
-
-    async def _make_streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if is_tcp(self._path):
-            address = read_tcp(self._path)
-            self._core.token = address.token
-            return await asyncio.open_connection(address.host, address.port, limit=RECEIVE_BYTES)
-        return await asyncio.open_unix_connection(str(self._path), limit=RECEIVE_BYTES)
-
-    async def _close_writer(self) -> None:
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
-            try:
-                await writer.wait_closed()
-            except OSError:
-                pass  # It was lost: there is nothing left to close.
-
-    async def _run(self, reader: asyncio.StreamReader) -> None:
-        """Feed the core, and connect again after a loss, until `close`."""
-        while True:
-            try:
-                data = await reader.read(RECEIVE_BYTES)
-                if not data:
-                    raise ConnectionLost("the broker has closed the connection")
-                self._core.feed(data)
-                self._send()
-                self._changed.set()
-            except (ConnectionLost, OSError):
-                try:
-                    reader = await self._reconnect()
-                except SylviteError as error:
-                    self._fail(error)
-                    return
-                self._changed.set()
-            except SylviteError as error:
-                self._fail(error)
-                return
-
-    def _fail(self, error: SylviteError) -> None:
-        self._failure = error
-        self._changed.set()
-
-    async def _reconnect(self) -> asyncio.StreamReader:
-        await self._close_writer()
-        started = time.monotonic()
-        attempt = 0
-        while True:
-            pause_s = first_wait_s(attempt, int.from_bytes(os.urandom(2), "little") / 65536)
-            if self._reconnect_s is not None and time.monotonic() + pause_s - started > self._reconnect_s:
-                raise ConnectionLost(f"the broker at {self._path} has been away for {self._reconnect_s:g} s")
-            await asyncio.sleep(pause_s)
-            attempt += 1
-            try:
-                return await asyncio.wait_for(self._open(), GREETING_S)
-            except (ConnectionLost, TimeoutError):
-                continue
-            except SylviteError as error:
-                if error.code not in ("overloaded", "shutting_down"):
-                    raise
-
-    async def _ensure_open(self, deadline: float) -> None:
-        try:
-            await self._until(lambda: self._core.is_ready, deadline)
-        except TimeoutError:
-            raise ConnectionLost(f"the broker at {self._path} is away; nothing was sent") from None
-
-    def _send(self) -> None:
-        parts = self._core.take_bytes()
-        if parts and self._writer is not None and not self._writer.is_closing():
-            self._writer.writelines(parts)
-
-    async def _drain(self) -> None:
-        """Wait until the socket has taken most of what was said."""
-        if self._writer is not None:
-            try:
-                await self._writer.drain()
-            except OSError:
-                pass  # The reading side notices, connects again, and everything is said once more.
-
-    async def _until(self, holds: Callable[[], bool], deadline: float | None) -> None:
-        """Wait until a condition holds.  Raises TimeoutError, and what ended this client."""
-        while not holds():
-            if self._failure is not None:
-                raise self._failure
-            if self._closed:
-                raise ConnectionLost("this client is closed")
-            self._changed.clear()
-            async with asyncio.timeout(None if deadline is None else max(deadline - time.monotonic(), 0)):
-                await self._changed.wait()
-
 
 class AsyncPublisher:
     """As `Publisher`, with `await`."""
 
-    def __init__(self, client: AsyncClient, outgoing: Outgoing, timeout_s: float) -> None:
-        self._client, self._outgoing, self._timeout_s = client, outgoing, timeout_s
+    def __init__(self, connection: AsyncConnection, outgoing: Outgoing, timeout_s: float) -> None:
+        self._connection, self._outgoing, self._timeout_s = connection, outgoing, timeout_s
 
     async def __aenter__(self) -> AsyncPublisher:
         return self
@@ -441,39 +308,40 @@ class AsyncPublisher:
             await self._push()
 
     async def _push(self) -> None:
-        client, outgoing = self._client, self._outgoing
-        deadline = time.monotonic() + self._timeout_s
-        await client._ensure_open(deadline)  # pyright: ignore[reportPrivateUsage] - two halves of one shell
-        outgoing.send()
-        client._send()  # pyright: ignore[reportPrivateUsage]
-        await client._drain()  # pyright: ignore[reportPrivateUsage]
-        outgoing.settle()
-        if outgoing.is_over_window:
-            await self._settled(lambda: not outgoing.is_over_window, deadline)
-
-    async def _settled(self, holds: Callable[[], bool], deadline: float) -> None:
         outgoing = self._outgoing
+        deadline = time.monotonic() + self._timeout_s
+        await self._connection.ensure_open(deadline)
+        outgoing.send()
+        self._connection.send()
+        outgoing.settle()
+        if outgoing.is_unacknowledged:
+            await self._until(lambda: True, deadline)
+        elif outgoing.is_over_window:
+            await self._until(lambda: not outgoing.is_over_window, deadline)
 
-        def done() -> bool:
-            outgoing.settle()
+    async def _until(self, holds: Callable[[], bool], deadline: float) -> None:
+        def settled() -> bool:
+            self._outgoing.settle()
             return holds()
 
         try:
-            await self._client._until(done, deadline)  # pyright: ignore[reportPrivateUsage]
+            await self._connection.drain(deadline)
+            await self._connection.until(settled, deadline)
         except TimeoutError:
             raise AckTimeout("the broker has not answered in time: events may be in the log, or not") from None
 
     async def flush(self) -> None:
         """As `Publisher.flush`."""
         await self._push()
-        await self._settled(lambda: self._outgoing.is_settled, time.monotonic() + self._timeout_s)
+        outgoing = self._outgoing
+        await self._until(lambda: outgoing.is_settled, time.monotonic() + self._timeout_s)
 
 
 class AsyncSubscription:
     """As `Subscription`, with `async for`."""
 
-    def __init__(self, client: AsyncClient, incoming: Incoming) -> None:
-        self._client, self._incoming = client, incoming
+    def __init__(self, connection: AsyncConnection, incoming: Incoming) -> None:
+        self._connection, self._incoming = connection, incoming
         self._take = incoming.take
 
     def __aiter__(self) -> AsyncSubscription:
@@ -496,14 +364,10 @@ class AsyncSubscription:
             if event is not None:
                 return event
             if incoming.has_ended:
-                if incoming.feed.error is not None:
-                    raise incoming.feed.error
+                incoming.raise_error()
                 return None
-            feed = incoming.feed
             try:
-                await self._client._until(  # pyright: ignore[reportPrivateUsage]
-                    lambda: bool(feed.waiting) or feed.closed, deadline
-                )
+                await self._connection.until(incoming.feed.has_more, deadline)
             except TimeoutError:
                 return None
 

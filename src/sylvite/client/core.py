@@ -7,6 +7,7 @@ it was: nothing is lost, and nothing comes twice.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 
 import msgspec
@@ -15,7 +16,7 @@ from sylvite.core.batch import Batch
 from sylvite.core.event import Event, Gap, Offset, Position
 from sylvite.core.level import BY_POLICY, Level
 from sylvite.core.pattern import Filter
-from sylvite.errors import ConnectionLost, SylviteError, from_wire
+from sylvite.errors import AckTimeout, AckUnknown, ConnectionLost, SylviteError, from_wire
 from sylvite.wire.messages import (
     VERSION,
     Ack,
@@ -41,6 +42,13 @@ from sylvite.wire.messages import (
 from sylvite.wire.session import Session, client_session
 
 CREDIT_BYTES = 1024 * 1024
+UNACKNOWLEDGED_MAX = 1024
+"""Blocks at level none whose size is remembered, so that a refusal can say how many events it concerns."""
+
+
+def new_source_epoch() -> int:
+    """Return a random name for a publisher."""
+    return int.from_bytes(os.urandom(8), "little") >> 1
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -68,9 +76,26 @@ class Ticket:
         self.published: Published | None = None
         self.error: SylviteError | None = None
 
-    @property
-    def is_open(self) -> bool:
-        return self.published is None and self.error is None
+    def is_answered(self) -> bool:
+        return self.published is not None or self.error is not None
+
+    def result(self) -> Published:
+        """Return the answer.  Raises SylviteError: the broker refused."""
+        if isinstance(self.error, AckUnknown):
+            self.error.ticket = self
+        if self.error is not None:
+            raise self.error
+        assert self.published is not None
+        return self.published
+
+    def unknown(self, reason: Exception) -> AckUnknown:
+        """Return what to raise where no answer came: nobody knows what became of the events."""
+        if isinstance(reason, TimeoutError):
+            unknown: AckUnknown = AckTimeout("the broker has not answered in time: the event may be in the log, or not")
+        else:
+            unknown = AckUnknown(f"{reason}; the event may be in the log, or not")
+        unknown.ticket = self
+        return unknown
 
 
 class Question:
@@ -82,6 +107,9 @@ class Question:
         self.message = message
         self.result: dict[str, object] | None = None
         self.error: SylviteError | None = None
+
+    def is_answered(self) -> bool:
+        return self.result is not None or self.error is not None
 
 
 class Feed:
@@ -110,6 +138,13 @@ class Feed:
         self.received = 0
         self.given_back = 0
 
+    def is_answered(self) -> bool:
+        return self.stands or self.error is not None
+
+    def has_more(self) -> bool:
+        """Say whether there is something to take, or nothing will come any more."""
+        return bool(self.waiting) or self.closed
+
     def request(self) -> Subscribe:
         start = self.start
         if self.stands:
@@ -134,7 +169,11 @@ class ClientCore:
         self._feeds: dict[int, Feed] = {}
         self._questions: dict[int, Question] = {}
         self._last_number = 0
-        self.unanswered_bytes = 0
+        self._unacknowledged: dict[int, int] = {}
+        self.dropped = 0
+        """Events at level none that the broker has refused."""
+        self.drop_error: SylviteError | None = None
+        """The latest of these refusals, until a publisher takes it."""
 
     # -- Connection ------------------------------------------------------------------------------------------------
 
@@ -159,6 +198,10 @@ class ClientCore:
         """Return what is to be sent."""
         out, self._out = self._out, []
         return out
+
+    @property
+    def has_bytes(self) -> bool:
+        return bool(self._out)
 
     @property
     def is_ready(self) -> bool:
@@ -199,7 +242,8 @@ class ClientCore:
             self._say(feed.request())
             # The credit starts anew; what was received and not handed out yet was of the old one.
             feed.given_back = -sum(len(item.raw) for item in feed.waiting if isinstance(item, Batch))
-        for ticket in self._open.values():
+        # In the order of their seq, whatever was tried again in between: so the broker stores them in this order.
+        for ticket in sorted(self._open.values(), key=lambda ticket: ticket.seq):
             self._say(Publish(ticket.level, ticket.seq, ticket.block))
         for question in self._questions.values():
             self._say(question.message)
@@ -210,7 +254,9 @@ class ClientCore:
             case "publish":
                 if (ticket := self._open.pop(message.ref, None)) is not None:
                     ticket.error = error
-                    self.unanswered_bytes -= len(ticket.block)
+                elif (count := self._unacknowledged.pop(message.ref, None)) is not None:
+                    self.dropped += count
+                    self.drop_error = error
             case "subscribe":
                 if (feed := self._feeds.pop(message.ref, None)) is not None:
                     feed.error = error
@@ -231,30 +277,28 @@ class ClientCore:
         self._seq += count
         if level is Level.NONE:
             ticket.published = Published(Offset(-1), 0, Level.NONE)
+            self._unacknowledged[ticket.seq] = count
+            if len(self._unacknowledged) > UNACKNOWLEDGED_MAX:
+                del self._unacknowledged[next(iter(self._unacknowledged))]
         else:
             self._open[ticket.seq] = ticket
-            self.unanswered_bytes += len(block)
         self._say(Publish(wanted, ticket.seq, block))
         return ticket
 
     def publish_again(self, ticket: Ticket) -> None:
         """Say a block once more that was not answered, or whose fate is unknown; the broker will not take it twice."""
-        if not ticket.is_open or ticket.seq not in self._open:
-            ticket.published = ticket.error = None
-            self._open[ticket.seq] = ticket
-            self.unanswered_bytes += len(ticket.block)
+        ticket.published = ticket.error = None
+        self._open[ticket.seq] = ticket
         self._say(Publish(ticket.level, ticket.seq, ticket.block))
 
     def forget(self, ticket: Ticket) -> None:
         """Nobody waits for this ticket any more; it will not be said again."""
-        if self._open.pop(ticket.seq, None) is not None:
-            self.unanswered_bytes -= len(ticket.block)
+        self._open.pop(ticket.seq, None)
 
     def _ack(self, message: Ack) -> None:
         ticket = self._open.pop(message.seq, None)
         if ticket is not None:
             ticket.published = Published(Offset(message.base), message.epoch, Level(message.level))
-            self.unanswered_bytes -= len(ticket.block)
 
     # -- Subscribe ---------------------------------------------------------------------------------------------------
 
@@ -343,6 +387,10 @@ class ClientCore:
         self._questions[question.message.ask] = question
         self._say(question.message)
         return question
+
+    def drop_question(self, question: Question) -> None:
+        """Nobody waits for this answer any more."""
+        self._questions.pop(question.message.ask, None)
 
     def ping(self, number: int) -> None:
         self._say(Ping(number))

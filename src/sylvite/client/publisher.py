@@ -82,6 +82,11 @@ class Outgoing:
             self._open_bytes += len(block)
 
     @property
+    def is_unacknowledged(self) -> bool:
+        """Say whether no answer is waited for, so that only the socket bounds what is on its way."""
+        return self._level is Level.NONE
+
+    @property
     def is_over_window(self) -> bool:
         return self._open_bytes > self._window_bytes
 
@@ -93,9 +98,13 @@ class Outgoing:
         """Count what has been answered.
 
         Raises:
-            SylviteError: the first refusal among it; what follows is counted by the next call.
+            SylviteError: the first refusal among it; what follows is counted by the next call.  At level none, one of
+                which the broker has told us since the last call.
         """
-        while self._open and not self._open[0].is_open:
+        if self.is_unacknowledged and (dropped := self._core.drop_error) is not None:
+            self._core.drop_error = None
+            raise dropped
+        while self._open and self._open[0].is_answered():
             ticket = self._open.popleft()
             self._open_bytes -= len(ticket.block)
             if ticket.error is not None:

@@ -13,8 +13,14 @@ Since = str | int | float | datetime | Position | None
 behind the event that was there."""
 
 
-def read_start(since: Since, now_ns: int) -> Start:
-    """Raises InvalidSetting: not a place in a log."""
+def read_start(since: Since, now_ns: int, *, cursor: bool) -> Start:
+    """Return where to start.  With a `cursor` that is known, newest and oldest are only for a new one.
+
+    Raises:
+        InvalidSetting: not a place in a log.
+    """
+    if cursor and since in (None, "newest", "oldest"):
+        return Start("cursor", 1 if since == "oldest" else 0)
     if since is None or since == "newest":
         return Start("newest")
     if since == "oldest":

@@ -18,7 +18,18 @@ def _texts(patterns: Patterns) -> tuple[str, ...]:
     return (patterns,) if isinstance(patterns, str) else tuple(patterns)
 
 
-def read_filter(patterns: Iterable[str], where: str | None, exclude: Patterns, match: dict[str, Patterns]) -> Filter:
+def read_filter(
+    patterns: Iterable[str],
+    *,
+    where: str | None,
+    exclude: Patterns,
+    startswith: Patterns = (),
+    endswith: Patterns = (),
+    find: Patterns = (),
+    regex: Patterns = (),
+    fnmatch: Patterns = (),
+    exact: Patterns = (),
+) -> Filter:
     """Return the filter that the arguments of `subscribe` say.
 
     Raises:
@@ -26,23 +37,28 @@ def read_filter(patterns: Iterable[str], where: str | None, exclude: Patterns, m
     """
     typed = parse_patterns(patterns)
     found = Filter(
-        startswith=typed.startswith + _texts(match.get("startswith", ())),
-        endswith=_texts(match.get("endswith", ())),
-        find=_texts(match.get("find", ())),
-        regex=_texts(match.get("regex", ())),
-        fnmatch=typed.fnmatch + _texts(match.get("fnmatch", ())),
-        exact=_texts(match.get("exact", ())),
+        startswith=typed.startswith + _texts(startswith),
+        endswith=_texts(endswith),
+        find=_texts(find),
+        regex=_texts(regex),
+        fnmatch=typed.fnmatch + _texts(fnmatch),
+        exact=_texts(exact),
         exclude=_texts(exclude),
         where=where,
     )
-    if found.regex or where is not None:
-        # Said here, where the caller sees it at once; the broker checks again. Loaded by those who need it.
-        from sylvite.core.predicate import compile_predicate
+    # Said here, where the caller sees it at once; the broker checks again.
+    found.matcher()
+    if where is not None:
+        from sylvite.core.predicate import compile_predicate  # loaded by those who need it
 
-        found.matcher()
-        if where is not None:
-            compile_predicate(where)
+        compile_predicate(where)
     return found
+
+
+def check_ack(ack: str) -> None:
+    """Raises InvalidSetting."""
+    if ack not in ("auto", "manual"):
+        raise InvalidSetting("ack", ack, "is not a way to acknowledge; there are auto and manual")
 
 
 class Incoming:
@@ -58,8 +74,6 @@ class Incoming:
         on_gap: Callable[[Gap], None] | None,
         until_end: bool,
     ) -> None:
-        if ack not in ("auto", "manual"):
-            raise InvalidSetting("ack", ack, "is not a way to acknowledge; there are auto and manual")
         self.feed = feed
         self.gaps = 0
         self.last: Event | None = None
@@ -79,6 +93,11 @@ class Incoming:
     def has_ended(self) -> bool:
         feed = self.feed
         return feed.closed or (self._until_end and feed.stands and not feed.waiting and feed.wanted >= feed.end)
+
+    def raise_error(self) -> None:
+        """Raises SylviteError: why the subscription has ended, unless it just ended."""
+        if self.feed.error is not None:
+            raise self.feed.error
 
     def take(self) -> Event | None:
         """Return the next event that is here, or None where more has to arrive first.

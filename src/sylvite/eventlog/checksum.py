@@ -5,16 +5,17 @@ The header is inside, and with it epoch and offset: a block of an earlier life o
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
 from struct import Struct
-
-import google_crc32c
+from typing import Any
 
 _CRC = Struct("<I")
 _POSITION, _COVERED_FROM = 8, 12
 
-
-def crc32c(content: bytes) -> int:
-    return int(google_crc32c.value(content))
+# The library has no types; so it is looked at as what we know it to be.
+_library: Any = import_module("google_crc32c")
+crc32c: Callable[[bytes], int] = _library.value
 
 
 def sealed(raw: bytes) -> bytes:

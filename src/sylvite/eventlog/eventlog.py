@@ -133,10 +133,10 @@ class EventLog(History):
         batches = [Batch(raw) for raw in raws]
         index = self.segments[-1].index
         assert index is not None
-        for batch in batches:
+        for entry, batch in zip(entries, batches, strict=True):
             index.note(batch, position)
             position += len(batch.raw)
-            self.sources.note(batch)
+            self.sources.note(entry.sender, entry.source_epoch, entry.source_seq, entry.count, batch.base, self._epoch)
             self._tail.append(batch)
             self._tail_size += len(batch.raw)
             self.unsynced_bytes += len(batch.raw)
@@ -248,7 +248,8 @@ class EventLog(History):
         self._unsynced_files.append(file)
 
     def _seal(self, segment: Segment) -> None:
-        assert segment.file is not None and segment.index is not None
+        assert segment.file is not None
+        assert segment.index is not None
         segment.size = self._position
         try:
             segment.file.truncate(self._position)

@@ -11,7 +11,7 @@ from sylvite.core.batch import Batch
 from sylvite.core.event import Gap
 from sylvite.errors import NoSuchOffset, OffsetGone
 from sylvite.eventlog.index import Index, load_summary
-from sylvite.eventlog.segment import START, Damage, SegmentHeader, scan
+from sylvite.eventlog.segment import START, Damage, Scanned, SegmentHeader, scan
 from sylvite.eventlog.storage import File, Storage
 
 OPEN_FILES_MAX = 64
@@ -93,9 +93,9 @@ class History:
             at -= 1
         for segment in self.segments[max(at, 0) :]:
             position = self._index(segment).position_at(stamp_ns, START)
-            for found in self._scan(segment, position):
-                if not isinstance(found, Damage) and found[1].count and found[1].stamp_ns >= stamp_ns:
-                    return max(found[1].base, segment.base)
+            for found in self.read_segment(segment, position):
+                if isinstance(found, Scanned) and found.batch.count and found.batch.stamp_ns >= stamp_ns:
+                    return max(found.batch.base, segment.base)
         return self.end
 
     def reader(self, start: int) -> LogReader:
@@ -148,15 +148,11 @@ class History:
                 size += len(batch.raw)
         return found
 
-    def read_segment(self, segment: Segment, position: int) -> Iterator[Damage | tuple[int, Batch]]:
-        return self._scan(segment, position)
-
     def position_in(self, segment: Segment, offset: int) -> int:
         return self._index(segment).position_of(offset, START)
 
-    def _scan(self, segment: Segment, position: int) -> Iterator[Damage | tuple[int, Batch]]:
-        for found in scan(self._file(segment), segment.epoch, position, segment.size):
-            yield found if isinstance(found, Damage) else (found.position, found.batch)
+    def read_segment(self, segment: Segment, position: int) -> Iterator[Scanned | Damage]:
+        return scan(self._file(segment), segment.epoch, position, segment.size)
 
     def _file(self, segment: Segment) -> File:
         if segment.file is None:
@@ -176,9 +172,9 @@ class History:
                 segment.index = Index(summary.entries)
             else:
                 segment.index = Index()
-                for found in self._scan(segment, START):
-                    if not isinstance(found, Damage):
-                        segment.index.note(found[1], found[0])
+                for found in self.read_segment(segment, START):
+                    if isinstance(found, Scanned):
+                        segment.index.note(found.batch, found.position)
         return segment.index
 
 
@@ -189,7 +185,7 @@ class LogReader:
         self._history = history
         self.next = start
         self._segment: Segment | None = None
-        self._position = 0
+        self._position: int = 0
 
     def seek(self, offset: int) -> None:
         """Go on at another offset."""
@@ -226,14 +222,14 @@ class LogReader:
             if isinstance(item, Damage):
                 self._position = item.end
                 continue
-            position, batch = item
+            batch = item.batch
             if batch.base >= min(end, segment.next) or size >= bytes_max:
                 break
-            self._position = position + len(batch.raw)
+            self._position = item.position + len(batch.raw)
             if batch.next <= self.next:
                 continue
             if batch.base > self.next:
-                found.append(self._missing(segment, position, batch.base))
+                found.append(self._missing(segment, item.position, batch.base))
             found.append(batch)
             size += len(batch.raw)
             self.next = batch.next

@@ -12,7 +12,7 @@ import msgspec
 
 from sylvite.core.batch import Batch
 from sylvite.eventlog.checksum import with_crc, without_crc
-from sylvite.eventlog.sources import Taken
+from sylvite.eventlog.sources import Snapshot
 from sylvite.eventlog.storage import Storage, read_whole, write_whole
 
 EVERY_BYTES = 64 * 1024
@@ -55,7 +55,7 @@ class Summary(msgspec.Struct, frozen=True, array_like=True):
     size: int
     next: int
     entries: list[Entry]
-    sources: list[tuple[str, int, list[Taken]]]
+    sources: Snapshot
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -82,4 +82,5 @@ def load_summary(storage: Storage, segment_name: str, size: int) -> Summary | No
 
 
 def save_summary(storage: Storage, segment_name: str, summary: Summary) -> None:
-    write_whole(storage, index_name(segment_name), with_crc(_encoder.encode(summary)))
+    """Write without waiting for the disk: after a power cut the checksum tells, and it is made again."""
+    write_whole(storage, index_name(segment_name), with_crc(_encoder.encode(summary)), sync=False)

@@ -8,8 +8,6 @@ synced when it was written: what is below the highest of these is proven, and ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 
 from sylvite.core.batch import Batch
@@ -38,11 +36,27 @@ class Recovered(msgspec.Struct):
     notes: list[Note]
 
 
+class _Place(msgspec.Struct, frozen=True):
+    """A batch and where it lies, without its bytes: a segment holds many."""
+
+    position: int
+    end: int
+    base: int
+    count: int
+    sender: str
+    source_epoch: int
+    source_seq: int
+
+    @property
+    def next(self) -> int:
+        return self.base + self.count
+
+
 class _Seen(msgspec.Struct):
     """What a scan of a whole segment found."""
 
     index: Index
-    batches: list[tuple[int, Batch]]
+    batches: list[_Place]
     damages: list[Damage]
     end_position: int
     durable: int
@@ -115,22 +129,24 @@ def recover(storage: Storage, log_id: str, *, proven: int, accept_loss: bool) ->
                 "detail": "its header is damaged",
             }
             notes.append(Note("corrupt", facts))
-    sources = Sources()
     empty: list[Segment] = []
+    last_batches: list[_Place] = []
     end = 0
     while segments:
         last = segments[-1]
         seen = window.seen(last)
         end = _close_end(storage, last, seen, durable, notes)
         if seen.batches:
-            for _, batch in seen.batches:
-                sources.note(batch)
-            last.index = seen.index
+            last.index, last_batches = seen.index, seen.batches
             break
         # A broker that started and took no event: the next one's first segment takes its name and its place.
         empty.append(segments.pop())
         end = last.base
-    _restore_sources(storage, segments, sources)
+    sources = _sources_of(storage, segments[:-1])
+    for place in last_batches:
+        sources.note(
+            place.sender, place.source_epoch, place.source_seq, place.count, place.base, segments[-1].epoch
+        )  # fmt: skip
     if end < durable:
         if not accept_loss:
             raise LogDamaged(
@@ -186,10 +202,10 @@ class _Window:
     def _ends_early(self, segment: Segment, wanted: int) -> bool:
         seen = self.seen(segment)
         end, position = segment.base, START
-        for at, batch in seen.batches:
-            if batch.base > end:
+        for place in seen.batches:
+            if place.base > end:
                 break
-            end, position = max(end, batch.next), at + len(batch.raw)
+            end, position = max(end, place.next), place.end
         if not self.durable <= end < wanted:
             return False
         damage = next((damage for damage in seen.damages if damage.start >= position), None)
@@ -197,7 +213,7 @@ class _Window:
 
     def _cut_to(self, count: int, notes: list[Note]) -> list[Segment]:
         for file in reversed(self._files[count:]):
-            events = sum(batch.count for _, batch in self.seen(file.segment).batches)
+            events = sum(place.count for place in self.seen(file.segment).batches)
             _move_aside(self._storage, file.segment.name)
             facts: dict[str, int | str] = {
                 "segment": file.segment.name, "bytes": file.segment.size, "events": events,
@@ -217,13 +233,17 @@ def _read_whole(storage: Storage, segment: Segment) -> _Seen:
                 seen.damages.append(found)
                 continue
             batch, position = found.batch, found.position
-            seen.batches.append((position, batch))
-            seen.index.note(batch, position)
             seen.end_position = position + len(batch.raw)
+            seen.batches.append(_place(batch, position, seen.end_position))
+            seen.index.note(batch, position)
             seen.durable = max(seen.durable, batch.durable)
         return seen
     finally:
         file.close()
+
+
+def _place(batch: Batch, position: int, end: int) -> _Place:
+    return _Place(position, end, batch.base, batch.count, batch.sender, batch.source_epoch, batch.source_seq)
 
 
 def _close_end(storage: Storage, segment: Segment, seen: _Seen, durable: int, notes: list[Note]) -> int:
@@ -236,7 +256,7 @@ def _close_end(storage: Storage, segment: Segment, seen: _Seen, durable: int, no
         if expected >= durable and (nothing_behind or damage.torn):
             cut_at = damage
             break
-        following = next((batch.base for position, batch in seen.batches if position >= damage.end), None)
+        following = next((place.base for place in seen.batches if place.position >= damage.end), None)
         facts: dict[str, int | str] = {"segment": segment.name, "position": damage.start, "first": expected}
         notes.append(Note("corrupt", facts | ({} if following is None else {"next": following})))
     if cut_at is not None:
@@ -252,19 +272,19 @@ def _close_end(storage: Storage, segment: Segment, seen: _Seen, durable: int, no
         file.sync()
     finally:
         file.close()
-    end = seen.batches[-1][1].next if seen.batches else segment.base
+    end = seen.batches[-1].next if seen.batches else segment.base
     return max(end, segment.base)
 
 
 def _expected(segment: Segment, seen: _Seen, position: int) -> int:
-    before = [batch.next for at, batch in seen.batches if at < position]
+    before = [place.next for place in seen.batches if place.position < position]
     return before[-1] if before else segment.base
 
 
 def _cut(storage: Storage, segment: Segment, seen: _Seen, position: int, notes: list[Note]) -> None:
-    gone = [batch for at, batch in seen.batches if at >= position]
-    seen.batches = [(at, batch) for at, batch in seen.batches if at < position]
-    seen.index.forget_from(seen.batches[-1][1].next if seen.batches else segment.base)
+    gone = [place for place in seen.batches if place.position >= position]
+    seen.batches = [place for place in seen.batches if place.position < position]
+    seen.index.forget_from(seen.batches[-1].next if seen.batches else segment.base)
     name = f"{QUARANTINE}/torn-{segment.base:020d}-{position}-{segment.epoch:016x}"
     source = storage.open(segment.name)
     try:
@@ -274,7 +294,7 @@ def _cut(storage: Storage, segment: Segment, seen: _Seen, position: int, notes: 
     segment.size = position
     facts: dict[str, int | str] = {
         "segment": segment.name, "position": position, "bytes": bytes_cut, "kept_in": name,
-        "events": sum(batch.count for batch in gone), "end": seen.batches[-1][1].next if seen.batches else segment.base,
+        "events": sum(place.count for place in gone), "end": seen.batches[-1].next if seen.batches else segment.base,
     }  # fmt: skip
     notes.append(Note("recovered", facts))
 
@@ -306,29 +326,17 @@ def _move_aside(storage: Storage, name: str) -> None:
     storage.sync_folder()
 
 
-def _restore_sources(storage: Storage, segments: list[Segment], sources: Sources) -> None:
+def _sources_of(storage: Storage, segments: list[Segment]) -> Sources:
     """Take the newest snapshot there is; segments behind it are scanned."""
-    without: list[Segment] = []
-    for segment in reversed(segments[:-1]):
+    behind: list[Segment] = []
+    sources = Sources()
+    for segment in reversed(segments):
         summary = load_summary(storage, segment.name, segment.size)
         if summary is not None:
-            older = Sources()
-            older.restore(summary.sources)
-            _note_all(storage, reversed(without), older)
-            sources.restore(older.snapshot())
-            return
-        without.append(segment)
-    older = Sources()
-    _note_all(storage, reversed(without), older)
-    sources.restore(older.snapshot())
-
-
-def _note_all(storage: Storage, segments: Iterable[Segment], sources: Sources) -> None:
-    for segment in segments:
-        file = storage.open(segment.name)
-        try:
-            for found in scan(file, segment.epoch):
-                if not isinstance(found, Damage):
-                    sources.note(found.batch)
-        finally:
-            file.close()
+            sources = Sources(summary.sources)
+            break
+        behind.append(segment)
+    for segment in reversed(behind):
+        for place in _read_whole(storage, segment).batches:
+            sources.note(place.sender, place.source_epoch, place.source_seq, place.count, place.base, segment.epoch)
+    return sources

@@ -1,4 +1,4 @@
-"""Sources: which publisher has published up to where, so that a retry is answered and not appended again.
+"""Sources: what each publisher has in the log already, so that a retry is answered and not appended again.
 
 Derived from the log: every batch names its source epoch and seq. A snapshot is kept with each sealed segment, so that
 opening a log reads one of them and the last segment.
@@ -6,84 +6,100 @@ opening a log reads one of them and the last segment.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from bisect import bisect_right
+from collections import OrderedDict
 
 import msgspec
 
-from sylvite.core.batch import Batch
-
 SOURCES_MAX = 16_384
-BATCHES_PER_SOURCE_MAX = 128
+RUNS_PER_SOURCE_MAX = 1024
+RUNS_MAX = 131_072
+"""Of all sources together: at most some 20 MiB."""
 
 
-class Taken(msgspec.Struct, frozen=True, array_like=True):
-    """A batch that is in the log already."""
+class Run(msgspec.Struct, array_like=True):
+    """Events of one source that follow each other both in seq and in offset."""
 
     seq: int
     count: int
     base: int
     epoch: int
 
-    @property
-    def next(self) -> int:
-        return self.base + self.count
+
+class Taken(msgspec.Struct, frozen=True):
+    """Where a block is in the log already."""
+
+    base: int
+    next: int
+    epoch: int
 
 
 Key = tuple[str, int]
+Snapshot = list[tuple[str, int, list[Run]]]
 
 
 class Sources:
-    """The latest batches of the latest publishers, by (sender, source epoch)."""
+    """The latest runs of the latest publishers, by (sender, source epoch); `snapshot` is what to begin with."""
 
-    def __init__(self) -> None:
-        self._recent: OrderedDict[Key, deque[Taken]] = OrderedDict()
+    def __init__(self, snapshot: Snapshot | None = None) -> None:
+        self._runs: OrderedDict[Key, list[Run]] = OrderedDict(
+            ((sender, epoch), runs) for sender, epoch, runs in snapshot or []
+        )
+        self._count = sum(map(len, self._runs.values()))
 
     def __len__(self) -> int:
-        return len(self._recent)
+        return len(self._runs)
 
-    def note(self, batch: Batch) -> None:
-        if not batch.count:
+    def note(self, sender: str, source_epoch: int, seq: int, count: int, base: int, epoch: int) -> None:
+        """These events are in the log, from offset `base` on, written in that epoch of the log."""
+        if not count:
             return
-        key = (batch.sender, batch.source_epoch)
-        recent = self._recent.get(key)
-        if recent is None:
-            recent = self._recent[key] = deque(maxlen=BATCHES_PER_SOURCE_MAX)
-            if len(self._recent) > SOURCES_MAX:
-                self._recent.popitem(last=False)
+        key = (sender, source_epoch)
+        runs = self._runs.get(key)
+        if runs is None:
+            runs = self._runs[key] = []
         else:
-            self._recent.move_to_end(key)
-        recent.append(Taken(batch.source_seq, batch.count, batch.base, batch.epoch))
+            self._runs.move_to_end(key)
+        if runs:
+            last = runs[-1]
+            if last.seq + last.count == seq and last.base + last.count == base and last.epoch == epoch:
+                last.count += count
+                return
+        run = Run(seq, count, base, epoch)
+        if runs and seq < runs[-1].seq:
+            runs.insert(bisect_right(runs, seq, key=lambda other: other.seq), run)
+        else:
+            runs.append(run)
+        self._count += 1
+        if len(runs) > RUNS_PER_SOURCE_MAX:
+            del runs[0]
+            self._count -= 1
+        while self._count > RUNS_MAX or len(self._runs) > SOURCES_MAX:
+            self._count -= len(self._runs.popitem(last=False)[1])
 
-    def find(self, sender: str, source_epoch: int, seq: int) -> Taken | None:
-        """Return the batch that begins with this seq, if it is remembered."""
-        for taken in reversed(self._recent.get((sender, source_epoch), ())):
-            if taken.seq == seq:
-                return taken
-        return None
+    def find(self, sender: str, source_epoch: int, seq: int, count: int) -> Taken | None:
+        """Return where these events are in the log; None where they are not, as far as is remembered."""
+        runs = self._runs.get((sender, source_epoch), [])
+        at = bisect_right(runs, seq, key=lambda run: run.seq) - 1
+        if at < 0 or seq + count > runs[at].seq + runs[at].count:
+            return None
+        base = runs[at].base + seq - runs[at].seq
+        return Taken(base, base + count, runs[at].epoch)
 
-    def next_seq(self, sender: str, source_epoch: int) -> int:
-        """Return the seq that this source has not used yet; 0 for a new one."""
-        recent = self._recent.get((sender, source_epoch))
-        return recent[-1].seq + recent[-1].count if recent else 0
+    def is_new(self, sender: str, source_epoch: int, seq: int, count: int) -> bool:
+        """Say whether none of these events can be in the log.
 
-    def forget_from(self, offset: int) -> None:
-        """Forget the batches at `offset` and behind: they were cut off."""
-        for key in list(self._recent):
-            recent = self._recent[key]
-            while recent and recent[-1].base >= offset:
-                recent.pop()
-            if not recent:
-                del self._recent[key]
+        Sure for what is behind everything that is known of this source, and for a hole in it; not for what is before
+        the first run that is remembered, unless the source began there.
+        """
+        runs = self._runs.get((sender, source_epoch))
+        if not runs or seq >= runs[-1].seq + runs[-1].count:
+            return True
+        at = bisect_right(runs, seq, key=lambda run: run.seq) - 1
+        free_up_to = runs[at + 1].seq if at + 1 < len(runs) else None
+        if free_up_to is not None and seq + count > free_up_to:
+            return False
+        return at >= 0 and seq >= runs[at].seq + runs[at].count
 
-    def snapshot(self) -> list[tuple[str, int, list[Taken]]]:
-        return [(sender, epoch, list(recent)) for (sender, epoch), recent in self._recent.items()]
-
-    def restore(self, snapshot: list[tuple[str, int, list[Taken]]]) -> None:
-        """Take a snapshot as what came before everything noted so far."""
-        newer = self._recent
-        self._recent = OrderedDict(
-            ((sender, epoch), deque(recent, maxlen=BATCHES_PER_SOURCE_MAX)) for sender, epoch, recent in snapshot
-        )
-        for key, recent in newer.items():
-            self._recent.setdefault(key, deque(maxlen=BATCHES_PER_SOURCE_MAX)).extend(recent)
-            self._recent.move_to_end(key)
+    def snapshot(self) -> Snapshot:
+        return [(sender, epoch, runs) for (sender, epoch), runs in self._runs.items()]

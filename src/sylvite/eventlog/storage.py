@@ -203,8 +203,11 @@ def read_whole(storage: Storage, name: str, *, bytes_max: int = 64 * 1024 * 1024
         file.close()
 
 
-def write_whole(storage: Storage, name: str, content: bytes, *, folder: str = "") -> None:
-    """Put a file in place so that a crash leaves the old content or the new, never a mixture."""
+def write_whole(storage: Storage, name: str, content: bytes, *, sync: bool = True) -> None:
+    """Put a file in place so that a crash leaves the old content or the new, never a mixture.
+
+    Without `sync` that holds for the death of the process; a power cut may leave anything.
+    """
     temporary = name + ".new"
     try:
         storage.remove(temporary)
@@ -213,11 +216,13 @@ def write_whole(storage: Storage, name: str, content: bytes, *, folder: str = ""
     file = storage.open(temporary, create=True)
     try:
         file.write_at(0, [content])
-        file.sync()
+        if sync:
+            file.sync()
     finally:
         file.close()
     storage.rename(temporary, name)
-    storage.sync_folder(folder)
+    if sync:
+        storage.sync_folder()
 
 
 def is_full(error: OSError) -> bool:
