@@ -50,6 +50,8 @@ CURSORS_EVERY_S = 1.0
 CURSOR_CHANGES_MAX = 1000
 REPORT_REFUSALS_EVERY_S = 10.0
 IDLE_SYNC_S = 0.05
+SYNC_WITHIN_S = 1.0
+"""What nobody waits for is synced when the log falls idle, or this long after it was written."""
 CATCH_UP_STEPS = 16
 OWN_EVENTS_MAX = 1000
 KNOWN_TAGS_MAX = 65_536
@@ -96,7 +98,7 @@ class Broker:
         name: str,
         log_folder: str = "",
         wanted: Callable[[], None] = lambda: None,
-        failed: Callable[[SylviteError], None] = lambda error: None,
+        failed: Callable[[SylviteError], None] = lambda _: None,
     ) -> None:
         self.log, self.settings, self.clock, self.name = log, settings, clock, name
         self.log_folder = log_folder
@@ -116,6 +118,8 @@ class Broker:
         self._cursor_holders: dict[str, Subscription] = {}
         self._output: dict[Connection, None] = {}
         self._held: set[Connection] = set()
+        self._listening: dict[Connection, None] = {}
+        self._unsynced_since_s: float | None = None
         self._known_tags: set[str] = set()
         self._refusals: dict[tuple[str, str], list[Any]] = {}
         self._full: dict[str, int] | None = None
@@ -151,6 +155,7 @@ class Broker:
 
     def leave(self, connection: Connection) -> None:
         self._output.pop(connection, None)
+        self._listening.pop(connection, None)
         self._held.discard(connection)
         if connection in self.connections:
             self.connections.discard(connection)
@@ -170,6 +175,11 @@ class Broker:
             if access is None or not connection.peer.is_owner:
                 # Subscriptions are bound to the rights they were made with: such a peer starts anew.
                 connection.close("the policy has changed")
+
+    def listen_soon(self, connection: Connection) -> None:
+        """Let a connection that was held go on, in the next flush."""
+        self._listening[connection] = None
+        self.wanted()
 
     def has_output(self, connection: Connection) -> None:
         self._output[connection] = None
@@ -232,6 +242,10 @@ class Broker:
     def flush(self) -> None:
         """Append what has arrived, bring it to the subscriptions, let those behind read on, write what is to say."""
         now_ns = self.clock.now_ns()
+        if self._listening:
+            listening, self._listening = self._listening, {}
+            for connection in listening:
+                connection.listen()
         if self._incoming or len(self._own):
             self._append(now_ns)
         if self._behind:
@@ -269,6 +283,8 @@ class Broker:
         for entry in repeated:
             self._answer_repeated(entry)
         self._last_write_s = self.clock.now_s()
+        if self._unsynced_since_s is None and self.log.synced < self.log.end:
+            self._unsynced_since_s = self._last_write_s
 
     def _own_batch(self) -> NewBatch | None:
         if not len(self._own):
@@ -314,7 +330,7 @@ class Broker:
             for entry in new:
                 if entry.connection is not None and entry.connection not in self._held:
                     self._held.add(entry.connection)
-                    entry.connection.hold(True)
+                    entry.connection.hold("disk")
 
     def _answer_repeated(self, entry: Incoming) -> None:
         """Answer a block that is in the log already as it was answered first."""
@@ -366,15 +382,13 @@ class Broker:
         assert access is not None
         matches = request.filter.matcher()
         prefixes = request.filter.prefixes()
-        if access.reads_all:
-            wants = matches
-        else:
+
+        def permitted(tag: str) -> bool:
+            return matches(tag) and access.may_subscribe(tag)
+
+        wants = matches if access.reads_all else permitted
+        if not access.reads_all:
             prefixes = None
-            may = access.may_subscribe
-
-            def wants(tag: str) -> bool:
-                return matches(tag) and may(tag)
-
         if request.cursor:
             self._check_cursor(connection, request.cursor)
         start, gap = self._start(connection, request)
@@ -522,8 +536,10 @@ class Broker:
             return False
         if self.log.unsynced_bytes > self.settings.limits.unsynced_bytes // 4:
             return True
-        idle = self.clock.now_s() - self._last_write_s >= IDLE_SYNC_S
-        return idle or bool(self._held_back)
+        now_s = self.clock.now_s()
+        idle = now_s - self._last_write_s >= IDLE_SYNC_S
+        late = self._unsynced_since_s is not None and now_s - self._unsynced_since_s >= SYNC_WITHIN_S
+        return idle or late or bool(self._held_back)
 
     def _cursors_are_due(self) -> bool:
         due = self.clock.now_s() - self._last_cursors_s >= CURSORS_EVERY_S
@@ -545,6 +561,7 @@ class Broker:
             self.publish_own("log/sync_failed", facts)
             return
         self.counters.syncs += 1
+        self._unsynced_since_s = None if log.synced >= log.end else self.clock.now_s()
         waiting = self._waiting
         while waiting and waiting[0][0] <= log.synced:
             _, connection, ack = waiting.popleft()
@@ -553,9 +570,9 @@ class Broker:
             if subscription.reader.next < log.synced:
                 self.maybe_behind(subscription)
         if self._held and log.unsynced_bytes < self.settings.limits.unsynced_bytes // 2:
-            for connection in self._held:
-                connection.hold(False)
-            self._held.clear()
+            held, self._held = self._held, set()
+            for connection in held:
+                connection.release("disk")
         self.wanted()
 
     def _durability_unknown(self, error: Exception, end: int | None = None) -> None:

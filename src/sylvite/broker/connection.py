@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from sylvite.auth.peer import Peer
 from sylvite.auth.policy import Access
@@ -46,8 +46,12 @@ class Outlet(Protocol):
         """Close once what was written is gone."""
         ...
 
-    def hold(self, held: bool) -> None:
-        """Stop, or go on, reading from the peer."""
+    def pause(self) -> None:
+        """Stop reading from the peer."""
+        ...
+
+    def resume(self) -> None:
+        """Go on reading."""
         ...
 
 
@@ -70,6 +74,7 @@ class Connection:
         self._session = broker_session()
         self._waiting: list[bytes] = []
         self._waiting_size = 0
+        self._held_for: set[str] = set()
 
     @property
     def can_take(self) -> bool:
@@ -83,10 +88,19 @@ class Connection:
         if self.closing:
             return
         self._session.feed(data)
+        if not self._held_for:
+            self.listen()
+
+    def listen(self) -> None:
+        """Handle the messages that are here; stop where the peer has too many answers to read first."""
+        limit = self.broker.settings.limits.answer_bytes
         try:
             for message in self._session.messages():
                 self._handlers[type(message)](self, message)
                 if self.closing:
+                    return
+                if self._waiting_size + self._outlet.waiting_bytes() > limit:
+                    self.hold("answers")
                     return
         except RemoteProtocolError as error:
             self.broker.counters.protocol_errors += 1
@@ -173,7 +187,7 @@ class Connection:
         del message
         self.close()
 
-    _handlers: dict[type[Message], Callable[[Connection, Any], None]] = {
+    _handlers: ClassVar[Mapping[type[Message], Callable[..., None]]] = {
         Hello: _hello, Publish: _publish, Subscribe: _subscribe, Unsubscribe: _unsubscribe, Credit: _credit,
         Advance: _advance, Ask: _ask, Ping: _ping, Pong: _pong, Bye: _bye,
     }  # fmt: skip
@@ -199,12 +213,25 @@ class Connection:
         parts, self._waiting, self._waiting_size = self._waiting, [], 0
         if parts:
             self._outlet.write(parts)
+        if "answers" in self._held_for and self._outlet.waiting_bytes() < self.broker.settings.limits.answer_bytes // 2:
+            self.release("answers")
 
-    def hold(self, held: bool) -> None:
-        self._outlet.hold(held)
+    def hold(self, reason: str) -> None:
+        """Do not listen to the peer until `release` was called for each reason."""
+        if not self._held_for:
+            self._outlet.pause()
+        self._held_for.add(reason)
+
+    def release(self, reason: str) -> None:
+        self._held_for.discard(reason)
+        if not self._held_for and not self.closing:
+            self._outlet.resume()
+            self.broker.listen_soon(self)
 
     def drained(self) -> None:
         """The socket has taken what was waiting: subscriptions that were behind may go on."""
+        if "answers" in self._held_for:
+            self.release("answers")
         for subscription in self.subscriptions.values():
             self.broker.maybe_behind(subscription)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import logging
 import os
 import secrets
 import socket
@@ -24,6 +25,7 @@ DRAIN_S = 5.0
 GOODBYE_S = 1.0
 BACKLOG = 1024
 HELLO_WITHIN_S = 10.0
+logger = logging.getLogger("sylvite.broker")
 
 
 class Wire(asyncio.BufferedProtocol):
@@ -69,11 +71,19 @@ class Wire(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._connection is not None:
             with memoryview(self._buffer) as view, view[:nbytes] as received:
-                self._connection.receive(received)
+                self._guarded(self._connection.receive, received)
 
     def resume_writing(self) -> None:
         if self._connection is not None:
-            self._connection.drained()
+            self._guarded(self._connection.drained)
+
+    def _guarded(self, step: Callable[..., None], *arguments: object) -> None:
+        try:
+            step(*arguments)
+        except Exception:
+            logger.exception("a connection is ended by a mistake in the broker; please report it")
+            if self._transport is not None:
+                self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
@@ -99,22 +109,27 @@ class Wire(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.close()
 
-    def hold(self, held: bool) -> None:
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        if held:
-            transport.pause_reading()
-        else:
-            transport.resume_reading()
+    def pause(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def say_goodbye(self) -> None:
         if self._connection is not None:
             self._connection.close("the broker is stopping")
 
 
+class InternalFailure(SylviteError):
+    """A mistake of ours, after which the broker cannot go on."""
+
+    code = "internal"
+
+
 class Server:
-    """A broker with its sockets.  `failure` is set when the disk has failed for good: stop then, with exit code 74."""
+    """A broker with its sockets.  `failure` says why it has to stop: LogFailed (the disk) or InternalFailure."""
 
     def __init__(self, make_broker: Callable[[Callable[[], None], Callable[[SylviteError], None]], Broker]) -> None:
         self.buffer = bytearray(RECEIVE_BYTES)
@@ -145,25 +160,31 @@ class Server:
 
     def _flush(self) -> None:
         self._scheduled = False
-        self.broker.flush()
-        for job in self.broker.take_jobs():
-            self._run(job)
+        self._step(self.broker.flush)
         self._flushed.set()
+
+    def _step(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+            for job in self.broker.take_jobs():
+                self._run(job)
+        except Exception as error:
+            logger.exception("the broker stops because of a mistake in it; please report it")
+            self._failed(InternalFailure(f"internal error: {error!r}"))
 
     def _run(self, job: Job) -> None:
         def finished(result: asyncio.Future[None]) -> None:
             error = result.exception()
-            if error is not None and not isinstance(error, OSError):
-                raise error
-            job.done(error)
+            if error is None or isinstance(error, OSError):
+                self._step(lambda: job.done(error))
+            else:
+                self._failed(InternalFailure(f"internal error in a thread of the disk: {error!r}"))
             self._wanted()
 
         self._loop.run_in_executor(self._threads, job.run).add_done_callback(finished)
 
     def _tick(self) -> None:
-        self.broker.tick()
-        for job in self.broker.take_jobs():
-            self._run(job)
+        self._step(self.broker.tick)
         self._ticking = self._loop.call_later(IDLE_SYNC_S, self._tick)
 
     # -- Listening ---------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `unsynced_bytes`: written and not yet synced; beyond it publishers are not read from until the disk has followed.
     `socket_bytes`: deliveries waiting in memory for one connection; beyond it a subscription is served from the log.
+    `answer_bytes`: all that waits for one connection; beyond it the peer is not listened to until it has read.
     """
 
     event_bytes: int = EVENT_BYTES_MAX
@@ -23,6 +24,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cursors_per_user: int = 1024
     unsynced_bytes: int = 8 * 1024 * 1024
     socket_bytes: int = 256 * 1024
+    answer_bytes: int = 4 * 1024 * 1024
     credit_bytes: int = 16 * 1024 * 1024
 
 

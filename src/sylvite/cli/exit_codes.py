@@ -37,6 +37,7 @@ EXIT_CODES: Mapping[str, int] = {
     "remote_protocol_error": NOT_REACHABLE,
     "frame_too_big": NOT_REACHABLE,
     "local_protocol_error": INTERNAL,
+    "internal": INTERNAL,
     "connection_lost": NOT_REACHABLE,
     "broker_not_reachable": NOT_REACHABLE,
     "not_authenticated": NOT_ALLOWED,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -24,6 +25,9 @@ from sylvite.eventlog.eventlog import EventLog
 from sylvite.eventlog.storage import DiskStorage
 
 EXIT_DISK_FAILED = 74
+EXIT_INTERNAL = 70
+FILES_APART = 256
+"""Descriptors that a broker needs beside its connections: segments, listeners, the disk's threads."""
 logger = logging.getLogger("sylvite.broker")
 
 
@@ -80,7 +84,26 @@ def _open(options: BrokerOptions) -> EventLog:
         raise InvalidSetting("log folder", str(folder), f"cannot be used: {error.strerror}") from error
 
 
+def _limit_connections(settings: BrokerSettings) -> BrokerSettings:
+    """Raise the limit of open files as far as the system lets us, and take no more connections than it allows.
+
+    The log must never be the one that finds no descriptor left.
+    """
+    wanted = settings.limits.connections + FILES_APART
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted and soft < hard:
+        soft = min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft >= wanted:
+        return settings
+    connections = max(soft - FILES_APART, soft // 2)
+    logger.warning("at most %d connections: the system lets this process open %d files", connections, soft)
+    limits = msgspec.structs.replace(settings.limits, connections=connections)
+    return msgspec.structs.replace(settings, limits=limits)
+
+
 async def _serve(options: BrokerOptions) -> int:
+    settings = _limit_connections(options.settings)
     log = _open(options)
     for note in log.notes:
         logger.warning("log %s: %s", note.kind, ", ".join(f"{name}={value}" for name, value in note.facts.items()))
@@ -88,7 +111,7 @@ async def _serve(options: BrokerOptions) -> int:
 
     def make(wanted: Callable[[], None], failed: Callable[[SylviteError], None]) -> Broker:
         return Broker(
-            log, options.settings, SystemClock(), name=f"broker:{os.getpid()}", log_folder=log_folder, wanted=wanted,
+            log, settings, SystemClock(), name=f"broker:{os.getpid()}", log_folder=log_folder, wanted=wanted,
             failed=failed,
         )  # fmt: skip
 
@@ -111,8 +134,7 @@ async def _serve(options: BrokerOptions) -> int:
         await server.stop()
     if server.failure is not None:
         logger.error("%s", server.failure)
-        assert isinstance(server.failure, LogFailed)
-        return EXIT_DISK_FAILED
+        return EXIT_DISK_FAILED if isinstance(server.failure, LogFailed) else EXIT_INTERNAL
     logger.info("stopped; the log ends before @%d", log.end)
     return 0
 
