@@ -15,20 +15,24 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
+from sylvite.core.tag import TAG_BYTES_MAX
 from sylvite.errors import InvalidPattern
 
 PATTERN_CHARACTERS_MAX = 512
 PATTERNS_MAX = 256
-OPEN_REPEATS_MAX = 3
-"""A tag has at most 256 characters: so many repeats without end cost at most some 10 ms, once for each new tag."""
+STEPS_MAX = 10_000_000
+"""What matching all regular expressions and shell patterns of a filter may cost: at most some 100 ms, once for each new tag."""
 
 Matcher = Callable[[str], bool]
+Patterns = Annotated[tuple[str, ...], msgspec.Meta(max_length=PATTERNS_MAX)]
+"""The limit stands here too, so that of a longer list in a message nothing is decoded."""
 
 # The parse tree of `re` has no public name; reading the syntax a second time ourselves would be worse.
 _parser: Any = import_module("re._parser")
@@ -38,13 +42,13 @@ _sre: Any = import_module("re._constants")
 class Filter(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Which events.  Without any of the first six, all tags."""
 
-    startswith: tuple[str, ...] = ()
-    endswith: tuple[str, ...] = ()
-    find: tuple[str, ...] = ()
-    regex: tuple[str, ...] = ()
-    fnmatch: tuple[str, ...] = ()
-    exact: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
+    startswith: Patterns = ()
+    endswith: Patterns = ()
+    find: Patterns = ()
+    regex: Patterns = ()
+    fnmatch: Patterns = ()
+    exact: Patterns = ()
+    exclude: Patterns = ()
     where: str | None = None
 
     def matcher(self) -> Matcher:
@@ -67,14 +71,13 @@ class Filter(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     def _included(self) -> Matcher:
         parts: list[Matcher] = []
         if self.startswith:
-            parts.append(_method(self.startswith, "startswith"))
+            parts.append(_begins(self.startswith))
         if self.endswith:
-            parts.append(_method(self.endswith, "endswith"))
+            parts.append(_ends(self.endswith))
         if self.exact:
             parts.append(frozenset(self.exact).__contains__)
         parts.extend(_holds(text) for text in self.find)
-        parts.extend(_matches(compile_regex(pattern)) for pattern in self.regex)
-        parts.extend(_matches(compile_glob(pattern)) for pattern in self.fnmatch)
+        parts.extend(self._compiled())
         if not parts:
             return _always
         if len(parts) == 1:
@@ -84,6 +87,18 @@ class Filter(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
             return any(part(tag) for part in parts)
 
         return matches
+
+    def _compiled(self) -> Iterator[Matcher]:
+        steps = sum(map(glob_steps, self.fnmatch))
+        yield from (_matches(compile_glob(pattern)) for pattern in self.fnmatch)
+        for pattern in self.regex:
+            regex = read_regex(pattern)
+            steps += regex.steps(TAG_BYTES_MAX)
+            yield _matches(regex.compiled)
+            if steps > STEPS_MAX:
+                raise InvalidPattern(
+                    pattern, "together with the others of the filter it could take too long; split them"
+                )
 
     def _check_size(self) -> None:
         fields = (self.startswith, self.endswith, self.find, self.regex, self.fnmatch, self.exact, self.exclude)
@@ -102,7 +117,7 @@ class Filter(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
 def parse_pattern(text: str) -> Filter:
     """Read a pattern as people type it: with `*`, `?` or `[` a shell pattern, else a beginning."""
-    return Filter(fnmatch=(text,)) if _is_glob(text) else Filter(startswith=(text,))
+    return parse_patterns((text,))
 
 
 def parse_patterns(texts: Iterable[str], *, exclude: Iterable[str] = (), where: str | None = None) -> Filter:
@@ -125,9 +140,11 @@ def _always(tag: str) -> bool:
     return True
 
 
-def _method(texts: tuple[str, ...], name: str) -> Matcher:
-    if name == "startswith":
-        return lambda tag: tag.startswith(texts)
+def _begins(texts: tuple[str, ...]) -> Matcher:
+    return lambda tag: tag.startswith(texts)
+
+
+def _ends(texts: tuple[str, ...]) -> Matcher:
     return lambda tag: tag.endswith(texts)
 
 
@@ -143,52 +160,126 @@ def _matches(compiled: re.Pattern[str]) -> Matcher:
 def compile_glob(pattern: str) -> re.Pattern[str]:
     """Return a shell pattern as a regular expression.
 
-    From Python 3.11 on, fnmatch writes each `*` as an atomic group: matching is linear in tag times pattern.
+    From Python 3.11 on, fnmatch writes each `*` as an atomic group: a match costs at most `glob_steps`.
     """
     while "**" in pattern:
         pattern = pattern.replace("**", "*")
     return re.compile(fnmatch.translate(pattern))
 
 
-def compile_regex(pattern: str, *, open_repeats_max: int = OPEN_REPEATS_MAX) -> re.Pattern[str]:
-    """Return a regular expression that cannot run away.
+def glob_steps(pattern: str, characters: int = TAG_BYTES_MAX) -> int:
+    """Return how many steps a match of this shell pattern may take on a text of so many characters."""
+    return (len(pattern) + 1) * characters
 
-    Python's matcher tries again and again, and cannot be stopped: so nothing that repeats may stand in something
-    that repeats, references and look-around are refused, and there are few repeats without end.
+
+def compile_regex(pattern: str) -> re.Pattern[str]:
+    """Return a regular expression that cannot run away on a tag.  Raises InvalidPattern."""
+    return read_regex(pattern).compiled
+
+
+class Regex(NamedTuple):
+    """A regular expression and what it may cost, worked out from its parse tree."""
+
+    compiled: re.Pattern[str]
+    tree: Any
+
+    def steps(self, characters: int) -> int:
+        """Return how many steps a match may take on a text of so many characters; at most `_ENDLESS`."""
+        return _cost(self.tree, characters // 2).own
+
+
+def read_regex(pattern: str, *, characters: int = TAG_BYTES_MAX, steps_max: int = STEPS_MAX) -> Regex:
+    """Read a regular expression for texts of so many characters.
+
+    Python's matcher tries each way to match, one after the other, and cannot be stopped: so the ways are counted
+    beforehand.  References to groups and look-around, whose ways we do not count, are refused.
 
     Raises:
-        InvalidPattern.
+        InvalidPattern: it cannot be read, or a match could take more than `steps_max` steps.
     """
     try:
-        tree = _parser.parse(pattern)
-        open_repeats = _count_open_repeats(tree, pattern, inside_repeat=False)
-        compiled = re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
+        with warnings.catch_warnings():
+            # What `re` warns of (`[[a]`, say) it may read otherwise one day.
+            warnings.simplefilter("error")
+            found = Regex(re.compile(pattern), _parser.parse(pattern))
+            steps = found.steps(characters)
+    except (re.error, Warning, ValueError, OverflowError, RecursionError) as error:
         raise InvalidPattern(pattern, f"it is no regular expression: {error}") from error
-    if open_repeats > open_repeats_max:
-        raise InvalidPattern(pattern, f"it has {open_repeats} repeats without end; {open_repeats_max} are allowed")
-    return compiled
+    except _NotCounted:
+        raise InvalidPattern(pattern, "references to groups and look-around are not allowed") from None
+    if steps > steps_max:
+        many = "for ever" if steps == _ENDLESS else f"{steps:,} steps"
+        raise InvalidPattern(
+            pattern, f"a match could take {many}; use fewer repeats such as .* and alternatives such as (a|b)"
+        )
+    return found
 
 
-def _count_open_repeats(tree: Any, pattern: str, *, inside_repeat: bool) -> int:
-    count = 0
+class _NotCounted(Exception):
+    """The tree holds what has no bound on its steps."""
+
+
+_ENDLESS = 2**62
+_GROUP_STEPS = 3
+"""What going into a group and out of it costs, measured in characters compared."""
+_GROUPS = (_sre.SUBPATTERN, _sre.MAX_REPEAT, _sre.MIN_REPEAT, _sre.POSSESSIVE_REPEAT, _sre.BRANCH, _sre.ATOMIC_GROUP)
+
+
+class _Cost(NamedTuple):
+    """`own`: steps inside of this part, over all ways through it.  `ways`: how often what follows may be tried."""
+
+    own: int
+    ways: int
+
+
+def _cost(tree: Any, repeats_max: int) -> _Cost:
+    """Return the cost of one part after the other.
+
+    Of a repeat, each count is a way. One without end counts as `repeats_max`, half the length of the text: two of them
+    have to share it.
+    """
+    own, ways = 0, 1
     for operation, argument in tree:
-        if operation in (_sre.MAX_REPEAT, _sre.MIN_REPEAT, _sre.POSSESSIVE_REPEAT):
-            _, most, inner = argument
-            if inside_repeat and most > 1:
-                raise InvalidPattern(pattern, "a repeat inside of a repeat could take for ever")
-            count += most > 16
-            count += _count_open_repeats(inner, pattern, inside_repeat=inside_repeat or most > 1)
-        elif operation is _sre.SUBPATTERN:
-            count += _count_open_repeats(argument[3], pattern, inside_repeat=inside_repeat)
-        elif operation is _sre.ATOMIC_GROUP:
-            count += _count_open_repeats(argument, pattern, inside_repeat=inside_repeat)
-        elif operation is _sre.BRANCH:
-            if inside_repeat:
-                raise InvalidPattern(
-                    pattern, "alternatives inside of a repeat could take for ever; use [...] for characters"
-                )
-            count += max(_count_open_repeats(branch, pattern, inside_repeat=False) for branch in argument[1])
-        elif operation in (_sre.GROUPREF, _sre.GROUPREF_EXISTS, _sre.ASSERT, _sre.ASSERT_NOT):
-            raise InvalidPattern(pattern, "references to groups and look-around are not allowed")
-    return count
+        part = _cost_of(operation, argument, repeats_max)
+        own, ways = min(own + ways * part.own, _ENDLESS), min(ways * part.ways, _ENDLESS)
+    return _Cost(own, ways)
+
+
+def _cost_of(operation: Any, argument: Any, repeats_max: int) -> _Cost:
+    if operation in (_sre.MAX_REPEAT, _sre.MIN_REPEAT, _sre.POSSESSIVE_REPEAT):
+        least, most, tree = argument
+        inner = _cost(tree, repeats_max)
+        if len(tree) != 1 or tree[0][0] in _GROUPS:
+            inner = _Cost(inner.own + _GROUP_STEPS, inner.ways)
+        found = _repeated(inner, least, min(most, max(least, repeats_max)))
+        return _Cost(found.own, 1) if operation is _sre.POSSESSIVE_REPEAT else found
+    if operation is _sre.SUBPATTERN:
+        inner = _cost(argument[3], repeats_max)
+        return _Cost(inner.own + _GROUP_STEPS, inner.ways)
+    if operation is _sre.ATOMIC_GROUP:
+        inner = _cost(argument, repeats_max)
+        return _Cost(inner.own + inner.ways, 1)
+    if operation is _sre.BRANCH:
+        branches = [_cost(branch, repeats_max) for branch in argument[1]]
+        return _Cost(sum(branch.own + 1 for branch in branches), sum(branch.ways for branch in branches))
+    if operation is _sre.IN:
+        # Of characters beyond the first 65,536 there is no table: one after the other is compared.
+        rare = any(kind in (_sre.LITERAL, _sre.RANGE) and _last(value) > 0xFFFF for kind, value in argument)
+        return _Cost(len(argument) if rare else 1, 1)
+    if operation in (_sre.GROUPREF, _sre.GROUPREF_EXISTS, _sre.ASSERT, _sre.ASSERT_NOT):
+        raise _NotCounted
+    return _Cost(1, 1)
+
+
+def _last(value: int | tuple[int, int]) -> int:
+    return value if isinstance(value, int) else value[1]
+
+
+def _repeated(inner: _Cost, least: int, most: int) -> _Cost:
+    if inner.ways == 1:
+        return _Cost(most * inner.own, most - least + 1)
+    if most > _ENDLESS.bit_length():
+        return _Cost(_ENDLESS, _ENDLESS)
+    # The ways through n of them in a row are ways ** n.
+    tried = [inner.ways**count for count in range(most + 1)]
+    return _Cost(inner.own * sum(tried[:-1]), sum(tried[least:]))

@@ -32,12 +32,3 @@ def _reason(tag: str) -> str:
     if unfit := _first_unfit(tag):
         return f"character U+{ord(unfit.group()):04X} at {unfit.start()} is not allowed: no control characters, no line breaks"
     return f"a tag has at most {TAG_BYTES_MAX} bytes"
-
-
-def join(*segments: str) -> str:
-    """Return the tag of these segments.  Raises InvalidTag."""
-    return check_tag("/".join(segments))
-
-
-def split(tag: str) -> list[str]:
-    return tag.split("/")
