@@ -1,4 +1,4 @@
-"""Predicates: conditions on an event, in a small part of Python's spelling.
+r"""Predicates: conditions on an event, in a small part of Python's spelling.
 
     expression  or, and, not, == != < <= > >=, in, not in, is None, is not None, ( ), numbers, texts, [lists],
                 True False None (true false null too)
@@ -8,10 +8,11 @@
                 any(path, condition)   all(path, condition): in the condition, `it` is one of them
 
 A path that is not there is None, never an error; an order (`<`) between things that have none is False. Regular
-expressions match at the beginning, as everywhere in Sylvite, and look at the first 1024 characters.
+expressions match at the beginning, as everywhere in Sylvite, and look at the first 1024 characters. In a text, a
+backslash before n, t, r, 0, a quote or a backslash is Python's; before anything else it stays, as in "web\d+".
 
 The text is parsed here and not by Python, whose grammar refuses `data.return`. Every node keeps its place in the text,
-so that `explain` can say which condition failed with which value.
+so that `explain` can say which condition failed with which value. What the nodes do: core/environment.py.
 """
 
 from __future__ import annotations
@@ -19,37 +20,37 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
-from sylvite.core.pattern import compile_glob, compile_regex
+from sylvite.core.environment import (
+    EACH,
+    MISSING,
+    STEPS_MAX,
+    Environment,
+    Evaluate,
+    TooManySteps,
+    is_in,
+    joined,
+    length,
+    loop,
+    ordered,
+    price_of_comparing,
+    price_of_searching,
+    walker,
+    weight,
+)
+from sylvite.core.pattern import Regex, compile_glob, glob_steps, read_regex
 from sylvite.errors import InvalidExpression, InvalidPattern
 
 SOURCE_BYTES_MAX = 4096
 NODES_MAX = 200
 DEPTH_MAX = 30
 MATCHED_CHARACTERS_MAX = 1024
-REGEX_CHARACTERS_MAX = 256
-
-
-class Environment(NamedTuple):
-    """What an expression can see.  `it` is set inside of any() and all()."""
-
-    tag: str
-    data: object
-    stamp_ns: int
-    sender: str
-    offset: int
-    cause: int | None
-    now_ns: int
-    it: object = None
-
-
-Evaluate = Callable[[Environment], Any]
-_MISSING = object()
-
-
-def _it(environment: Environment) -> object:
-    return environment.it
+PATTERN_CHARACTERS_MAX = 256
+PATTERN_STEPS_MAX = 4_000_000
+"""What matching all patterns of one expression, each on 1024 characters, may cost: some 40 ms, for each event."""
+_MATCHED_IN_STEP = 16
+"""So many steps of matching a pattern are done in the time of one step of an expression."""
 
 
 class Node(NamedTuple):
@@ -60,7 +61,8 @@ class Node(NamedTuple):
     evaluate: Evaluate
     parts: tuple[Node, ...] = ()
     path: Evaluate | None = None
-    """Set for a path: as `evaluate`, but _MISSING where there is nothing."""
+    """Set for a path: as `evaluate`, but MISSING where there is nothing."""
+    constant: bool = False
 
 
 class Explained(NamedTuple):
@@ -85,14 +87,27 @@ class Predicate:
     def matches(
         self, tag: str, data: object, stamp_ns: int, sender: str, offset: int, cause: int | None, now_ns: int
     ) -> bool:
-        return bool(self._evaluate(Environment(tag, data, stamp_ns, sender, offset, cause, now_ns)))
+        """Say whether the condition holds.
+
+        True too where finding out would take too long, or the data is nested too deeply: its reader sees the event,
+        and a filter has lost nothing.
+        """
+        try:
+            return bool(self._evaluate(Environment(tag, data, stamp_ns, sender, offset, cause, now_ns)))
+        except (TooManySteps, RecursionError):
+            return True
 
     def explain(self, environment: Environment) -> list[Explained]:
-        """Return each condition with what it gave, the whole first."""
+        """Return each condition with what it gave, the whole first; an Ellipsis where that would take too long."""
         found: list[Explained] = []
 
         def visit(node: Node, depth: int) -> None:
-            found.append(Explained(self.text[node.start : node.end], node.evaluate(environment), depth))
+            environment.steps_left = STEPS_MAX
+            try:
+                value: object = node.evaluate(environment)
+            except (TooManySteps, RecursionError):
+                value = ...
+            found.append(Explained(self.text[node.start : node.end], value, depth))
             for part in node.parts:
                 visit(part, depth + 1)
 
@@ -127,10 +142,11 @@ _token = re.compile(
     re.VERBOSE,
 )
 _MEANT = {"&&": "and", "||": "or", "!": "not", "&": "and", "|": "or", "=": "=="}
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0"}
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "\\": "\\", '"': '"', "'": "'"}
 _LITERALS = {"True": True, "False": False, "None": None, "true": True, "false": False, "null": None}
-_ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+_COMPARISONS: Mapping[str, Callable[[object, object], bool]] = {
+    "==": operator.eq, "!=": operator.ne, "<": ordered(operator.lt), "<=": ordered(operator.le),
+    ">": ordered(operator.gt), ">=": ordered(operator.ge),
 }  # fmt: skip
 _NAMES: Mapping[str, Evaluate] = {
     "tag": lambda e: e.tag,
@@ -141,6 +157,8 @@ _NAMES: Mapping[str, Evaluate] = {
     "offset": lambda e: e.offset,
     "cause": lambda e: e.cause,
 }
+_NOWHERE = Environment("", None, 0, "", 0, None, 0)
+"""For what is constant: it looks at nothing."""
 _FUNCTIONS = {"glob": 2, "regex": 2, "len": 1, "lower": 1, "has": 1, "age": 1, "any": 2, "all": 2}
 
 
@@ -154,6 +172,7 @@ class _Parser:
         self._nodes = 0
         self._depth = 0
         self._inside = 0
+        self._pattern_steps = 0
         self.needs_data = False
 
     def _cut(self) -> list[_Token]:
@@ -163,7 +182,9 @@ class _Parser:
             found = _token.match(self._text, position)
             if found is None:
                 after = len(self._text) - len(self._text[position:].lstrip())
-                raise InvalidExpression(self._text, after, f"{self._text[after]!r} means nothing here")
+                wrong = self._text[after]
+                reason = "the text that begins here has no end" if wrong in "\"'" else f"{wrong!r} means nothing here"
+                raise InvalidExpression(self._text, after, reason)
             kind = cast(str, found.lastgroup)
             tokens.append(_Token(kind, found[kind], found.start(kind), found.end(kind)))
             if kind == "end":
@@ -190,36 +211,51 @@ class _Parser:
     def _expect(self, text: str) -> _Token:
         return self._take_if(text) or self._fail(self._next, f"{text!r} is missing here")
 
-    def _fail(self, token: _Token, reason: str) -> Any:
+    def _fail(self, token: _Token, reason: str) -> NoReturn:
         if token.text in _MEANT and token.kind == "sign":
             reason = f"write {_MEANT[token.text]!r} instead of {token.text!r}"
         raise InvalidExpression(self._text, token.start, reason)
 
-    def _node(self, start: int, evaluate: Evaluate, parts: Sequence[Node] = (), path: Evaluate | None = None) -> Node:
+    def _node(
+        self,
+        start: int,
+        evaluate: Evaluate,
+        parts: Sequence[Node] = (),
+        *,
+        path: Evaluate | None = None,
+        constant: bool = False,
+    ) -> Node:
         self._nodes += 1
         if self._nodes > NODES_MAX:
             raise InvalidExpression(self._text, start, f"an expression has at most {NODES_MAX} parts")
-        return Node(start, self._tokens[self._at - 1].end, evaluate, tuple(parts), path)
+        return Node(start, self._tokens[self._at - 1].end, evaluate, tuple(parts), path, constant)
+
+    def _deeper(self, token: _Token, read: Callable[[], Node]) -> Node:
+        self._depth += 1
+        if self._depth > DEPTH_MAX:
+            self._fail(token, f"an expression is at most {DEPTH_MAX} deep")
+        found = read()
+        self._depth -= 1
+        return found
 
     # -- Grammar -----------------------------------------------------------------------------------------------------
 
     def whole(self) -> Node:
         if self._next.kind == "end":
             self._fail(self._next, "an expression is missing; such as: data.retcode != 0")
-        node = self._or()
+        node = self._expression()
         if self._next.kind != "end":
             self._fail(self._next, f"{self._next.text!r} is not expected here; join conditions with 'and' or 'or'")
         return node
 
+    def _expression(self) -> Node:
+        return self._deeper(self._next, self._or)
+
     def _or(self) -> Node:
-        self._depth += 1
-        if self._depth > DEPTH_MAX:
-            self._fail(self._next, f"an expression is at most {DEPTH_MAX} deep")
         first = self._and()
         nodes = [first]
         while self._take_if("or"):
             nodes.append(self._and())
-        self._depth -= 1
         if len(nodes) == 1:
             return first
         if len(nodes) == 2:
@@ -243,11 +279,7 @@ class _Parser:
 
     def _not(self) -> Node:
         if token := self._take_if("not"):
-            self._depth += 1
-            if self._depth > DEPTH_MAX:
-                self._fail(token, f"an expression is at most {DEPTH_MAX} deep")
-            inner = self._not()
-            self._depth -= 1
+            inner = self._deeper(token, self._not)
             evaluate = inner.evaluate
             return self._node(token.start, lambda e: not evaluate(e), [inner])
         return self._comparison()
@@ -269,25 +301,20 @@ class _Parser:
             return self._membership(left, negated=True)
         if self._take_if("in"):
             return self._membership(left, negated=False)
-        if not self._take_if("==", "!=", *_ORDERS):
+        if not self._take_if(*_COMPARISONS):
             return left
         right = self._value()
-        first, second = left.evaluate, right.evaluate
-        if self._next.text in ("==", "!=", *_ORDERS) and self._next.kind == "sign":
+        if self._next.text in _COMPARISONS and self._next.kind == "sign":
             self._fail(self._next, "compare two things at a time, and join the comparisons with 'and'")
-        if token.text == "==":
-            return self._node(left.start, lambda e: first(e) == second(e), [left, right])
-        if token.text == "!=":
-            return self._node(left.start, lambda e: first(e) != second(e), [left, right])
-        return self._node(left.start, _order(_ORDERS[token.text], first, second), [left, right])
+        price = None if left.constant or right.constant or not self._inside else price_of_comparing
+        operation = _COMPARISONS[token.text]
+        return self._node(left.start, joined(operation, left.evaluate, right.evaluate, price), [left, right])
 
     def _membership(self, left: Node, *, negated: bool) -> Node:
         right = self._value()
-        first, second = left.evaluate, right.evaluate
-        evaluate: Evaluate = (lambda e: not _is_in(first(e), second(e))) if negated else (
-            lambda e: _is_in(first(e), second(e))
-        )  # fmt: skip
-        return self._node(left.start, evaluate, [left, right])
+        price = None if right.constant or not self._inside else price_of_searching
+        operation = _is_not_in if negated else is_in
+        return self._node(left.start, joined(operation, left.evaluate, right.evaluate, price), [left, right])
 
     def _value(self) -> Node:
         token = self._take()
@@ -300,11 +327,11 @@ class _Parser:
         if token.kind == "text":
             return self._constant(token.start, self._unquote(token))
         if token.text == "(":
-            inner = self._or()
+            inner = self._expression()
             self._expect(")")
             return inner
         if token.text == "[":
-            return self._list(token)
+            return self._deeper(token, lambda: self._list(token))
         if token.kind == "word":
             return self._word(token)
         if token.kind == "end":
@@ -312,10 +339,10 @@ class _Parser:
         return self._fail(token, f"{token.text!r} is not expected here")
 
     def _constant(self, start: int, value: object) -> Node:
-        return self._node(start, lambda _: value)
+        return self._node(start, lambda _: value, constant=True)
 
     def _unquote(self, token: _Token) -> str:
-        return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), token.text[1:-1], flags=re.DOTALL)
+        return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[0]), token.text[1:-1], flags=re.DOTALL)
 
     def _list(self, token: _Token) -> Node:
         nodes: list[Node] = []
@@ -325,10 +352,8 @@ class _Parser:
                 self._expect("]")
                 break
         each = [node.evaluate for node in nodes]
-        if all(not node.parts and node.path is None for node in nodes):
-            empty = Environment("", None, 0, "", 0, None, 0)
-            constant = [evaluate(empty) for evaluate in each]
-            return self._node(token.start, lambda _: constant)
+        if all(node.constant for node in nodes):
+            return self._constant(token.start, [evaluate(_NOWHERE) for evaluate in each])
         return self._node(token.start, lambda e: [evaluate(e) for evaluate in each])
 
     def _word(self, token: _Token) -> Node:
@@ -340,9 +365,7 @@ class _Parser:
             return self._path(token, lambda e: e.it)
         name = _NAMES.get(token.text)
         if name is None:
-            return self._fail(
-                token, f"there is no {token.text!r}; there are {', '.join(_NAMES)}; texts stand in quotes"
-            )
+            self._fail(token, f"there is no {token.text!r}; there are {', '.join(_NAMES)}; texts stand in quotes")
         self.needs_data = self.needs_data or token.text == "data"
         return self._path(token, name)
 
@@ -357,7 +380,7 @@ class _Parser:
                     # "1.5" after a dot is two steps: data.list.1.5
                     steps.extend(int(part) if part.isdigit() else part for part in step.text.split("."))
                 else:
-                    steps.append(_EACH if step.text == "*" else step.text)
+                    steps.append(EACH if step.text == "*" else step.text)
             elif self._take_if("["):
                 step = self._take()
                 if step.kind == "text":
@@ -371,27 +394,31 @@ class _Parser:
                 break
         if not steps:
             return self._node(token.start, name, path=name)
-        path = _walker(name, steps)
+        path = walker(name, steps)
+        each = EACH in steps
 
         def evaluate(environment: Environment) -> Any:
             found = path(environment)
-            return None if found is _MISSING else found
+            if found is MISSING:
+                return [] if each else None
+            return found
 
         return self._node(token.start, evaluate, path=path)
 
     def _call(self, token: _Token) -> Node:
         wanted = _FUNCTIONS.get(token.text)
         if wanted is None:
-            return self._fail(token, f"there is no function {token.text!r}; there are {', '.join(_FUNCTIONS)}")
+            self._fail(token, f"there is no function {token.text!r}; there are {', '.join(_FUNCTIONS)}")
+        loops = token.text in ("any", "all")
         self._expect("(")
-        arguments = [self._or()]
+        arguments = [self._expression()]
+        self._inside += loops
         while self._take_if(","):
-            self._inside += token.text in ("any", "all")
-            arguments.append(self._or())
-            self._inside -= token.text in ("any", "all")
+            arguments.append(self._expression())
+        self._inside -= loops
         self._expect(")")
-        if len(arguments) != wanted and not (token.text in ("any", "all") and len(arguments) == 1):
-            self._fail(token, f"{token.text}() takes {wanted} arguments, not {len(arguments)}")
+        if len(arguments) != wanted and not (loops and len(arguments) == 1):
+            self._fail(token, f"{token.text}() takes {wanted} argument{'s' * (wanted > 1)}, not {len(arguments)}")
         return self._node(token.start, self._function(token, arguments), arguments[:1])
 
     def _function(self, token: _Token, arguments: list[Node]) -> Evaluate:
@@ -400,100 +427,74 @@ class _Parser:
             case "glob" | "regex":
                 return self._pattern(token, first, arguments[1])
             case "len":
-                return lambda e: _length(first(e))
+                return lambda e: length(first(e))
             case "lower":
-                return lambda e: value.lower() if isinstance(value := first(e), str) else None
+                return _lower_paid_for(first) if self._inside else _lower(first)
             case "has":
                 path = arguments[0].path
                 if path is None:
-                    return self._fail(token, "has() takes a path such as data.id")
-                return lambda e: path(e) is not _MISSING
+                    self._fail(token, "has() takes a path such as data.id")
+                return lambda e: path(e) is not MISSING
             case "age":
                 return lambda e: e.now_ns / 1e9 - value if isinstance(value := first(e), int | float) else None
             case _:
-                condition = arguments[1].evaluate if len(arguments) == 2 else _it
-                fold = any if token.text == "any" else all
-                return lambda e: fold(condition(e._replace(it=item)) for item in _items(first(e)))
+                condition: Evaluate = arguments[1].evaluate if len(arguments) == 2 else lambda e: e.it
+                return loop(first, condition, until=token.text == "any")
 
     def _pattern(self, token: _Token, value: Evaluate, pattern: Node) -> Evaluate:
-        text = pattern.evaluate(Environment("", None, 0, "", 0, None, 0))
-        if not isinstance(text, str) or pattern.parts or pattern.path is not None:
-            return self._fail(token, f"the second argument of {token.text}() is a text in quotes")
+        text = pattern.evaluate(_NOWHERE) if pattern.constant else None
+        if not isinstance(text, str):
+            self._fail(token, f"the second argument of {token.text}() is a text in quotes")
         try:
-            if len(text) > REGEX_CHARACTERS_MAX:
-                raise InvalidPattern(text, f"a pattern here has at most {REGEX_CHARACTERS_MAX} characters")
-            compiled = compile_glob(text) if token.text == "glob" else compile_regex(text, open_repeats_max=2)
+            if len(text) > PATTERN_CHARACTERS_MAX:
+                raise InvalidPattern(text, f"a pattern here has at most {PATTERN_CHARACTERS_MAX} characters")
+            compiled, steps = _read_pattern(token.text, text)
         except InvalidPattern as error:
-            return self._fail(token, str(error))
+            self._fail(token, str(error))
+        self._pattern_steps += steps(MATCHED_CHARACTERS_MAX)
+        if self._pattern_steps > PATTERN_STEPS_MAX:
+            self._fail(token, "with the patterns before it, this one could take too long; use fewer repeats such as .*")
         match = compiled.match
+        if not self._inside:
 
-        def matches(environment: Environment) -> bool:
+            def matches(environment: Environment) -> bool:
+                found = value(environment)
+                return isinstance(found, str) and match(found[:MATCHED_CHARACTERS_MAX]) is not None
+
+            return matches
+        prices = [(size, 1 + steps(size) // _MATCHED_IN_STEP) for size in (16, 64, 256, MATCHED_CHARACTERS_MAX)]
+
+        def matches_paid_for(environment: Environment) -> bool:
             found = value(environment)
-            return isinstance(found, str) and match(found[:MATCHED_CHARACTERS_MAX]) is not None
+            if not isinstance(found, str):
+                return False
+            found = found[:MATCHED_CHARACTERS_MAX]
+            environment.take(next(price for size, price in prices if len(found) <= size))
+            return match(found) is not None
 
-        return matches
-
-
-_EACH = object()
-
-
-def _walker(name: Evaluate, steps: list[object]) -> Evaluate:
-    if _EACH not in steps:
-
-        def walk(environment: Environment) -> Any:
-            found = name(environment)
-            for step in steps:
-                found = _step(found, step)
-                if found is _MISSING:
-                    return _MISSING
-            return found
-
-        return walk
-
-    def walk_all(environment: Environment) -> Any:
-        found: list[object] = [name(environment)]
-        for step in steps:
-            if step is _EACH:
-                found = [item for value in found for item in _items(value)]
-            else:
-                found = [item for value in found if (item := _step(value, step)) is not _MISSING]
-        return found
-
-    return walk_all
+        return matches_paid_for
 
 
-def _step(value: object, step: object) -> object:
-    if isinstance(value, dict):
-        return cast(dict[object, object], value).get(step, _MISSING)
-    if isinstance(value, list) and isinstance(step, int):
-        items = cast(list[object], value)
-        return items[step] if step < len(items) else _MISSING
-    return _MISSING
+def _read_pattern(function: str, text: str) -> tuple[re.Pattern[str], Callable[[int], int]]:
+    """Return the pattern, and what tells its steps for so many characters.  Raises InvalidPattern."""
+    if function == "glob":
+        return compile_glob(text), lambda characters: glob_steps(text, characters)
+    regex: Regex = read_regex(text, characters=MATCHED_CHARACTERS_MAX, steps_max=PATTERN_STEPS_MAX)
+    return regex.compiled, regex.steps
 
 
-def _items(value: object) -> Sequence[object]:
-    if isinstance(value, dict):
-        return list(cast(dict[object, object], value).values())
-    return cast(list[object], value) if isinstance(value, list) else ()
+def _is_not_in(value: object, container: object) -> bool:
+    return not is_in(value, container)
 
 
-def _length(value: object) -> int | None:
-    return len(cast(list[object], value)) if isinstance(value, str | list | dict | bytes) else None
+def _lower(text: Evaluate) -> Evaluate:
+    return lambda e: value.lower() if isinstance(value := text(e), str) else None
 
 
-def _order(compare: Callable[[Any, Any], bool], first: Evaluate, second: Evaluate) -> Evaluate:
-    def evaluate(environment: Environment) -> bool:
-        try:
-            return compare(first(environment), second(environment))
-        except TypeError:
-            return False  # Two things that have no order, such as a path that is not there and a number.
+def _lower_paid_for(text: Evaluate) -> Evaluate:
+    def lower(environment: Environment) -> str | None:
+        value = text(environment)
+        environment.take(weight(value, environment.steps_left))
+        return value.lower() if isinstance(value, str) else None
 
-    return evaluate
-
-
-def _is_in(value: object, container: object) -> bool:
-    if isinstance(container, str):
-        return isinstance(value, str) and value in container
-    if isinstance(container, dict):
-        return isinstance(value, str | int) and value in container
-    return isinstance(container, list) and value in cast(list[object], container)
+    return lower
