@@ -38,10 +38,11 @@ import struct
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from struct import Struct, unpack_from
+from typing import NamedTuple
 
 import msgspec
 
-from sylvite.core.event import EVENT_BYTES_MAX, Event, Gap, Offset, Origin, decode_data, is_costly, unpack_data
+from sylvite.core.event import CONTAINERS_MAX, EVENT_BYTES_MAX, Event, Gap, Offset, Origin, decode_data, unpack_data
 from sylvite.errors import EventTooBig, InvalidData, RemoteProtocolError
 
 MAGIC = b"SyB1"
@@ -50,12 +51,16 @@ BLOCK_HEADER = Struct("<III")
 _LINK = Struct("<QI")
 
 BATCH_EVENTS_MAX = 8192
-BLOCK_BYTES_MAX = EVENT_BYTES_MAX + 64 * 1024
+BLOCK_BYTES_MAX = EVENT_BYTES_MAX + 66 * 1024
+"""An event of the greatest size, with its tag, behind 64 KiB of others."""
 BATCH_BYTES_MAX = BLOCK_BYTES_MAX + HEADER.size + 1024
+CUT_BYTES_MAX = BATCH_BYTES_MAX + 4 * BATCH_EVENTS_MAX
+"""A batch that was cut for one reader has a column of offsets that the whole one does not need."""
 
 _OFFSETS, _LINKS = 1, 2
+_EMPTY_SIZE = BLOCK_HEADER.size + 5
+_EVENT_SIZE = 2 + 4 + _LINK.size
 _NO_CAUSE = 2**64 - 1
-_DIRECT_BELOW = 16 * 1024
 
 _tags_decoder = msgspec.msgpack.Decoder(list[str])
 _tags_encoder = msgspec.msgpack.Encoder()
@@ -72,8 +77,8 @@ class BlockBuilder:
         self._sizes: list[int] = []
         self._data: list[bytes] = []
         self._links: dict[int, tuple[int, int]] = {}
-        self.size = 0
-        """About how many bytes the block would have."""
+        self.size = _EMPTY_SIZE
+        """At most so many bytes the block would have."""
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -82,13 +87,13 @@ class BlockBuilder:
         number = self._tags.get(tag)
         if number is None:
             number = self._tags[tag] = len(self._tags)
-            self.size += len(tag) + 2
+            self.size += len(tag.encode()) + 3
         if cause is not None or hop:
             self._links[len(self._numbers)] = (_NO_CAUSE if cause is None else cause, hop)
         self._numbers.append(number)
         self._sizes.append(len(packed))
         self._data.append(packed)
-        self.size += len(packed) + 18
+        self.size += len(packed) + _EVENT_SIZE
 
     def peek(self) -> tuple[bytes, int]:
         """Return the block so far and its count of events."""
@@ -100,7 +105,7 @@ class BlockBuilder:
         """Return the block and its count of events, and start anew."""
         block, count = self.peek()
         self._tags, self._numbers, self._sizes, self._data, self._links = {}, [], [], [], {}
-        self.size = 0
+        self.size = _EMPTY_SIZE
         return block, count
 
     def _all_links(self) -> list[tuple[int, int]] | None:
@@ -167,11 +172,7 @@ class Batch:
 
     __slots__ = (
         "_block",
-        "_numbers",
-        "_offsets",
-        "_sizes",
-        "_starts",
-        "_tags",
+        "_columns",
         "base",
         "count",
         "crc",
@@ -186,22 +187,24 @@ class Batch:
 
     def __init__(self, raw: bytes) -> None:
         try:
-            magic, size, self.crc, _, self.sender_size, self.base, self.epoch, self.durable, *rest = HEADER.unpack_from(
-                raw
-            )
-            self.stamp_ns, self.source_epoch, self.source_seq = rest
+            (
+                magic, size, self.crc, _, self.sender_size, self.base, self.epoch, self.durable, self.stamp_ns,
+                self.source_epoch, self.source_seq,
+            ) = HEADER.unpack_from(raw)  # fmt: skip
             self._block = HEADER.size + self.sender_size
-            self.count = BLOCK_HEADER.unpack_from(raw, self._block)[0]
+            self.count: int = BLOCK_HEADER.unpack_from(raw, self._block)[0]
         except struct.error as error:
             raise RemoteProtocolError(f"a batch is cut short: {len(raw)} bytes") from error
         if magic != MAGIC or size != len(raw):
             raise RemoteProtocolError("what should be a batch is none")
         self.raw = raw
-        self._tags: list[str] | None = None
-        self._numbers: tuple[int, ...] = ()
-        self._sizes: tuple[int, ...] = ()
-        self._offsets: tuple[int, ...] | None = None
-        self._starts: list[int] = []
+        self._columns: Columns | None = None
+
+    @property
+    def columns(self) -> Columns:
+        if self._columns is None:
+            self._columns = read_block(self.raw, self._block)
+        return self._columns
 
     @property
     def next(self) -> int:
@@ -210,17 +213,9 @@ class Batch:
 
     @property
     def last(self) -> int:
-        """The offset of the last event, also in a batch that was cut."""
-        if BLOCK_HEADER.unpack_from(self.raw, self._block)[2] & _OFFSETS:
-            return self.base + self.offsets[-1]
-        return self.base + self.count - 1
-
-    @property
-    def offsets(self) -> tuple[int, ...]:
-        """Per event of a batch that was cut, its offset less base."""
-        if self._tags is None:
-            self._read_columns()
-        return self._offsets or ()
+        """The offset of the last event, also in a batch that was cut; less than `base` if there is none."""
+        offsets = self.columns.offsets
+        return self.base + (offsets[-1] if offsets else self.count - 1)
 
     @property
     def sender(self) -> str:
@@ -229,45 +224,30 @@ class Batch:
     @property
     def tags(self) -> list[str]:
         """The distinct tags."""
-        if self._tags is None:
-            self._read_columns()
-        assert self._tags is not None
-        return self._tags
+        return self.columns.tags
 
     @property
     def numbers(self) -> tuple[int, ...]:
         """Per event, the index of its tag in `tags`."""
-        if self._tags is None:
-            self._read_columns()
-        return self._numbers
-
-    def _read_columns(self) -> None:
-        columns = read_block(self.raw, self._block)
-        self._numbers, self._sizes, self._offsets, self._starts = columns[1:]
-        self._tags = columns[0]
+        return self.columns.numbers
 
     def offset(self, index: int) -> int:
-        return self.base + (index if self._offsets is None else self._offsets[index])
+        offsets = self.columns.offsets
+        return self.base + (index if offsets is None else offsets[index])
 
     def packed_data(self, index: int) -> bytes:
         """The data of one event, as it was published."""
-        if self._tags is None:
-            self._read_columns()
-        start = self._starts[index]
-        return self.raw[start : start + self._sizes[index]]
+        columns = self.columns
+        start = columns.starts[index]
+        return self.raw[start : start + columns.sizes[index]]
 
     def link(self, index: int) -> tuple[int | None, int]:
         """The cause and hop of one event."""
-        flags = BLOCK_HEADER.unpack_from(self.raw, self._block)[2]
-        if not flags & _LINKS:
+        links_at = self.columns.links_at
+        if links_at is None:
             return None, 0
-        cause, hop = _LINK.unpack_from(self.raw, self._links_start() + 12 * index)
+        cause, hop = _LINK.unpack_from(self.raw, links_at + _LINK.size * index)
         return (None if cause == _NO_CAUSE else cause), hop
-
-    def _links_start(self) -> int:
-        # The links stand right before the data.
-        first = self._starts[0] if self.count else len(self.raw)
-        return first - 12 * self.count
 
     def origin(self) -> Origin:
         return Origin(self.epoch, self.stamp_ns, self.sender, self.source_epoch)
@@ -277,20 +257,19 @@ class Batch:
 
         One whose data cannot be decoded becomes a Gap: what one publisher got wrong must not stop a reader.
         """
-        tags, numbers = self.tags, self.numbers
+        tags, numbers, sizes, offsets, links_at, starts = self.columns
         origin, raw, decode = self.origin(), self.raw, decode_data
-        linked = bool(BLOCK_HEADER.unpack_from(raw, self._block)[2] & _LINKS)
-        base, seq, offsets = self.base, self.source_seq, self._offsets
+        base, seq = self.base, self.source_seq
         found: list[Event | Gap] = []
         append = found.append
         view = memoryview(raw)
-        for index, (number, size, position) in enumerate(zip(numbers, self._sizes, self._starts, strict=True)):
+        for index, (number, size, position) in enumerate(zip(numbers, sizes, starts, strict=True)):
             step = index if offsets is None else offsets[index]
             offset = Offset(base + step)
             if offset < start:
                 continue
             try:
-                if size < _DIRECT_BELOW:
+                if size <= CONTAINERS_MAX:
                     data = decode(view[position : position + size])
                 else:
                     data = unpack_data(raw[position : position + size])
@@ -298,30 +277,27 @@ class Batch:
                 detail = f"{tags[number]} from {origin.sender}: {error}"
                 append(Gap(offset, offset + 1, "undecodable", 1, detail))
                 continue
-            if linked:
-                cause, hop = self.link(index)
-                append(Event(tags[number], data, offset, origin, seq + step, cause, hop))
-            else:
+            if links_at is None:
                 append(Event(tags[number], data, offset, origin, seq + step))
+            else:
+                append(Event(tags[number], data, offset, origin, seq + step, *self.link(index)))
         return found
 
     def cut(self, indexes: Sequence[int]) -> bytes:
         """Return a batch of only these events, for one reader.  Not for the log: it has no checksum."""
-        raw, sizes, starts, numbers = self.raw, self._sizes, self._starts, self.numbers
-        tags = self.tags
+        raw = self.raw
+        tags, numbers, sizes, offsets, links_at, starts = self.columns
         kept: dict[int, int] = {}
         new_numbers = [kept.setdefault(numbers[index], len(kept)) for index in indexes]
-        flags = BLOCK_HEADER.unpack_from(raw, self._block)[2]
         links = None
-        if flags & _LINKS:
-            first = self._links_start()
-            links = [_LINK.unpack_from(raw, first + 12 * index) for index in indexes]
+        if links_at is not None:
+            links = [_LINK.unpack_from(raw, links_at + _LINK.size * index) for index in indexes]
         view = memoryview(raw)
         block = _encode_block(
             _tags_encoder.encode([tags[number] for number in kept]),
             new_numbers,
             [sizes[index] for index in indexes],
-            [self.offset(index) - self.base for index in indexes],
+            indexes if offsets is None else [offsets[index] for index in indexes],
             links,
             [view[starts[index] : starts[index] + sizes[index]] for index in indexes],
         )
@@ -333,11 +309,23 @@ class Batch:
         return bytes(header) + block
 
 
-Columns = tuple[list[str], tuple[int, ...], tuple[int, ...], tuple[int, ...] | None, list[int]]
+class Columns(NamedTuple):
+    """What a block says of its events, beside their data.
+
+    `numbers`: which tag.  `sizes`: of the data.  `offsets`: less base; None where they are dense.  `links_at` and
+    `starts`: positions in the bytes that were read, of all links (None: no event has one) and of each one's data.
+    """
+
+    tags: list[str]
+    numbers: tuple[int, ...]
+    sizes: tuple[int, ...]
+    offsets: tuple[int, ...] | None
+    links_at: int | None
+    starts: list[int]
 
 
 def read_block(raw: bytes, start: int = 0) -> Columns:
-    """Return tags, and per event the tag number, data size, offset step (None: dense) and data position in `raw`.
+    """Return the columns of the block that begins at `start` and ends where `raw` does.
 
     Raises:
         RemoteProtocolError: the parts do not add up to exactly the rest of `raw`.
@@ -345,60 +333,56 @@ def read_block(raw: bytes, start: int = 0) -> Columns:
     try:
         count, tags_size, flags = BLOCK_HEADER.unpack_from(raw, start)
         position = start + BLOCK_HEADER.size
-        widths = 6 + (4 if flags & _OFFSETS else 0) + (12 if flags & _LINKS else 0)
+        widths = 6 + (4 if flags & _OFFSETS else 0) + (_LINK.size if flags & _LINKS else 0)
         # The announced sizes are checked against what is there before anything is made from them.
         if count > BATCH_EVENTS_MAX or position + tags_size + widths * count > len(raw) or flags > 3:
             raise RemoteProtocolError(f"a block announces {count} events and {tags_size} bytes of tags; it is shorter")
+        if _count_tags(raw, position) > count:
+            raise RemoteProtocolError(f"a block has more tags than its {count} events")
         tags = _tags_decoder.decode(memoryview(raw)[position : position + tags_size])
         position += tags_size
         numbers = unpack_from(f"<{count}H", raw, position)
         position += 2 * count
         sizes = unpack_from(f"<{count}I", raw, position)
         position += 4 * count
-        offsets = None
+        offsets = links_at = None
         if flags & _OFFSETS:
             offsets = unpack_from(f"<{count}I", raw, position)
             position += 4 * count
         if flags & _LINKS:
-            position += 12 * count
+            links_at = position
+            position += _LINK.size * count
     except (struct.error, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RemoteProtocolError(f"a block cannot be read: {error}") from error
-    if count:
-        starts = list(accumulate(sizes, initial=position))
-        if starts.pop() != len(raw) or max(numbers) >= len(tags):
-            raise RemoteProtocolError("the parts of a block do not add up")
-        return tags, numbers, sizes, offsets, starts
-    if position != len(raw):
-        raise RemoteProtocolError("an empty block has data")
-    return tags, (), (), None, []
+    starts = list(accumulate(sizes, initial=position))
+    if starts.pop() != len(raw) or (count and max(numbers) >= len(tags)):
+        raise RemoteProtocolError("the parts of a block do not add up")
+    return Columns(tags, numbers, sizes, offsets, links_at, starts)
+
+
+def _count_tags(raw: bytes, position: int) -> int:
+    """Return how many tags the list announces, before they are made: a tag of no bytes costs 8 in memory."""
+    first = raw[position] if position < len(raw) else 0
+    if first == 0xDC:
+        return int.from_bytes(raw[position + 1 : position + 3], "big")
+    if first == 0xDD:
+        return int.from_bytes(raw[position + 1 : position + 5], "big")
+    return first & 0x0F if first & 0xF0 == 0x90 else 0  # Something else is refused by the decoder.
 
 
 def check_published(raw: bytes, start: int, event_bytes_max: int) -> list[str]:
     """Check a block that a publisher sent; return its tags, whose grammar is not checked here.
 
     Raises:
-        RemoteProtocolError: not a block, an empty one, or one with offsets (those are the broker's to give).
+        RemoteProtocolError: not a block, too big, an empty one, or one with offsets (those are the broker's to give).
         EventTooBig: an event has more than `event_bytes_max` bytes of data.
     """
-    tags, _, sizes, offsets, _ = read_block(raw, start)
-    if not sizes or offsets is not None:
+    if len(raw) - start > BLOCK_BYTES_MAX:
+        # A batch that is larger than all may be would be taken for damage when the log is read.
+        raise RemoteProtocolError(f"a block has {len(raw) - start} bytes; the limit is {BLOCK_BYTES_MAX}")
+    columns = read_block(raw, start)
+    if not columns.sizes or columns.offsets is not None:
         raise RemoteProtocolError("a publisher's block must hold events, without offsets")
-    if max(sizes) > event_bytes_max:
-        raise EventTooBig(max(sizes), event_bytes_max)
-    return tags
-
-
-__all__ = [
-    "BATCH_BYTES_MAX",
-    "BATCH_EVENTS_MAX",
-    "BLOCK_BYTES_MAX",
-    "EMPTY_BLOCK",
-    "HEADER",
-    "MAGIC",
-    "Batch",
-    "BlockBuilder",
-    "check_published",
-    "encode_batch",
-    "is_costly",
-    "read_block",
-]
+    if max(columns.sizes) > event_bytes_max:
+        raise EventTooBig(max(columns.sizes), event_bytes_max)
+    return columns.tags

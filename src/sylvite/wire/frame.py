@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from struct import Struct
 
-from sylvite.core.batch import BATCH_BYTES_MAX
+from sylvite.core.batch import CUT_BYTES_MAX
 from sylvite.errors import FrameTooBig, RemoteProtocolError
 
-FRAME_BYTES_MAX = BATCH_BYTES_MAX + 64
+FRAME_BYTES_MAX = CUT_BYTES_MAX + 64
 GREETING_BYTES_MAX = 4096
 """What a peer may send in one frame before it has said who it is."""
 
