@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import struct
 from struct import Struct
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from sylvite.core.event import CONTAINERS_MAX, is_costly
+from sylvite.core.level import Level
 from sylvite.core.pattern import Filter
 from sylvite.errors import RemoteProtocolError
 from sylvite.wire.frame import HEADER, encode_frame
 
 VERSION = 1
+SEQ_MAX = 2**63 - 1
+"""So that those of a whole block have room in eight bytes."""
+
+U32 = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+U64 = Annotated[int, msgspec.Meta(ge=0)]
+"""MessagePack has none above 2**64 - 1.  Both go into headers of ours, and must fit there."""
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -31,7 +39,7 @@ class Hello(Message, frozen=True):
 
     version: int
     client: str
-    source_epoch: int
+    source_epoch: U64
     token: str = ""
 
 
@@ -53,42 +61,42 @@ class Start(Message, frozen=True):
 
     at: str
     value: int = 0
-    epoch: int = 0
+    epoch: U64 = 0
 
 
 class Subscribe(Message, frozen=True):
     """`credit`: bytes of deliveries that may be under way.  `synced`: only what is synced is delivered."""
 
-    subscription: int
+    subscription: U32
     filter: Filter
     start: Start
-    credit: int
+    credit: U64
     cursor: str = ""
     synced: bool = False
 
 
 class Unsubscribe(Message, frozen=True):
-    subscription: int
+    subscription: U32
 
 
 class Credit(Message, frozen=True):
     """So many more bytes of deliveries may be under way."""
 
-    subscription: int
-    bytes: int
+    subscription: U32
+    bytes: U64
 
 
 class Advance(Message, frozen=True):
     """Everything below `offset` is done: the durable cursor of this subscription may move there."""
 
-    subscription: int
-    offset: int
+    subscription: U32
+    offset: U64
 
 
 class Ask(Message, frozen=True):
     """A question with one answer, by the names in docs/protocol.md, "Verbs"."""
 
-    ask: int
+    ask: U64
     verb: str
     arguments: dict[str, Any]
 
@@ -102,8 +110,8 @@ class Welcome(Message, frozen=True):
     version: int
     broker: str
     log_id: str
-    epoch: int
-    end: int
+    epoch: U64
+    end: U64
     sender: str
     event_bytes_max: int
 
@@ -111,18 +119,18 @@ class Welcome(Message, frozen=True):
 class Ack(Message, frozen=True):
     """The block whose first event has `seq` has reached `level`; its events have the offsets from `base` on."""
 
-    seq: int
+    seq: U64
     count: int
-    base: int
-    epoch: int
-    level: int
+    base: U64
+    epoch: U64
+    level: Annotated[int, msgspec.Meta(ge=0, le=int(max(Level)))]
 
 
 class Refuse(Message, frozen=True):
     """No.  `what`: publish, subscribe, ask or connection; `ref`: the seq, subscription or ask it answers."""
 
     what: str
-    ref: int
+    ref: U64
     code: str
     message: str
 
@@ -133,10 +141,10 @@ class Subscribed(Message, frozen=True):
     `epoch`: of the event before `next`, 0 where there is none.
     """
 
-    subscription: int
-    next: int
-    end: int
-    epoch: int
+    subscription: U32
+    next: U64
+    end: U64
+    epoch: U64
 
 
 class Deliver(Message, frozen=True):
@@ -147,9 +155,9 @@ class Deliver(Message, frozen=True):
 class Missed(Message, frozen=True):
     """A gap: see core/event.py."""
 
-    subscription: int
-    first: int
-    next: int
+    subscription: U32
+    first: U64
+    next: U64
     reason: str
     count: int | None
     detail: str
@@ -158,13 +166,13 @@ class Missed(Message, frozen=True):
 class Progress(Message, frozen=True):
     """Nothing below `offset` is still to come on this subscription; `epoch` is that of the log there."""
 
-    subscription: int
-    offset: int
-    epoch: int
+    subscription: U32
+    offset: U64
+    epoch: U64
 
 
 class Answer(Message, frozen=True):
-    ask: int
+    ask: U64
     result: dict[str, Any]
 
 
@@ -219,11 +227,13 @@ def decode(kind: int, body: bytes) -> Message:
     """Return the message of one frame.
 
     Raises:
-        RemoteProtocolError: no such message, or fields that are not its own.
+        RemoteProtocolError: no such message, fields that are not its own, or far more of them than any message needs.
     """
     try:
         if kind == _PUBLISH:
             level, seq = _PUBLISH_HEAD.unpack_from(body)
+            if seq > SEQ_MAX:
+                raise RemoteProtocolError(f"seq {seq} is beyond {SEQ_MAX}")
             return Publish(level, seq, body[_PUBLISH_HEAD.size :])
         if kind == _DELIVER:
             (subscription,) = _DELIVER_HEAD.unpack_from(body)
@@ -231,6 +241,8 @@ def decode(kind: int, body: bytes) -> Message:
         decoder = _decoders.get(kind)
         if decoder is None:
             raise RemoteProtocolError(f"there is no message of type {kind}")
+        if is_costly(body):
+            raise RemoteProtocolError(f"a {KINDS[kind].__name__} has more than {CONTAINERS_MAX} maps and lists")
         return decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, struct.error) as error:
         name = KINDS[kind].__name__

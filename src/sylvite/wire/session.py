@@ -77,15 +77,22 @@ class Session:
         Raises:
             RemoteProtocolError: the other side broke the rules; close the connection.
         """
-        for kind, body in self._decoder.frames():
-            message = decode(kind, body)
-            following = self._hears[self.hearing].get(type(message))
-            if following is None:
-                raise RemoteProtocolError(f"{type(message).__name__} is not allowed while {self.hearing.name.lower()}")
-            if following is not self.hearing:
-                self.hearing = following
+        try:
+            for kind, body in self._decoder.frames():
+                message = decode(kind, body)
+                self.hearing = self._after(message)
                 self._decoder.bytes_max = self._bytes_max
-            yield message
+                yield message
+        except RemoteProtocolError:
+            # Whatever follows in the stream was said by someone who does not keep to the rules.
+            self.hearing = State.CLOSED
+            raise
+
+    def _after(self, message: Message) -> State:
+        following = self._hears[self.hearing].get(type(message))
+        if following is None:
+            raise RemoteProtocolError(f"{type(message).__name__} is not allowed while {self.hearing.name.lower()}")
+        return following
 
     def send(self, message: Message) -> bytes:
         """Return the bytes that say `message`.
