@@ -14,6 +14,7 @@ _CREDENTIALS = Struct("iII")
 _GROUP = Struct("I")
 _SO_PEERGROUPS = 59  # <asm-generic/socket.h>; the socket module does not name it
 _GROUPS_MAX = 1024
+_NOBODY = 2**32 - 1  # What the kernel answers for a socket of another family, or one that is not connected.
 
 
 class Peer(msgspec.Struct, frozen=True):
@@ -35,17 +36,16 @@ def peer_of(descriptor: int) -> Peer:
     Raises:
         NotAuthenticated: the system does not tell.
     """
-    with socket.socket(fileno=os.dup(descriptor)) as connected:
-        return _peer_of(connected)
-
-
-def _peer_of(connected: socket.socket) -> Peer:
     try:
-        raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        _, uid, gid = _CREDENTIALS.unpack(raw)
+        with socket.fromfd(descriptor, socket.AF_UNIX, socket.SOCK_STREAM) as connected:
+            raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            _, uid, gid = _CREDENTIALS.unpack(raw)
+            groups = _groups_of(connected)
     except (OSError, AttributeError) as error:
         raise NotAuthenticated("the system does not say who is at the other end of the socket") from error
-    return Peer(f"uid:{uid}", uid, frozenset({gid, *_groups_of(connected)}))
+    if uid == _NOBODY:
+        raise NotAuthenticated("nobody that the system knows is at the other end of the socket")
+    return Peer(f"uid:{uid}", uid, frozenset({gid, *groups}))
 
 
 def _groups_of(connected: socket.socket) -> tuple[int, ...]:

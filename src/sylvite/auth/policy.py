@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import grp
 import pwd
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -22,6 +23,7 @@ SALT_PREFIX = "salt/"
 _CACHE_MAX = 16_384
 
 Matcher = Callable[[str], bool]
+T = TypeVar("T")
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,50 +50,56 @@ class PolicySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at_least: str = "none"
 
 
+class _Remembered(Generic[T]):
+    """What was found for a tag before is not worked out again."""
+
+    __slots__ = ("_find", "_known")
+
+    def __init__(self, find: Callable[[str], T]) -> None:
+        self._find = find
+        self._known: dict[str, T] = {}
+
+    def __call__(self, tag: str) -> T:
+        try:
+            return self._known[tag]
+        except KeyError:
+            pass  # Not seen yet.
+        found = self._find(tag)
+        if len(self._known) >= _CACHE_MAX:
+            self._known.clear()
+        self._known[tag] = found
+        return found
+
+
 class Access:
-    """What one peer may do."""
+    """What one peer may do.  `publish` and `subscribe` are patterns; None allows everything."""
 
-    def __init__(self, publish: Iterable[str] | None, subscribe: Iterable[str] | None) -> None:
-        self._publish = None if publish is None else _any_of(publish)
-        self._subscribe = None if subscribe is None else _any_of(subscribe)
-        self._may_publish: dict[str, bool] = {}
-        self._may_subscribe: dict[str, bool] = {}
-
-    @property
-    def reads_all(self) -> bool:
-        return self._subscribe is None
-
-    def may_publish(self, tag: str) -> bool:
-        known = self._may_publish.get(tag)
-        if known is None:
-            known = not tag.startswith(OWN_PREFIX) and (self._publish is None or self._publish(tag))
-            _keep(self._may_publish, tag, known)
-        return known
-
-    def may_subscribe(self, tag: str) -> bool:
-        if self._subscribe is None:
-            return True
-        known = self._may_subscribe.get(tag)
-        if known is None:
-            known = self._subscribe(tag)
-            _keep(self._may_subscribe, tag, known)
-        return known
+    def __init__(self, publish: Sequence[str] | None, subscribe: Sequence[str] | None) -> None:
+        self.reads_all = subscribe is None
+        may_publish = _always if publish is None else _any_of(publish)
+        self.may_publish = _Remembered(lambda tag: not tag.startswith(OWN_PREFIX) and may_publish(tag))
+        self.may_subscribe = _always if subscribe is None else _Remembered(_any_of(subscribe))
 
 
-def _keep(cache: dict[str, bool], tag: str, value: bool) -> None:
-    if len(cache) >= _CACHE_MAX:
-        cache.clear()
-    cache[tag] = value
+def _always(tag: str) -> bool:
+    del tag
+    return True
 
 
-def _any_of(patterns: Iterable[str]) -> Matcher:
-    plain = [parse_pattern(pattern).matcher() for pattern in patterns if not pattern.startswith(SALT_PREFIX)]
-    salt = [parse_pattern(pattern).matcher() for pattern in patterns if pattern.startswith(SALT_PREFIX)]
+def _any_of(patterns: Sequence[str]) -> Matcher:
+    plain = _matcher([pattern for pattern in patterns if not pattern.startswith(SALT_PREFIX)])
+    salt = _matcher([pattern for pattern in patterns if pattern.startswith(SALT_PREFIX)])
 
     def matches(tag: str) -> bool:
-        return any(match(tag) for match in (salt if tag.startswith(SALT_PREFIX) else plain))
+        return (salt if tag.startswith(SALT_PREFIX) else plain)(tag)
 
     return matches
+
+
+def _matcher(patterns: Sequence[str]) -> Matcher:
+    """Raises InvalidPattern."""
+    matchers = [parse_pattern(pattern).matcher() for pattern in patterns]
+    return lambda tag: any(match(tag) for match in matchers)
 
 
 class Policy:
@@ -102,23 +110,15 @@ class Policy:
     """
 
     def __init__(self, settings: PolicySettings) -> None:
-        self._rules = [
-            (
-                frozenset(_uid(user) for user in rule.users),
-                frozenset(_gid(group) for group in rule.groups),
-                rule.publish,
-                rule.subscribe,
-            )
-            for rule in settings.rules
-        ]
+        self._rules = [(_users_of(rule), rule) for rule in settings.rules]
         for rule in settings.rules:
-            _any_of((*rule.publish, *rule.subscribe))
-        self._levels = [
-            (_any_level_of(rule.tags), Level.named(rule.level), Level.named(rule.at_least or rule.level))
-            for rule in settings.levels
-        ]
-        self._default = (Level.named(settings.level), Level.named(settings.at_least))
-        self._level_of: dict[str, tuple[Level, Level]] = {}
+            Access(rule.publish, rule.subscribe)
+        levels = [(_matcher(rule.tags), _pair(rule.level, rule.at_least)) for rule in settings.levels]
+        default = _pair(settings.level, settings.at_least)
+        self.levels: Callable[[str], tuple[Level, Level]] = _Remembered(
+            lambda tag: next((pair for match, pair in levels if match(tag)), default)
+        )
+        """From a tag to its level, and the least that a publisher may ask for instead."""
 
     @property
     def is_open_to_others(self) -> bool:
@@ -128,27 +128,24 @@ class Policy:
         """Return what this peer may do, or None for one that no rule names."""
         if peer.is_owner:
             return Access(None, None)
-        matching = [rule for rule in self._rules if peer.uid in rule[0] or peer.gids & rule[1]]
+        matching = [rule for (uids, gids), rule in self._rules if peer.uid in uids or peer.gids & gids]
         if not matching:
             return None
-        publish = [pattern for rule in matching for pattern in rule[2]]
-        subscribe = [pattern for rule in matching for pattern in rule[3]]
-        return Access(publish, subscribe)
-
-    def levels(self, tag: str) -> tuple[Level, Level]:
-        """Return the level of a tag, and the least that a publisher may ask for instead."""
-        known = self._level_of.get(tag)
-        if known is None:
-            known = next(((level, least) for match, level, least in self._levels if match(tag)), self._default)
-            if len(self._level_of) >= _CACHE_MAX:
-                self._level_of.clear()
-            self._level_of[tag] = known
-        return known
+        return Access(
+            [pattern for rule in matching for pattern in rule.publish],
+            [pattern for rule in matching for pattern in rule.subscribe],
+        )
 
 
-def _any_level_of(patterns: Iterable[str]) -> Matcher:
-    matchers = [parse_pattern(pattern).matcher() for pattern in patterns]
-    return lambda tag: any(match(tag) for match in matchers)
+def _pair(level: str, at_least: str | None) -> tuple[Level, Level]:
+    pair = Level.named(level), Level.named(at_least or level)
+    if pair[1] > pair[0]:
+        raise InvalidSetting("policy: at_least", at_least, f"is more than the level, {level}, that goes without saying")
+    return pair
+
+
+def _users_of(rule: Rule) -> tuple[frozenset[int], frozenset[int]]:
+    return frozenset(map(_uid, rule.users)), frozenset(map(_gid, rule.groups))
 
 
 def _uid(user: str | int) -> int:
