@@ -466,7 +466,7 @@ class Broker:
 
     def maybe_behind(self, subscription: Subscription) -> None:
         """Something has changed for a subscription: if it is behind and could go on, let it."""
-        if not subscription.live and subscription.can_take:
+        if not subscription.live and subscription.can_take():
             self._behind[subscription] = None
             self.wanted()
 
@@ -491,7 +491,7 @@ class Broker:
         for _ in range(CATCH_UP_STEPS):
             behind, self._behind = self._behind, {}
             for subscription in behind:
-                if subscription.closed or not subscription.can_take:
+                if subscription.closed or not subscription.can_take():
                     continue
                 end = self.log.synced if subscription.held_back else self.log.end
                 if subscription.catch_up(self.log, end, now_ns):

@@ -42,6 +42,11 @@ class Outlet(Protocol):
         """Return how much was written and not taken by the peer yet."""
         ...
 
+    @property
+    def is_full(self) -> bool:
+        """Say whether no more should be written; `Connection.drained` is called when that ends."""
+        ...
+
     def close(self) -> None:
         """Close once what was written is gone."""
         ...
@@ -75,11 +80,16 @@ class Connection:
         self._waiting: list[bytes] = []
         self._waiting_size = 0
         self._held_for: set[str] = set()
+        self._stalled = False
 
-    @property
     def can_take(self) -> bool:
-        limit = self.broker.settings.limits.socket_bytes
-        return not self.closing and self._waiting_size + self._outlet.waiting_bytes() < limit
+        """Say whether a delivery may be added; where not, subscriptions that are behind go on as soon as it may."""
+        if self.closing:
+            return False
+        if self._outlet.is_full or self._waiting_size >= self.broker.settings.limits.socket_bytes:
+            self._stalled = True
+            return False
+        return True
 
     # -- In --------------------------------------------------------------------------------------------------------
 
@@ -213,6 +223,8 @@ class Connection:
         parts, self._waiting, self._waiting_size = self._waiting, [], 0
         if parts:
             self._outlet.write(parts)
+        if self._stalled and not self._outlet.is_full:
+            self._wake()
         if "answers" in self._held_for and self._outlet.waiting_bytes() < self.broker.settings.limits.answer_bytes // 2:
             self.release("answers")
 
@@ -232,6 +244,10 @@ class Connection:
         """The socket has taken what was waiting: subscriptions that were behind may go on."""
         if "answers" in self._held_for:
             self.release("answers")
+        self._wake()
+
+    def _wake(self) -> None:
+        self._stalled = False
         for subscription in self.subscriptions.values():
             self.broker.maybe_behind(subscription)
 

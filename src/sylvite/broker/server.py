@@ -36,6 +36,7 @@ class Wire(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._connection: Connection | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self.is_full = False
         # One buffer for all connections: what was read is taken out of it before anybody else reads.
         self._buffer = server.buffer
 
@@ -73,7 +74,11 @@ class Wire(asyncio.BufferedProtocol):
             with memoryview(self._buffer) as view, view[:nbytes] as received:
                 self._guarded(self._connection.receive, received)
 
+    def pause_writing(self) -> None:
+        self.is_full = True
+
     def resume_writing(self) -> None:
+        self.is_full = False
         if self._connection is not None:
             self._guarded(self._connection.drained)
 

@@ -56,9 +56,8 @@ class Subscription:
         self._wants = wants
         self._known: dict[str, bool] = {}
 
-    @property
     def can_take(self) -> bool:
-        return self.credit > 0 and not self.closed and self.connection.can_take
+        return self.credit > 0 and not self.closed and self.connection.can_take()
 
     def wants(self, tag: str) -> bool:
         known = self._known.get(tag)
@@ -71,7 +70,7 @@ class Subscription:
     def offer(self, selection: Selection, numbers: list[int], now_ns: int) -> None:
         """Take from a new batch the events with these tags; a live subscription that cannot falls behind."""
         batch = selection.batch
-        if not self.can_take:
+        if not self.can_take():
             self.live = False
             self.reader.seek(batch.base)
             return
@@ -96,7 +95,7 @@ class Subscription:
             if found is not None:
                 self._deliver(*found)
         if self.reader.next < end:
-            return self.can_take
+            return self.can_take()
         if not self.caught_up:
             # Once: that history ends here.  From then on `Broker.tick` tells, now and then.
             self.caught_up = True
