@@ -15,6 +15,12 @@ class SylviteError(Exception):
     code: ClassVar[str] = "error"
 
 
+def _shown(value: object, characters: int = 80) -> str:
+    """Return a value for a message: what is long is cut, for it may come from anyone."""
+    shown = repr(value[: characters + 1] if isinstance(value, str) else value)
+    return shown if len(shown) <= characters + 2 else shown[: characters - 3] + "..."
+
+
 # -- The caller's input ------------------------------------------------------------------------------------------
 
 
@@ -28,8 +34,7 @@ class InvalidTag(InvalidInput):
     code = "invalid_tag"
 
     def __init__(self, tag: str, reason: str) -> None:
-        shown = tag if len(tag) <= 80 else tag[:77] + "..."
-        super().__init__(f"tag {shown!r} is not valid: {reason}")
+        super().__init__(f"tag {_shown(tag)} is not valid: {reason}")
         self.tag, self.reason = tag, reason
 
 
@@ -37,8 +42,7 @@ class InvalidPattern(InvalidInput):
     code = "invalid_pattern"
 
     def __init__(self, pattern: str, reason: str) -> None:
-        shown = pattern if len(pattern) <= 80 else pattern[:77] + "..."
-        super().__init__(f"pattern {shown!r} is not valid: {reason}")
+        super().__init__(f"pattern {_shown(pattern)} is not valid: {reason}")
         self.pattern, self.reason = pattern, reason
 
 
@@ -64,7 +68,7 @@ class InvalidSetting(InvalidInput):
     code = "invalid_setting"
 
     def __init__(self, name: str, value: object, reason: str) -> None:
-        super().__init__(f"{name}: {value!r} {reason}")
+        super().__init__(f"{name}: {_shown(value, 200)} {reason}")
         self.name, self.value, self.reason = name, value, reason
 
 
