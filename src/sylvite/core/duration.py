@@ -13,9 +13,12 @@ _BYTES = {
     "": 1, "b": 1, "k": 1000, "kb": 1000, "kib": 1 << 10, "m": 10**6, "mb": 10**6, "mib": 1 << 20,
     "g": 10**9, "gb": 10**9, "gib": 1 << 30, "t": 10**12, "tb": 10**12, "tib": 1 << 40,
 }  # fmt: skip
-_one_duration = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|min|s|m|h|d|w)").match
-_number = re.compile(r"\d+(?:\.\d+)?").fullmatch
-_size = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)").fullmatch
+# Fifteen digits are exact as a float, and no sum of them is without end.
+_NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,15})?"
+_one_duration = re.compile(rf"({_NUMBER})\s*(ms|min|s|m|h|d|w)").match
+_number = re.compile(_NUMBER).fullmatch
+_size = re.compile(rf"({_NUMBER})\s*([a-z]*)").fullmatch
+BYTES_MAX = 2**63 - 1
 _clock_time = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?").fullmatch
 
 
@@ -45,7 +48,10 @@ def parse_bytes(text: str | int) -> int:
     found = _size(text.strip().lower())
     if found is None or found[2] not in _BYTES:
         raise InvalidSetting("size", text, "is not one; write 1000, 64KiB, 64MiB or 50GB")
-    return int(float(found[1]) * _BYTES[found[2]])
+    size = int(float(found[1]) * _BYTES[found[2]])
+    if size > BYTES_MAX:
+        raise InvalidSetting("size", text, f"is more than {BYTES_MAX} bytes")
+    return size
 
 
 def parse_time_ns(text: str, now_ns: int) -> int:
@@ -62,7 +68,8 @@ def parse_time_ns(text: str, now_ns: int) -> int:
         return now_ns - int(parse_duration_s(lower.removesuffix(" ago")) * NANOSECONDS)
     except InvalidSetting:
         pass  # Not an age: a moment then.
-    now = datetime.fromtimestamp(now_ns // NANOSECONDS, UTC).astimezone()
+    # Without its zone: the clock may have been put forward or back since yesterday.
+    now = datetime.fromtimestamp(now_ns // NANOSECONDS, UTC).astimezone().replace(tzinfo=None)
     day, _, rest = lower.partition(" ")
     if day in ("today", "yesterday"):
         moment = now.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -77,7 +84,10 @@ def parse_time_ns(text: str, now_ns: int) -> int:
         raise InvalidSetting(
             "time", text, "is not one; write 2h (ago), today, yesterday 18:00, 2026-11-23 22:00 or 2026-11-23T22:00:00Z"
         ) from None
-    return _to_ns(moment if moment.tzinfo else moment.astimezone())
+    try:
+        return _to_ns(moment)
+    except (OverflowError, ValueError):
+        raise InvalidSetting("time", text, "is too long ago, or too far ahead") from None
 
 
 def _at_time(day: datetime, text: str, whole: str) -> datetime:
@@ -91,5 +101,6 @@ def _at_time(day: datetime, text: str, whole: str) -> datetime:
 
 
 def _to_ns(moment: datetime) -> int:
+    """A moment without a zone is local time."""
     since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     return (since.days * 86400 + since.seconds) * NANOSECONDS + since.microseconds * 1000
