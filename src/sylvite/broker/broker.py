@@ -129,7 +129,8 @@ class Broker:
         self._last_cursors_s = self._last_refusals_s = clock.now_s()
         self._reported_damages = 0
         self._draining = False
-        self._segments_seen = len(log.segments)
+        # As if there were new ones: a broker that restarts often may never fill a segment, and retention still applies.
+        self._segments_seen = 0
         for note in log.notes:
             self.publish_own(f"log/{note.kind}", dict(note.facts))
         log.notes.clear()
