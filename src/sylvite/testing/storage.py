@@ -9,13 +9,28 @@ from __future__ import annotations
 import errno
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
 from sylvite.errors import LogInUse
+from sylvite.eventlog.storage import File, Storage
 
 SECTOR = 512
+WRITE_CALLS = frozenset(
+    {"create", "write", "reserve", "sync", "truncate", "make_folder", "rename", "remove", "sync_folder"}
+)
+"""The calls of a WatchedStorage that change something."""
+
+Moment = Literal["before", "after"]
+Result = TypeVar("Result")
+
+
+class Watched(Protocol):
+    """Runs a call, with the watch around it."""
+
+    def __call__(self, call: str, run: Callable[[], Result]) -> Result: ...
 
 
 class Fault(msgspec.Struct):
@@ -266,3 +281,76 @@ def _survivor(inode: _Inode, rng: random.Random, sector: int) -> bytes:
     if truncated and rng.random() < keep:
         del content[truncated[-1] :]
     return bytes(content)
+
+
+class WatchedStorage:
+    """Another storage, and a watch over it: it is told of each call before and after, and may raise, or end the process.
+
+    A file that is made is the call `create`, one that is opened `open`.
+    """
+
+    def __init__(self, storage: Storage, watch: Callable[[Moment, str], None]) -> None:
+        self._storage, self._watch = storage, watch
+
+    def _watched(self, call: str, run: Callable[[], Result]) -> Result:
+        self._watch("before", call)
+        result = run()
+        self._watch("after", call)
+        return result
+
+    def open(self, name: str, *, create: bool = False, write: bool = False) -> File:
+        call = "create" if create else "open"
+        file = self._watched(call, lambda: self._storage.open(name, create=create, write=write))
+        return WatchedFile(file, self._watched)
+
+    def names(self, folder: str = "") -> list[str]:
+        return self._watched("names", lambda: self._storage.names(folder))
+
+    def make_folder(self, name: str) -> None:
+        self._watched("make_folder", lambda: self._storage.make_folder(name))
+
+    def rename(self, old: str, new: str) -> None:
+        self._watched("rename", lambda: self._storage.rename(old, new))
+
+    def remove(self, name: str) -> None:
+        self._watched("remove", lambda: self._storage.remove(name))
+
+    def sync_folder(self, folder: str = "") -> None:
+        self._watched("sync_folder", lambda: self._storage.sync_folder(folder))
+
+    def free_bytes(self) -> int:
+        return self._watched("free_bytes", self._storage.free_bytes)
+
+    def lock(self) -> None:
+        self._watched("lock", self._storage.lock)
+
+    def close(self) -> None:
+        self._storage.close()
+
+
+class WatchedFile:
+    """A file of a WatchedStorage."""
+
+    def __init__(self, file: File, watched: Watched) -> None:
+        self._file, self._watched = file, watched
+
+    def write_at(self, position: int, parts: Sequence[bytes]) -> None:
+        self._watched("write", lambda: self._file.write_at(position, parts))
+
+    def read_at(self, position: int, size: int) -> bytes:
+        return self._watched("read", lambda: self._file.read_at(position, size))
+
+    def reserve(self, end: int) -> None:
+        self._watched("reserve", lambda: self._file.reserve(end))
+
+    def sync(self) -> None:
+        self._watched("sync", self._file.sync)
+
+    def truncate(self, size: int) -> None:
+        self._watched("truncate", lambda: self._file.truncate(size))
+
+    def size(self) -> int:
+        return self._watched("size", self._file.size)
+
+    def close(self) -> None:
+        self._file.close()
