@@ -16,7 +16,7 @@ from __future__ import annotations
 import fnmatch
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
@@ -88,17 +88,12 @@ class Filter(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 
         return matches
 
-    def _compiled(self) -> Iterator[Matcher]:
-        steps = sum(map(glob_steps, self.fnmatch))
-        yield from (_matches(compile_glob(pattern)) for pattern in self.fnmatch)
-        for pattern in self.regex:
-            regex = read_regex(pattern)
-            steps += regex.steps(TAG_BYTES_MAX)
-            yield _matches(regex.compiled)
-            if steps > STEPS_MAX:
-                raise InvalidPattern(
-                    pattern, "together with the others of the filter it could take too long; split them"
-                )
+    def _compiled(self) -> list[Matcher]:
+        regexes = [read_regex(pattern) for pattern in self.regex]
+        steps = sum(regex.steps(TAG_BYTES_MAX) for regex in regexes) + sum(map(glob_steps, self.fnmatch))
+        if steps > STEPS_MAX:
+            raise InvalidPattern("…", f"all of a filter could take {steps:,} steps together; use several filters")
+        return [_matches(regex.compiled) for regex in regexes] + [_matches(compile_glob(glob)) for glob in self.fnmatch]
 
     def _check_size(self) -> None:
         fields = (self.startswith, self.endswith, self.find, self.regex, self.fnmatch, self.exact, self.exclude)
