@@ -89,7 +89,13 @@ def walker(name: Evaluate, steps: Sequence[object]) -> Evaluate:
 
 def _step(value: object, step: object) -> object:
     if isinstance(value, dict):
-        return cast(dict[object, object], value).get(step, MISSING)
+        found = cast(dict[object, object], value).get(step, MISSING)
+        # A name made of digits is written as a number, and is a text in most maps.
+        return (
+            cast(dict[object, object], value).get(str(step), MISSING)
+            if found is MISSING and isinstance(step, int)
+            else found
+        )
     if isinstance(value, list) and isinstance(step, int):
         items = cast(list[object], value)
         return items[step] if step < len(items) else MISSING
