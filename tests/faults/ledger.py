@@ -70,6 +70,11 @@ class Reading:
         self._settled: set[int] = set()
         self._began_inside = start > 0
 
+    def skip_to(self, offset: int) -> None:
+        """Reading begins there: what is before it is not looked for."""
+        self.next = offset
+        self._began_inside = offset > 0
+
     def gap(self, gap: Gap) -> None:
         """Offsets that the broker says are not there; only retention explains them."""
         self.gaps.append(gap)

@@ -125,7 +125,8 @@ class _Kills:
                 reader.reading.finish()
             replay = self.ledger.reading()
             with client.subscribe(since="oldest", until_end=True) as subscription:
-                replay.next = self.oldest = int(client.ask("log")["oldest"])
+                self.oldest = int(client.ask("log")["oldest"])
+                replay.skip_to(self.oldest)
                 while (event := subscription.next(READ_WITHIN_S)) is not None:
                     replay.take(event)
         assert replay.next >= end

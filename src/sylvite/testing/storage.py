@@ -140,6 +140,8 @@ class MemoryStorage:
         self.tears = False
         self._names: dict[str, _Inode] = {}
         self._sure_names: dict[str, _Inode] = {}
+        self._open_names: list[dict[str, _Inode]] = []
+        """The names after each change that is not synced."""
         self._locked = False
         self._on_call = 0
 
@@ -182,7 +184,7 @@ class MemoryStorage:
         number of the first ones.
         """
         after = MemoryStorage(capacity=self.capacity)
-        names = self._sure_names if rng.random() < 0.5 else self._names
+        names = rng.choice((self._sure_names, rng.choice((self._sure_names, *self._open_names)), self._names))
         for name, inode in names.items():
             content = _survivor(inode, rng, sector)
             copy = _Inode()
@@ -195,6 +197,7 @@ class MemoryStorage:
         """Return what the next process finds after this one was killed: everything that was written."""
         after = MemoryStorage(capacity=self.capacity)
         after._names, after._sure_names = dict(self._names), dict(self._sure_names)
+        after._open_names = list(self._open_names)
         return after
 
     # -- Storage -----------------------------------------------------------------------------------------------------
@@ -206,6 +209,7 @@ class MemoryStorage:
             if name in self._names:
                 raise FileExistsError(errno.EEXIST, "exists", name)
             self._names[name] = _Inode()
+            self._renamed()
         if name not in self._names:
             raise FileNotFoundError(errno.ENOENT, "no such file", name)
         return MemoryFile(self, self._names[name])
@@ -225,18 +229,24 @@ class MemoryStorage:
         if old not in self._names:
             raise FileNotFoundError(errno.ENOENT, "no such file", old)
         self._names[new] = self._names.pop(old)
+        self._renamed()
 
     def remove(self, name: str) -> None:
         self.call("remove")
         if name not in self._names:
             raise FileNotFoundError(errno.ENOENT, "no such file", name)
         del self._names[name]
+        self._renamed()
+
+    def _renamed(self) -> None:
+        self._open_names.append(dict(self._names))
 
     def sync_folder(self, folder: str = "") -> None:
         del folder
         self.call("sync_folder")
         if self.syncs:
             self._sure_names = dict(self._names)
+            self._open_names.clear()
 
     def free_bytes(self) -> int:
         self.call("free_bytes")
