@@ -1,0 +1,178 @@
+"""Session: one page, played from its first block to its last, in a folder of its own with one broker."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+import pytest
+
+from sylvite.broker.settings import BrokerSettings
+from sylvite.config import read_config
+from sylvite.testing.broker import BrokerProcess
+from tests.docs.blocks import Block, commands
+
+WITHIN_S = 30
+
+_MASKS = (
+    (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| \+0000)?", "DATE"),
+    (r"\b\d\d:\d\d:\d\d\.\d{3}\b", "TIME"),
+    (r"\b[0-9a-f]{32}\b", "LOGID"),
+    (r"\b[0-9a-f]{16}\b", "EPOCH"),
+    (r'(?<=_ns":)\d{19}', "NS"),
+    (r"\bpid:\d+", "pid:N"),
+    (r"\bbroker:\d+", "broker:N"),
+    (r"\buid:\d+", "uid:N"),
+    (r"\bowner [\w-]+", "owner USER"),
+    (r"/[\w./-]*/(?=bus\b)", ""),
+    (r"\b\d+(\.\d+)? (?:[KMGT]i)?B\b", "SIZE"),
+    (r'(?<=bytes":)\d+', "BYTES"),
+    (r"\bup \d+(\.\d+)? \w+|\b\d+(\.\d+)? (?:µs|ms|s|min|h) ago|\bnow\b|\banswered in [\d.]+ \w+", "AGE"),
+    (r"\b\d+\.\d+\.\d+[\w.+-]*", "VERSION"),
+    (r"\bcounters .*", "counters"),
+    (r"-{2,}", "--"),
+    (r" {2,}", "  "),
+)
+
+
+def masked(text: str) -> str:
+    """Return text without what differs from run to run: times, ids, folders, sizes; and the width of columns."""
+    for pattern, stand_in in _MASKS:
+        text = re.sub(pattern, stand_in, text)
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+def _late(number: int, frame: FrameType | None) -> None:
+    raise TimeoutError(f"a block of a page has not ended within {WITHIN_S} s")
+
+
+@contextlib.contextmanager
+def at_most(seconds: int) -> Iterator[None]:
+    """Raise TimeoutError where something would wait for ever."""
+    before = signal.signal(signal.SIGALRM, _late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+class Session:
+    """A context manager; `play` takes the blocks in their order."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.broker = BrokerProcess(folder / "bus")
+        monkeypatch.chdir(folder)
+        monkeypatch.setenv("SYLVITE_SOCKET", str(self.broker.socket))
+        monkeypatch.setenv("PATH", os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
+        monkeypatch.setenv("TZ", "UTC")
+        monkeypatch.setenv("COLUMNS", "120")
+        for name in ("NO_COLOR", "FORCE_COLOR"):
+            monkeypatch.delenv(name, raising=False)
+        self._names: dict[str, Any] = {"__name__": "page"}
+        self._printed: str | None = None
+        self._live: list[tuple[Block, subprocess.Popen[str], str]] = []
+
+    def __enter__(self) -> Session:
+        self.broker.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for _, process, _ in self._live:
+            process.kill()
+            process.communicate()
+        self.broker.__exit__(kind, error, trace)
+
+    def play(self, block: Block) -> None:
+        with at_most(WITHIN_S):
+            match block.kind, block.argument.partition(" ")[0]:
+                case "console", "live":
+                    self._start(block)
+                case "console", _:
+                    self._run(block)
+                case "python", "pytest":
+                    self._test(block)
+                case "python", _:
+                    self._execute(block)
+                case "output", _:
+                    assert self._printed is not None, f"{block.place}: nothing was printed before"
+                    self._compare(block, self._printed, block.text)
+                case "yaml", name:
+                    target = self.folder / name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_text(block.text)
+                    read_config(target, BrokerSettings)
+                case _:
+                    pytest.fail(f"{block.place}: nobody knows how to run a block of {block.kind!r}")
+
+    def finish(self) -> None:
+        """Compare what the live commands have printed, and end them as Ctrl-C does."""
+        with at_most(WITHIN_S):
+            for block, process, shown in self._live:
+                assert process.stdout is not None
+                printed = "".join(process.stdout.readline() for _ in shown.splitlines())
+                process.send_signal(signal.SIGINT)
+                rest, _ = process.communicate()
+                self._compare(block, printed + rest, shown)
+                assert process.returncode == 0
+
+    def _run(self, block: Block) -> None:
+        printed = ""
+        for command in commands(block):
+            done = subprocess.run(
+                ["bash", "-c", command.line], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True, check=False, timeout=WITHIN_S,
+            )  # fmt: skip
+            self._compare(block, done.stdout, command.shown, command.line)
+            printed += done.stdout
+        self._printed = printed
+
+    def _start(self, block: Block) -> None:
+        *before, last = commands(block)
+        assert not before, f"{block.place}: a live block has one command"
+        process = subprocess.Popen(
+            ["bash", "-c", f"exec {last.line}"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        self._live.append((block, process, last.shown))
+
+    def _execute(self, block: Block) -> None:
+        printed = io.StringIO()
+        # Lines of the page in tracebacks.
+        code = compile("\n" * block.line + block.text, block.page, "exec")
+        with contextlib.redirect_stdout(printed):
+            exec(code, self._names)
+        self._printed = printed.getvalue()
+
+    def _test(self, block: Block) -> None:
+        target = self.folder / "test_page.py"
+        target.write_text(block.text)
+        arguments = ("-q", "-p", "no:cacheprovider", "-W", "error", "--rootdir", str(self.folder), str(target))
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *arguments], capture_output=True, text=True, check=False, timeout=WITHIN_S
+        )
+        assert done.returncode == 0, f"{block.place}:\n{done.stdout}{done.stderr}"
+        self._printed = done.stdout
+
+    def _compare(self, block: Block, printed: str, shown: str, what: str = "") -> None:
+        __tracebackhide__ = True
+        expected, found = masked(shown), masked(printed)
+        if "..." in expected.splitlines():
+            # So many lines as there are.
+            pattern = "\n".join("(?s:.*)" if line == "..." else re.escape(line) for line in expected.splitlines())
+            assert re.fullmatch(pattern, found), f"{block.place}: {what}\nprinted\n{printed}\nwhere the page shows\n{shown}"
+        else:
+            assert found == expected, f"{block.place}: {what}\nprinted\n{printed}\nwhere the page shows\n{shown}"

@@ -1,0 +1,61 @@
+"""Every page: what stands in it as code, runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.blocks import PROJECT, blocks, pages
+from tests.docs.session import Session
+
+RUNNABLE = ("console", "python", "output", "yaml")
+ELSEWHERE = {
+    "sh": "commands of make: test_commands_of_make",
+    "ini": "parts of unit files: test_units.py",
+    "text": "no code",
+}
+WITH_CODE = [page for page in pages() if any(block.kind in RUNNABLE for block in blocks(page))]
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: str(page.relative_to(PROJECT)))
+def test_what_a_page_shows_happens(page: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its first block to its last, in one folder with one broker."""
+    with Session(tmp_path_factory.mktemp("page"), monkeypatch) as session:
+        for block in blocks(page):
+            if block.kind in RUNNABLE:
+                session.play(block)
+        session.finish()
+
+
+def test_no_block_is_left_out() -> None:
+    for page in pages():
+        for block in blocks(page):
+            assert block.kind in RUNNABLE or block.kind in ELSEWHERE, f"{block.place}: a block of {block.kind!r}"
+
+
+def test_commands_of_make() -> None:
+    """A block of `sh` holds calls of make, and git; the targets are there."""
+    targets = set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    for page in pages():
+        for block in blocks(page):
+            if block.kind == "sh":
+                for line in block.text.splitlines():
+                    program, *rest = line.partition("#")[0].split()
+                    assert program in ("make", "git", "cd"), f"{block.place}: {line}"
+                    assert program != "make" or set(rest) <= targets, f"{block.place}: {line}"
+
+
+def test_links_lead_somewhere() -> None:
+    for page in pages():
+        for target in re.findall(r"\]\((?!https?:)([^)#\s]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.relative_to(PROJECT)}: {target}"
+
+
+def test_pages_that_are_named_are_there() -> None:
+    """In the pages, in the code and in the tests."""
+    sources = [*pages(), *PROJECT.glob("src/**/*.py"), *PROJECT.glob("tests/**/*.py")]
+    for source in sources:
+        for name in re.findall(r"\bdocs/[\w/-]+\.md\b", source.read_text()):
+            assert (PROJECT / name).exists(), f"{source.relative_to(PROJECT)} names {name}"
