@@ -37,12 +37,15 @@ def peer_of(descriptor: int) -> Peer:
         NotAuthenticated: the system does not tell.
     """
     try:
-        with socket.fromfd(descriptor, socket.AF_UNIX, socket.SOCK_STREAM) as connected:
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=descriptor)
+        try:
             raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-            _, uid, gid = _CREDENTIALS.unpack(raw)
             groups = _groups_of(connected)
+        finally:
+            connected.detach()  # The descriptor is the caller's.
     except (OSError, AttributeError) as error:
         raise NotAuthenticated("the system does not say who is at the other end of the socket") from error
+    _, uid, gid = _CREDENTIALS.unpack(raw)
     if uid == _NOBODY:
         raise NotAuthenticated("nobody that the system knows is at the other end of the socket")
     return Peer(f"uid:{uid}", uid, frozenset({gid, *groups}))

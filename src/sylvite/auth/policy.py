@@ -50,7 +50,7 @@ class PolicySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at_least: str = "none"
 
 
-class _Remembered(Generic[T]):
+class Remembered(Generic[T]):
     """What was found for a tag before is not worked out again."""
 
     __slots__ = ("_find", "_known")
@@ -77,8 +77,8 @@ class Access:
     def __init__(self, publish: Sequence[str] | None, subscribe: Sequence[str] | None) -> None:
         self.reads_all = subscribe is None
         may_publish = _always if publish is None else _any_of(publish)
-        self.may_publish = _Remembered(lambda tag: not tag.startswith(OWN_PREFIX) and may_publish(tag))
-        self.may_subscribe = _always if subscribe is None else _Remembered(_any_of(subscribe))
+        self.may_publish = Remembered(lambda tag: not tag.startswith(OWN_PREFIX) and may_publish(tag))
+        self.may_subscribe = _always if subscribe is None else Remembered(_any_of(subscribe))
 
 
 def _always(tag: str) -> bool:
@@ -115,7 +115,7 @@ class Policy:
             Access(rule.publish, rule.subscribe)
         levels = [(_matcher(rule.tags), _pair(rule.level, rule.at_least)) for rule in settings.levels]
         default = _pair(settings.level, settings.at_least)
-        self.levels: Callable[[str], tuple[Level, Level]] = _Remembered(
+        self.levels: Callable[[str], tuple[Level, Level]] = Remembered(
             lambda tag: next((pair for match, pair in levels if match(tag)), default)
         )
         """From a tag to its level, and the least that a publisher may ask for instead."""
