@@ -68,6 +68,9 @@ def list_(options: GlobalOptions) -> None:
     if options.json:
         write_json(found)
         return
+    if not found:
+        click.echo("no cursors", err=True)
+        return
     rows = [
         (
             printable(cursor.name),
