@@ -85,16 +85,20 @@ class Session:
         self._live: list[tuple[Block, subprocess.Popen[str], str]] = []
 
     def __enter__(self) -> Session:
-        self.broker.start()
+        try:
+            self.broker.start()
+        except BaseException:
+            self.broker.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.broker.__exit__(kind, error, trace)
         for _, process, _ in self._live:
             process.kill()
             process.communicate()
-        self.broker.__exit__(kind, error, trace)
 
     def play(self, block: Block) -> None:
         with at_most(WITHIN_S):
@@ -121,11 +125,13 @@ class Session:
     def finish(self) -> None:
         """Compare what the live commands have printed, and end them as Ctrl-C does."""
         with at_most(WITHIN_S):
-            for block, process, shown in self._live:
+            while self._live:
+                block, process, shown = self._live[0]
                 assert process.stdout is not None
                 printed = "".join(process.stdout.readline() for _ in shown.splitlines())
                 process.send_signal(signal.SIGINT)
                 rest, _ = process.communicate()
+                del self._live[0]
                 self._compare(block, printed + rest, shown)
                 assert process.returncode == 0
 
