@@ -5,10 +5,13 @@ answered with one line on standard output.  When standard input ends, its broker
 
     {"verb": "start", ...}               → {"pid": 7, "ready": true}   a Start below; not ready: it ended, or was killed
     {"verb": "end", "pid", "signal"}     → {"code": -9}                signal 0: wait until it ends by itself
+
+A broker that does not end in time is killed, so that its code is -9.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -31,14 +34,14 @@ from sylvite.broker.subscription import Subscription
 from sylvite.cli.exit_codes import exit_code_of
 from sylvite.daemons.broker import BrokerOptions
 from sylvite.errors import SylviteError
-from sylvite.eventlog.eventlog import EventLog
+from sylvite.eventlog.eventlog import SyncJob
 from sylvite.eventlog.sources import Sources
 from sylvite.eventlog.storage import DiskFile, DiskStorage
 from sylvite.testing.storage import WRITE_CALLS, Moment, WatchedStorage
 
 FAULTS_FILE = "faults"
 """Where a broker says that its fault has happened: one line each time."""
-READY_WITHIN_S = 20.0
+READY_WITHIN_S = ENDED_WITHIN_S = 20.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -134,12 +137,13 @@ def _late_writes() -> None:
 
 def _trust_in_failed_syncs() -> None:
     """Take a sync that failed for one that worked."""
-    sync_done = EventLog.sync_done
+    run = SyncJob.run
 
-    def trust(log: EventLog, error: OSError | None, now_ns: int, now_s: float) -> None:
-        sync_done(log, None, now_ns, now_s)
+    def believe(job: SyncJob) -> None:
+        with contextlib.suppress(OSError):
+            run(job)
 
-    _replace(EventLog, "sync_done", trust)
+    _replace(SyncJob, "run", believe)
 
 
 def _live_too_early() -> None:
@@ -239,6 +243,10 @@ def _child(start: Start, ready: int, parent: int) -> int:
 def _end(pid: int, number: int) -> int:
     if number:
         os.kill(pid, number)
+    descriptor = os.pidfd_open(pid)
+    if not select.select([descriptor], [], [], ENDED_WITHIN_S)[0]:
+        os.kill(pid, signal.SIGKILL)
+    os.close(descriptor)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 

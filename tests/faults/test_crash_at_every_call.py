@@ -24,6 +24,7 @@ from tests.faults.forked_brokers import (
 from tests.faults.ledger import COUNTERS, Ledger
 from tests.faults.report import report
 from tests.faults.script import Crash, Run, check
+from tests.faults.traffic import read_to_end
 
 MOMENTS: tuple[Moment, ...] = ("before", "after")
 
@@ -135,13 +136,7 @@ def _kill_processes(forks: Forks, folder: Path, sample: range, seed: int) -> Non
         again = forks.start(Start(str(place), DISK_SETTINGS))
         assert again.ready, broker_output(place)
         reading = ledger.reading()
-        with (
-            Client.connect(place / "bus.sock") as client,
-            client.subscribe(since="oldest", until_end=True, on_gap=reading.gap) as subscription,
-        ):
-            reading.skip_to(int(client.ask("log")["oldest"]))
-            while (event := subscription.next(20)) is not None:
-                reading.take(event)
+        read_to_end(place / "bus.sock", reading)
         reading.finish()
         forks.kill(again.pid)
         assert not any(ledger.wrong.values()), f"killed {happened[0]}: {ledger.first_wrong}"

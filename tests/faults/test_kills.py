@@ -18,11 +18,10 @@ from sylvite.eventlog.segment import decode_header
 from tests.faults.forked_brokers import Forks, Start, Started, broker_output, forked_brokers
 from tests.faults.ledger import COUNTERS, Ledger
 from tests.faults.report import report
-from tests.faults.traffic import Publishing, Reading, wait_until
+from tests.faults.traffic import Publishing, Reading, read_to_end, wait_until
 
-SETTINGS = BrokerSettings(log=LogSettings(segment_bytes=256 * 1024, keep_bytes=4 * 1024 * 1024, keep_free_bytes=0))
+SETTINGS = BrokerSettings(log=LogSettings(segment_bytes=64 * 1024, keep_bytes=4 * 1024 * 1024, keep_free_bytes=0))
 FIRST_ACK_WITHIN_S = 20.0
-READ_WITHIN_S = 20.0
 
 
 @pytest.fixture(autouse=True)
@@ -120,15 +119,12 @@ class _Kills:
             publisher.finish()
         with Client.connect(self.folder / "bus.sock") as client:
             end = client.welcome.end
-            for reader in self._readers:
-                reader.finish_at(end)
-                reader.reading.finish()
-            replay = self.ledger.reading()
-            with client.subscribe(since="oldest", until_end=True) as subscription:
-                self.oldest = int(client.ask("log")["oldest"])
-                replay.skip_to(self.oldest)
-                while (event := subscription.next(READ_WITHIN_S)) is not None:
-                    replay.take(event)
+        for reader in self._readers:
+            reader.finish_at(end)
+            reader.reading.finish()
+        replay = self.ledger.reading()
+        self.oldest = read_to_end(self.folder / "bus.sock", replay)
+        replay.finish()
         assert replay.next >= end
 
 

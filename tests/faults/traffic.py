@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sylvite.client.sync_client import Client
 from tests.faults.ledger import Ledger
+from tests.faults.ledger import Reading as LedgerReading
 
 AWAY_S = 20.0
 JOIN_S = 60.0
@@ -105,6 +106,18 @@ class Reading(Traffic):
         self._up_to = end
         self.finish()
         assert self.reading.next >= end
+
+
+def read_to_end(socket: Path, reading: LedgerReading) -> int:
+    """Read what a log holds, from its oldest event on; return the offset of that one."""
+    with Client.connect(socket) as client:
+        oldest = int(client.ask("log")["oldest"])
+        reading.skip_to(oldest)
+        with client.subscribe(since="oldest", until_end=True, on_gap=reading.gap) as subscription:
+            while (event := subscription.next(AWAY_S)) is not None:
+                reading.take(event)
+            assert subscription.ended, f"the log is not read to its end within {AWAY_S:g} s"
+    return oldest
 
 
 def wait_until(holds: Callable[[], bool], *, within_s: float, what: str, every_s: float = 0.0005) -> float:
