@@ -36,7 +36,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, count, repeat
+from operator import add
 from struct import Struct, unpack_from
 from typing import NamedTuple
 
@@ -69,12 +70,11 @@ _tags_encoder = msgspec.msgpack.Encoder()
 class BlockBuilder:
     """Collect events of one publisher into a block."""
 
-    __slots__ = ("_data", "_links", "_numbers", "_sizes", "_tags", "size")
+    __slots__ = ("_data", "_links", "_numbers", "_tags", "size")
 
     def __init__(self) -> None:
         self._tags: dict[str, int] = {}
         self._numbers: list[int] = []
-        self._sizes: list[int] = []
         self._data: list[bytes] = []
         self._links: dict[int, tuple[int, int]] = {}
         self.size = _EMPTY_SIZE
@@ -91,20 +91,19 @@ class BlockBuilder:
         if cause is not None or hop:
             self._links[len(self._numbers)] = (_NO_CAUSE if cause is None else cause, hop)
         self._numbers.append(number)
-        self._sizes.append(len(packed))
         self._data.append(packed)
         self.size += len(packed) + _EVENT_SIZE
 
     def peek(self) -> tuple[bytes, int]:
         """Return the block so far and its count of events."""
         tags = _tags_encoder.encode(list(self._tags))
-        block = _encode_block(tags, self._numbers, self._sizes, None, self._all_links(), self._data)
+        block = _encode_block(tags, self._numbers, list(map(len, self._data)), None, self._all_links(), self._data)
         return block, len(self._numbers)
 
     def take(self) -> tuple[bytes, int]:
         """Return the block and its count of events, and start anew."""
         block, count = self.peek()
-        self._tags, self._numbers, self._sizes, self._data, self._links = {}, [], [], [], {}
+        self._tags, self._numbers, self._data, self._links = {}, [], [], {}
         self.size = _EMPTY_SIZE
         return block, count
 
@@ -173,6 +172,7 @@ class Batch:
     __slots__ = (
         "_block",
         "_columns",
+        "_tags",
         "base",
         "count",
         "crc",
@@ -199,6 +199,7 @@ class Batch:
             raise RemoteProtocolError("what should be a batch is none")
         self.raw = raw
         self._columns: Columns | None = None
+        self._tags: list[str] | None = None
 
     @property
     def columns(self) -> Columns:
@@ -223,8 +224,10 @@ class Batch:
 
     @property
     def tags(self) -> list[str]:
-        """The distinct tags."""
-        return self.columns.tags
+        """The distinct tags.  Alone they are read faster than all columns are."""
+        if self._tags is None:
+            self._tags = _read_tags(self.raw, self._block) if self._columns is None else self._columns.tags
+        return self._tags
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -260,6 +263,15 @@ class Batch:
         tags, numbers, sizes, offsets, links_at, starts = self.columns
         origin, raw, decode = self.origin(), self.raw, decode_data
         base, seq = self.base, self.source_seq
+        if start <= base and offsets is None and links_at is None and numbers and max(sizes) <= CONTAINERS_MAX:
+            # Nearly all batches: the loop below without a step of Python for each event, 0.6 us less of 2.
+            slices = map(slice, starts, map(add, starts, sizes))
+            try:
+                data = list(map(decode, map(memoryview(raw).__getitem__, slices)))
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                pass  # One of them: the loop below finds out which.
+            else:
+                return list(map(Event, map(tags.__getitem__, numbers), data, count(base), repeat(origin), count(seq)))
         found: list[Event | Gap] = []
         append = found.append
         view = memoryview(raw)
@@ -358,6 +370,18 @@ def read_block(raw: bytes, start: int = 0) -> Columns:
     if starts.pop() != len(raw) or (count and max(numbers) >= len(tags)):
         raise RemoteProtocolError("the parts of a block do not add up")
     return Columns(tags, numbers, sizes, offsets, links_at, starts)
+
+
+def _read_tags(raw: bytes, start: int) -> list[str]:
+    """Return the tags alone.  Raises RemoteProtocolError."""
+    try:
+        count, size, _ = BLOCK_HEADER.unpack_from(raw, start)
+        position = start + BLOCK_HEADER.size
+        if _count_tags(raw, position) > count:
+            raise RemoteProtocolError(f"a block has more tags than its {count} events")
+        return _tags_decoder.decode(memoryview(raw)[position : position + size])
+    except (struct.error, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RemoteProtocolError(f"a block cannot be read: {error}") from error
 
 
 def _count_tags(raw: bytes, position: int) -> int:

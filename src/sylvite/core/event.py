@@ -145,6 +145,12 @@ def pack_data(data: Mapping[str, Any], *, bytes_max: int = EVENT_BYTES_MAX) -> b
         packed = _encoder.encode(data)
     except (TypeError, OverflowError, ValueError, RecursionError) as error:
         raise InvalidData(f"data cannot be encoded: {error or 'nested too deeply'}") from error
+    if data.__class__ is dict and len(packed) <= min(bytes_max, CONTAINERS_MAX):
+        for key in data:
+            if type(key) is not str:
+                break
+        else:
+            return packed
     if not packed or not (0x80 <= packed[0] <= 0x8F or 0xDE <= packed[0] <= 0xDF):
         raise InvalidData(f"data must be a map, not {type(data).__name__}: give it a name, such as {{'value': …}}")
     if len(packed) > bytes_max:
