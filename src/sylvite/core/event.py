@@ -145,7 +145,9 @@ def pack_data(data: Mapping[str, Any], *, bytes_max: int = EVENT_BYTES_MAX) -> b
         packed = _encoder.encode(data)
     except (TypeError, OverflowError, ValueError, RecursionError) as error:
         raise InvalidData(f"data cannot be encoded: {error or 'nested too deeply'}") from error
-    if data.__class__ is dict and len(packed) <= min(bytes_max, CONTAINERS_MAX):
+    size = len(packed)
+    if data.__class__ is dict and size <= CONTAINERS_MAX and size <= bytes_max:
+        # Nearly all data: a map it is, so small that it cannot be costly.
         for key in data:
             if type(key) is not str:
                 break
@@ -153,14 +155,12 @@ def pack_data(data: Mapping[str, Any], *, bytes_max: int = EVENT_BYTES_MAX) -> b
             return packed
     if not packed or not (0x80 <= packed[0] <= 0x8F or 0xDE <= packed[0] <= 0xDF):
         raise InvalidData(f"data must be a map, not {type(data).__name__}: give it a name, such as {{'value': …}}")
-    if len(packed) > bytes_max:
-        raise EventTooBig(len(packed), bytes_max)
+    if size > bytes_max:
+        raise EventTooBig(size, bytes_max)
     if is_costly(packed):
         raise InvalidData(f"data has more than {CONTAINERS_MAX} maps and lists; split the event")
-    try:
-        "".join(data)  # Fails on a key that is no text, in a tenth of the time of a loop.
-    except TypeError:
-        raise InvalidData("data must have text as its keys") from None
+    if not all(isinstance(key, str) for key in data):
+        raise InvalidData("data must have text as its keys")
     return packed
 
 
