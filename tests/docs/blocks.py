@@ -1,14 +1,15 @@
 """Blocks: the fenced pieces of a Markdown page, by the word behind the fence.
 
-    console     commands behind `$ `, each followed by what it prints
-    console live    the same, but the last command runs on; what it prints is compared at the end of the page
-    python      a program; the names it makes are there in the next one
-    python pytest   a file of tests for pytest
-    output      what the block before it printed
-    yaml NAME   a configuration file, written to NAME and read as the broker reads it
-    ini NAME    a unit file, or a part of one, that stands in packaging/systemd/NAME
-    sh          commands that are not run here, and why stands beside them in test_pages.py
-    text        a picture or a layout: no code
+console     commands behind `$ `, each followed by what it prints
+console live    one command that runs on; after the next console block it gets Ctrl-C, and what it has printed,
+                before and behind `^C`, is compared
+python      a program; the names it makes are there in the next one
+python pytest   a file of tests for pytest
+output      what the block before it printed
+yaml NAME   a configuration file, written to NAME and read as the broker reads it
+ini NAME    a unit file, or a part of one, that stands in packaging/systemd/NAME
+sh          commands that are not run here, and why stands beside them in test_pages.py
+text        a picture or a layout: no code
 """
 
 from __future__ import annotations

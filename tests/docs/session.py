@@ -24,8 +24,10 @@ from tests.docs.blocks import Block, commands
 WITHIN_S = 30
 
 _MASKS = (
-    (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| \+0000)?", "DATE"),
+    (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d([.,]\d+)?(Z| \+0000)?", "TIME"),
     (r"\b\d\d:\d\d:\d\d\.\d{3}\b", "TIME"),
+    (r"\bLinux \S+", "Linux"),
+    (r"\bopen (\d+|any number of) files", "open N files"),
     (r"\b[0-9a-f]{32}\b", "LOGID"),
     (r"\b[0-9a-f]{16}\b", "EPOCH"),
     (r'(?<=_ns":)\d{19}', "NS"),
@@ -107,6 +109,7 @@ class Session:
                     self._start(block)
                 case "console", _:
                     self._run(block)
+                    self.finish()
                 case "python", "pytest":
                     self._test(block)
                 case "python", _:
@@ -124,16 +127,16 @@ class Session:
 
     def finish(self) -> None:
         """Compare what the live commands have printed, and end them as Ctrl-C does."""
-        with at_most(WITHIN_S):
-            while self._live:
-                block, process, shown = self._live[0]
-                assert process.stdout is not None
-                printed = "".join(process.stdout.readline() for _ in shown.splitlines())
-                process.send_signal(signal.SIGINT)
-                rest, _ = process.communicate()
-                del self._live[0]
-                self._compare(block, printed + rest, shown)
-                assert process.returncode == 0
+        while self._live:
+            block, process, shown = self._live[0]
+            before, _, after = shown.partition("^C\n")
+            assert process.stdout is not None
+            printed = "".join(process.stdout.readline() for _ in before.splitlines())
+            process.send_signal(signal.SIGINT)
+            rest, _ = process.communicate()
+            del self._live[0]
+            self._compare(block, printed + rest, before + after)
+            assert process.returncode == 0
 
     def _run(self, block: Block) -> None:
         printed = ""
@@ -166,7 +169,18 @@ class Session:
     def _test(self, block: Block) -> None:
         target = self.folder / "test_page.py"
         target.write_text(block.text)
-        arguments = ("-q", "-p", "no:cacheprovider", "-W", "error", "--rootdir", str(self.folder), str(target))
+        arguments = (
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:hypothesispytest",
+            "-W",
+            "error",
+            "--rootdir",
+            str(self.folder),
+            str(target),
+        )
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *arguments], capture_output=True, text=True, check=False, timeout=WITHIN_S
         )
@@ -179,6 +193,8 @@ class Session:
         if "..." in expected.splitlines():
             # So many lines as there are.
             pattern = "\n".join("(?s:.*)" if line == "..." else re.escape(line) for line in expected.splitlines())
-            assert re.fullmatch(pattern, found), f"{block.place}: {what}\nprinted\n{printed}\nwhere the page shows\n{shown}"
+            assert re.fullmatch(pattern, found), (
+                f"{block.place}: {what}\nprinted\n{printed}\nwhere the page shows\n{shown}"
+            )
         else:
             assert found == expected, f"{block.place}: {what}\nprinted\n{printed}\nwhere the page shows\n{shown}"

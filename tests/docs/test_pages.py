@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.blocks import PROJECT, blocks, pages
-from tests.docs.session import Session
+from tests.docs.session import WITHIN_S, Session, at_most
 
 RUNNABLE = ("console", "python", "output", "yaml")
 ELSEWHERE = {
@@ -20,13 +20,16 @@ WITH_CODE = [page for page in pages() if any(block.kind in RUNNABLE for block in
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: str(page.relative_to(PROJECT)))
-def test_what_a_page_shows_happens(page: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_page_shows_happens(
+    page: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From its first block to its last, in one folder with one broker."""
     with Session(tmp_path_factory.mktemp("page"), monkeypatch) as session:
         for block in blocks(page):
             if block.kind in RUNNABLE:
                 session.play(block)
-        session.finish()
+        with at_most(WITHIN_S):
+            session.finish()
 
 
 def test_no_block_is_left_out() -> None:

@@ -36,7 +36,6 @@ class Run:
                 return found
         pytest.fail(f"{pattern!r} was not printed: {self.process.communicate()[1]}")
 
-
     def end(self) -> None:
         """End it and what it has started, also where a test has failed."""
         if self.process.poll() is None:
