@@ -48,14 +48,26 @@ class BrokerProcess:
         self._environment = environment or {}
 
     def __enter__(self) -> BrokerProcess:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        try:
+            if self.process is not None and self.process.poll() is None:
+                self.stop()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Whatever happened: no process stays behind."""
         if self.process is not None and self.process.poll() is None:
-            self.stop()
+            self.kill()
 
     @property
     def pid(self) -> int:
@@ -105,10 +117,19 @@ class BrokerProcess:
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
     def stop(self) -> int:
-        """Ask it to stop; return its exit code."""
+        """Ask it to stop, also where it is paused; return its exit code.
+
+        Raises:
+            SylviteError: it did not stop in time, and was killed; the message is what it printed.
+        """
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(STOPPED_WITHIN_S)
+        self.resume()
+        try:
+            return self.process.wait(STOPPED_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise SylviteError(f"the broker did not stop within {STOPPED_WITHIN_S:g} s:\n{self.output()}") from None
 
     def kill(self) -> None:
         """End it as a crash would (SIGKILL)."""
@@ -118,10 +139,15 @@ class BrokerProcess:
 
     def pause(self) -> None:
         """Stop it in the middle of whatever it does (SIGSTOP), until `resume`."""
-        os.kill(self.pid, signal.SIGSTOP)
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        # The signal takes effect a little later: once `waitid` has seen it, the broker does nothing any more.
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
 
     def resume(self) -> None:
-        os.kill(self.pid, signal.SIGCONT)
+        """Let it go on.  One that is not paused does not notice."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
 
 
 @contextlib.contextmanager
