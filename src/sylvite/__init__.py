@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sylvite.client.core import Published
 from sylvite.client.sync_client import Client, Publisher, Subscription
+from sylvite.client.ticket import Published
 from sylvite.core.event import Event, Gap, Offset, Position
 from sylvite.core.level import Level
 from sylvite.errors import (
@@ -29,9 +29,11 @@ from sylvite.errors import (
     InvalidData,
     InvalidExpression,
     InvalidPattern,
+    InvalidSetting,
     InvalidTag,
     NoSuchOffset,
     NotAllowed,
+    NotAuthenticated,
     OffsetGone,
     SylviteError,
     WaitTimeout,
@@ -60,10 +62,12 @@ __all__ = [
     "InvalidData",
     "InvalidExpression",
     "InvalidPattern",
+    "InvalidSetting",
     "InvalidTag",
     "Level",
     "NoSuchOffset",
     "NotAllowed",
+    "NotAuthenticated",
     "Offset",
     "OffsetGone",
     "Position",

@@ -18,25 +18,24 @@ from typing import Any
 
 from sylvite.client.address import default_socket
 from sylvite.client.async_connection import AsyncConnection
-from sylvite.client.core import CREDIT_BYTES, ClientCore, Published, Ticket, new_source_epoch
-from sylvite.client.publisher import BATCH_BYTES, WINDOW_BYTES, Outgoing, read_cause, read_level
+from sylvite.client.core import CREDIT_BYTES, ClientCore, new_source_epoch
+from sylvite.client.publisher import BATCH_BYTES, WINDOW_BYTES, Counts, Outgoing, new_ticket, read_level, read_ticket
 from sylvite.client.start import Since, read_start
-from sylvite.client.subscription import AckMode, Incoming, Patterns, check_ack, read_filter
-from sylvite.client.sync_client import checked_data, raise_gone
-from sylvite.client.sync_connection import GREETING_S
-from sylvite.core.batch import BlockBuilder
-from sylvite.core.event import Event, Gap, Position, pack_data
-from sylvite.core.level import Level
-from sylvite.core.tag import check_tag
-from sylvite.errors import (
-    AckTimeout,
-    AckUnknown,
-    ConnectionLost,
-    InvalidData,
-    NoSuchOffset,
-    SylviteError,
-    WaitTimeout,
+from sylvite.client.subscription import (
+    AckMode,
+    Incoming,
+    Patterns,
+    Standing,
+    check_options,
+    raise_gone,
+    read_filter,
 )
+from sylvite.client.sync_client import ANSWER_S
+from sylvite.client.sync_connection import GREETING_S
+from sylvite.client.ticket import Published, Ticket
+from sylvite.core.event import Event, Gap
+from sylvite.core.level import Level
+from sylvite.errors import AckTimeout, AckUnknown, ConnectionLost, NoSuchOffset, SylviteError, WaitTimeout
 from sylvite.wire.messages import Welcome
 
 
@@ -121,36 +120,33 @@ class AsyncClient:
         *,
         level: Level | str | None = None,
         cause: Event | int | None = None,
-        timeout_s: float = 10.0,
+        timeout_s: float = ANSWER_S,
     ) -> Published:
         """As `Client.publish`."""
-        builder = BlockBuilder()
-        builder.add(check_tag(tag), pack_data(checked_data(data)), *read_cause(cause))
-        wanted = read_level(level)
+        ticket = new_ticket(self._core, tag, data, level, cause)
         deadline = time.monotonic() + timeout_s
         await self._connection.ensure_open(deadline)
-        block, count = builder.take()
-        return await self._answer_to(self._core.publish(block, count, wanted), deadline)
+        return await self._publish(ticket, deadline)
 
-    async def retry(self, error: AckUnknown, *, timeout_s: float = 10.0) -> Published:
+    async def retry(self, error: AckUnknown, *, timeout_s: float = ANSWER_S) -> Published:
         """As `Client.retry`."""
-        ticket = error.ticket
-        if not isinstance(ticket, Ticket):
-            raise InvalidData("this error does not come from publish()") from error
+        ticket = read_ticket(self._core, error, error.ticket)
         deadline = time.monotonic() + timeout_s
         await self._connection.ensure_open(deadline)
-        self._core.publish_again(ticket)
-        return await self._answer_to(ticket, deadline)
+        return await self._publish(ticket, deadline)
 
-    async def _answer_to(self, ticket: Ticket, deadline: float) -> Published:
-        self._connection.send()
+    async def _publish(self, ticket: Ticket, deadline: float) -> Published:
+        connection = self._connection
         try:
-            if ticket.is_answered():
-                await self._connection.drain(deadline)  # Level none: the socket alone sets the pace.
-            await self._connection.until(ticket.is_answered, deadline)
+            # What was said before leaves first: so a broker that does not read fills its socket, not our memory.
+            await connection.until(connection.is_sent, deadline)
+            self._core.publish(ticket)
+            connection.send()
+            await connection.until(ticket.is_answered, deadline)
         except (TimeoutError, SylviteError) as error:
-            self._core.forget(ticket)
             raise ticket.unknown(error) from error
+        finally:
+            self._core.forget(ticket)
         return ticket.result()
 
     def publisher(
@@ -202,7 +198,7 @@ class AsyncClient:
         synced: bool = False,
         on_gap: Callable[[Gap], None] | None = None,
         credit_bytes: int = CREDIT_BYTES,
-        timeout_s: float = 10.0,
+        timeout_s: float = ANSWER_S,
     ) -> AsyncSubscription:
         """As `Client.subscribe`."""
         filter_ = read_filter(
@@ -210,7 +206,7 @@ class AsyncClient:
             fnmatch=fnmatch, exact=exact,
         )  # fmt: skip
         start = read_start(since, time.time_ns(), cursor=cursor is not None)
-        check_ack(ack)
+        check_options(ack, credit_bytes)
         deadline = time.monotonic() + timeout_s
         await self._connection.ensure_open(deadline)
         feed = self._core.subscribe(filter_, start, cursor=cursor or "", synced=synced, credit_bytes=credit_bytes)
@@ -218,8 +214,10 @@ class AsyncClient:
         try:
             await self._connection.until(feed.is_answered, deadline)
         except TimeoutError:
-            self._core.unsubscribe(feed)
             raise WaitTimeout("the broker has not answered in time") from None
+        finally:
+            if not feed.stands:
+                self._core.unsubscribe(feed)
         if feed.error is not None:
             raise feed.error
         incoming = Incoming(self._core, feed, self._connection.send, ack=ack, on_gap=on_gap, until_end=until_end)
@@ -234,33 +232,40 @@ class AsyncClient:
         since: Since = None,
     ) -> Event:
         """As `Client.wait`."""
-        async with await self.subscribe(*patterns, where=where, exclude=exclude, since=since) as subscription:
+        answer_s = ANSWER_S if timeout_s is None else min(timeout_s, ANSWER_S)
+        async with await self.subscribe(
+            *patterns, where=where, exclude=exclude, since=since, timeout_s=answer_s
+        ) as subscription:  # fmt: skip
             event = await subscription.next(timeout_s)
         if event is None:
             raise WaitTimeout(f"no event within {timeout_s:g} s")
         return event
 
-    async def get(self, offset: int, *, timeout_s: float = 10.0) -> Event:
+    async def get(self, offset: int, *, timeout_s: float = ANSWER_S) -> Event:
         """As `Client.get`."""
-        async with await self.subscribe(since=int(offset), on_gap=raise_gone, until_end=True) as subscription:
+        async with await self.subscribe(
+            since=int(offset), on_gap=raise_gone, until_end=True, timeout_s=timeout_s
+        ) as subscription:  # fmt: skip
             event = await subscription.next(timeout_s)
+            if event is None and not subscription.ended:
+                raise WaitTimeout("the broker has not answered in time")
             if event is None or event.offset != offset:
                 raise NoSuchOffset(offset, subscription.end)
             return event
 
     async def request(
-        self, tag: str, data: Mapping[str, Any] | None = None, *, reply: str, timeout_s: float = 10.0
+        self, tag: str, data: Mapping[str, Any] | None = None, *, reply: str, timeout_s: float = ANSWER_S
     ) -> Event:
         """As `Client.request`."""
         deadline = time.monotonic() + timeout_s
-        async with await self.subscribe(reply) as subscription:
-            asked = (await self.publish(tag, data, timeout_s=timeout_s)).offset
+        async with await self.subscribe(reply, timeout_s=timeout_s) as subscription:
+            asked = (await self.publish(tag, data, timeout_s=max(deadline - time.monotonic(), 0.0))).offset
             while (event := await subscription.next(max(deadline - time.monotonic(), 0.0))) is not None:
                 if event.cause == asked:
                     return event
         raise WaitTimeout(f"no answer to @{asked} within {timeout_s:g} s")
 
-    async def ask(self, verb: str, *, timeout_s: float = 10.0, **arguments: Any) -> dict[str, Any]:
+    async def ask(self, verb: str, *, timeout_s: float = ANSWER_S, **arguments: Any) -> dict[str, Any]:
         """As `Client.ask`."""
         deadline = time.monotonic() + timeout_s
         await self._connection.ensure_open(deadline)
@@ -269,19 +274,19 @@ class AsyncClient:
         try:
             await self._connection.until(question.is_answered, deadline)
         except TimeoutError:
-            self._core.drop_question(question)
             raise WaitTimeout("the broker has not answered in time") from None
-        if question.error is not None:
-            raise question.error
-        assert question.result is not None
-        return question.result
+        finally:
+            self._core.drop_question(question)
+        return question.answer()
 
 
-class AsyncPublisher:
-    """As `Publisher`, with `await`."""
+class AsyncPublisher(Counts):
+    """As `Publisher`, with `await`; one task at a time."""
 
     def __init__(self, connection: AsyncConnection, outgoing: Outgoing, timeout_s: float) -> None:
-        self._connection, self._outgoing, self._timeout_s = connection, outgoing, timeout_s
+        super().__init__(outgoing)
+        self._connection, self._timeout_s = connection, timeout_s
+        self._add = outgoing.add
 
     async def __aenter__(self) -> AsyncPublisher:
         return self
@@ -289,59 +294,48 @@ class AsyncPublisher:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            await self.flush()
-        else:
+        try:
+            if kind is None:
+                await self.flush()
+        finally:
             self._outgoing.give_up()
-
-    @property
-    def published(self) -> int:
-        return self._outgoing.published
-
-    @property
-    def acknowledged(self) -> int:
-        return self._outgoing.acknowledged
 
     async def publish(self, tag: str, data: Mapping[str, Any], cause: Event | int | None = None) -> None:
         """As `Publisher.publish`."""
-        if self._outgoing.add(tag, data, cause):
-            await self._push()
+        while not self._add(tag, data, cause):
+            await self._push(time.monotonic() + self._timeout_s)
+            self._outgoing.raise_refusal()
 
-    async def _push(self) -> None:
-        outgoing = self._outgoing
-        deadline = time.monotonic() + self._timeout_s
-        await self._connection.ensure_open(deadline)
+    async def _push(self, deadline: float) -> None:
+        outgoing, connection = self._outgoing, self._connection
+        await connection.ensure_open(deadline)
+        await self._until(outgoing.has_room if outgoing.waits_for_answers else connection.is_sent, deadline)
         outgoing.send()
-        self._connection.send()
-        outgoing.settle()
-        if outgoing.is_unacknowledged:
-            await self._until(lambda: True, deadline)
-        elif outgoing.is_over_window:
-            await self._until(lambda: not outgoing.is_over_window, deadline)
+        connection.send()
 
     async def _until(self, holds: Callable[[], bool], deadline: float) -> None:
-        def settled() -> bool:
-            self._outgoing.settle()
-            return holds()
-
         try:
-            await self._connection.drain(deadline)
-            await self._connection.until(settled, deadline)
+            await self._connection.until(holds, deadline)
         except TimeoutError:
-            raise AckTimeout("the broker has not answered in time: events may be in the log, or not") from None
+            raise AckTimeout(
+                "the broker has not answered in time: events may be in the log, or not; flush() goes on waiting for them"
+            ) from None
 
     async def flush(self) -> None:
         """As `Publisher.flush`."""
-        await self._push()
-        outgoing = self._outgoing
-        await self._until(lambda: outgoing.is_settled, time.monotonic() + self._timeout_s)
+        outgoing, connection = self._outgoing, self._connection
+        deadline = time.monotonic() + self._timeout_s
+        await self._push(deadline)
+        await self._until(lambda: outgoing.is_settled() and connection.is_sent(), deadline)
+        outgoing.raise_refusal()
 
 
-class AsyncSubscription:
+class AsyncSubscription(Standing):
     """As `Subscription`, with `async for`."""
 
     def __init__(self, connection: AsyncConnection, incoming: Incoming) -> None:
-        self._connection, self._incoming = connection, incoming
+        super().__init__(incoming)
+        self._connection = connection
         self._take = incoming.take
 
     def __aiter__(self) -> AsyncSubscription:
@@ -364,7 +358,7 @@ class AsyncSubscription:
             if event is not None:
                 return event
             if incoming.has_ended:
-                incoming.raise_error()
+                incoming.end()
                 return None
             try:
                 await self._connection.until(incoming.feed.has_more, deadline)
@@ -375,23 +369,8 @@ class AsyncSubscription:
         """As `Subscription.ack`."""
         self._incoming.acknowledge(event)
 
-    @property
-    def position(self) -> Position | None:
-        return self._incoming.position
-
-    @property
-    def gaps(self) -> int:
-        return self._incoming.gaps
-
-    @property
-    def end(self) -> int:
-        return self._incoming.feed.end
-
-    @property
-    def ended(self) -> bool:
-        return self._incoming.has_ended
-
     async def close(self) -> None:
+        """As `Subscription.close`."""
         self._incoming.finish(clean=True)
 
     async def __aenter__(self) -> AsyncSubscription:

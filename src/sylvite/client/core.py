@@ -8,15 +8,14 @@ it was: nothing is lost, and nothing comes twice.
 from __future__ import annotations
 
 import os
-from collections import deque
+from typing import Any
 
-import msgspec
-
-from sylvite.core.batch import Batch
-from sylvite.core.event import Event, Gap, Offset, Position
+from sylvite.client.feed import Feed
+from sylvite.client.ticket import Published, Question, Ticket
+from sylvite.core.event import EVENT_BYTES_MAX, Event, Gap, Offset
 from sylvite.core.level import BY_POLICY, Level
 from sylvite.core.pattern import Filter
-from sylvite.errors import AckTimeout, AckUnknown, ConnectionLost, SylviteError, from_wire
+from sylvite.errors import ConnectionLost, InvalidData, RemoteProtocolError, SylviteError, from_wire
 from sylvite.wire.messages import (
     VERSION,
     Ack,
@@ -30,11 +29,11 @@ from sylvite.wire.messages import (
     Message,
     Missed,
     Ping,
+    Pong,
     Progress,
     Publish,
     Refuse,
     Start,
-    Subscribe,
     Subscribed,
     Unsubscribe,
     Welcome,
@@ -51,108 +50,6 @@ def new_source_epoch() -> int:
     return int.from_bytes(os.urandom(8), "little") >> 1
 
 
-class Published(msgspec.Struct, frozen=True):
-    """The answer to a publish: where the event is, and what it survives.  At level none, offset is -1."""
-
-    offset: Offset
-    epoch: int
-    level: Level
-
-    def __int__(self) -> int:
-        return self.offset
-
-    @property
-    def position(self) -> Position:
-        return Position(self.epoch, self.offset)
-
-
-class Ticket:
-    """One block that was published: `published` is its first event, or `error` is why not; neither while it is open."""
-
-    __slots__ = ("block", "count", "error", "level", "published", "seq")
-
-    def __init__(self, seq: int, count: int, level: int, block: bytes) -> None:
-        self.seq, self.count, self.level, self.block = seq, count, level, block
-        self.published: Published | None = None
-        self.error: SylviteError | None = None
-
-    def is_answered(self) -> bool:
-        return self.published is not None or self.error is not None
-
-    def result(self) -> Published:
-        """Return the answer.  Raises SylviteError: the broker refused."""
-        if isinstance(self.error, AckUnknown):
-            self.error.ticket = self
-        if self.error is not None:
-            raise self.error
-        assert self.published is not None
-        return self.published
-
-    def unknown(self, reason: Exception) -> AckUnknown:
-        """Return what to raise where no answer came: nobody knows what became of the events."""
-        if isinstance(reason, TimeoutError):
-            unknown: AckUnknown = AckTimeout("the broker has not answered in time: the event may be in the log, or not")
-        else:
-            unknown = AckUnknown(f"{reason}; the event may be in the log, or not")
-        unknown.ticket = self
-        return unknown
-
-
-class Question:
-    """One question to the broker: `result`, or `error`, or neither while it is open."""
-
-    __slots__ = ("error", "message", "result")
-
-    def __init__(self, message: Ask) -> None:
-        self.message = message
-        self.result: dict[str, object] | None = None
-        self.error: SylviteError | None = None
-
-    def is_answered(self) -> bool:
-        return self.result is not None or self.error is not None
-
-
-class Feed:
-    """One subscription as the core knows it.
-
-    `wanted` is the offset of the next event; `epoch` that of the event before it.  Deliveries wait here undecoded, so
-    that what a slow reader holds is bounded by the credit.
-    """
-
-    def __init__(
-        self, number: int, filter_: Filter, start: Start, *, cursor: str, synced: bool, credit_bytes: int
-    ) -> None:
-        self.number = number
-        self.filter = filter_
-        self.start = start
-        self.cursor = cursor
-        self.synced = synced
-        self.credit_bytes = credit_bytes
-        self.stands = False
-        self.closed = False
-        self.error: SylviteError | None = None
-        self.end = 0
-        self.wanted = 0
-        self.epoch = 0
-        self.waiting: deque[Batch | Gap | Progress] = deque()
-        self.received = 0
-        self.given_back = 0
-
-    def is_answered(self) -> bool:
-        return self.stands or self.error is not None
-
-    def has_more(self) -> bool:
-        """Say whether there is something to take, or nothing will come any more."""
-        return bool(self.waiting) or self.closed
-
-    def request(self) -> Subscribe:
-        start = self.start
-        if self.stands:
-            # Again after a loss: behind what was received, wherever the first start was.
-            start = Start("resume", self.received, self.epoch)
-        return Subscribe(self.number, self.filter, start, self.credit_bytes, self.cursor, self.synced)
-
-
 class ClientCore:
     """`source_epoch`: a random number that names this publisher; `name`: what the broker shows of this client."""
 
@@ -161,7 +58,8 @@ class ClientCore:
         self.name = name
         self.token = token
         self.welcome: Welcome | None = None
-        self.refused: SylviteError | None = None
+        self.event_bytes_max = EVENT_BYTES_MAX
+        """What the broker takes: bytes of data of one event."""
         self._session: Session = client_session()
         self._out: list[bytes] = []
         self._seq = 0
@@ -182,6 +80,11 @@ class ClientCore:
         self._session = client_session()
         self.welcome = None
         self._out = [self._session.send(Hello(VERSION, self.name, self.source_epoch, self.token))]
+
+    def lost(self) -> None:
+        """The connection is gone: nothing is said until the next one stands."""
+        self.welcome = None
+        self._out = []
 
     def feed(self, data: bytes | memoryview) -> None:
         """Take bytes from the broker.
@@ -207,6 +110,10 @@ class ClientCore:
     def is_ready(self) -> bool:
         return self.welcome is not None
 
+    def say_goodbye(self) -> None:
+        self._say(Bye())
+        self.welcome = None
+
     def _say(self, message: Message) -> None:
         if self.welcome is not None:
             self._out.append(self._session.send(message))
@@ -222,15 +129,20 @@ class ClientCore:
             case Refuse():
                 self._refuse(message)
             case Subscribed():
-                self._subscribed(message)
+                feed = self._feeds.get(message.subscription)
+                if feed is not None and feed.subscribed(message):
+                    self._say(Advance(feed.number, feed.done))
             case Missed():
-                self._missed(message)
+                if (feed := self._feeds.get(message.subscription)) is not None:
+                    feed.missed(message)
             case Progress():
-                self._progress(message)
+                if (feed := self._feeds.get(message.subscription)) is not None:
+                    feed.progress(message)
             case Answer():
-                question = self._questions.pop(message.ask, None)
-                if question is not None:
+                if (question := self._questions.pop(message.ask, None)) is not None:
                     question.result = message.result
+            case Ping():
+                self._say(Pong(message.number))
             case Bye():
                 raise ConnectionLost(f"the broker has closed the connection: {message.reason}")
             case _:
@@ -238,10 +150,9 @@ class ClientCore:
 
     def _welcome(self, message: Welcome) -> None:
         self.welcome = message
+        self.event_bytes_max = min(message.event_bytes_max, EVENT_BYTES_MAX)
         for feed in self._feeds.values():
             self._say(feed.request())
-            # The credit starts anew; what was received and not handed out yet was of the old one.
-            feed.given_back = -sum(len(item.raw) for item in feed.waiting if isinstance(item, Batch))
         # In the order of their seq, whatever was tried again in between: so the broker stores them in this order.
         for ticket in sorted(self._open.values(), key=lambda ticket: ticket.seq):
             self._say(Publish(ticket.level, ticket.seq, ticket.block))
@@ -253,42 +164,40 @@ class ClientCore:
         match message.what:
             case "publish":
                 if (ticket := self._open.pop(message.ref, None)) is not None:
-                    ticket.error = error
+                    ticket.refuse(error)
                 elif (count := self._unacknowledged.pop(message.ref, None)) is not None:
                     self.dropped += count
                     self.drop_error = error
             case "subscribe":
                 if (feed := self._feeds.pop(message.ref, None)) is not None:
-                    feed.error = error
-                    feed.closed = True
+                    feed.close(error)
             case "ask":
                 if (question := self._questions.pop(message.ref, None)) is not None:
                     question.error = error
             case _:
-                self.refused = error
                 raise error
 
     # -- Publish -----------------------------------------------------------------------------------------------------
 
-    def publish(self, block: bytes, count: int, level: Level | None) -> Ticket:
-        """Publish a block.  At level none the ticket is answered at once."""
-        wanted = BY_POLICY if level is None else int(level)
-        ticket = Ticket(self._seq, count, wanted, block)
+    def ticket(self, block: bytes, count: int, level: Level | None) -> Ticket:
+        """Give a block its place in the order of this publisher; it is not said yet."""
+        ticket = Ticket(self.source_epoch, self._seq, count, BY_POLICY if level is None else int(level), block)
         self._seq += count
-        if level is Level.NONE:
+        return ticket
+
+    def publish(self, ticket: Ticket) -> None:
+        """Say a block, for the first time or again; the broker will not take it twice.
+
+        At level none it is answered at once.
+        """
+        ticket.published = ticket.error = None
+        if ticket.level == Level.NONE:
             ticket.published = Published(Offset(-1), 0, Level.NONE)
-            self._unacknowledged[ticket.seq] = count
+            self._unacknowledged[ticket.seq] = ticket.count
             if len(self._unacknowledged) > UNACKNOWLEDGED_MAX:
                 del self._unacknowledged[next(iter(self._unacknowledged))]
         else:
             self._open[ticket.seq] = ticket
-        self._say(Publish(wanted, ticket.seq, block))
-        return ticket
-
-    def publish_again(self, ticket: Ticket) -> None:
-        """Say a block once more that was not answered, or whose fate is unknown; the broker will not take it twice."""
-        ticket.published = ticket.error = None
-        self._open[ticket.seq] = ticket
         self._say(Publish(ticket.level, ticket.seq, ticket.block))
 
     def forget(self, ticket: Ticket) -> None:
@@ -298,7 +207,11 @@ class ClientCore:
     def _ack(self, message: Ack) -> None:
         ticket = self._open.pop(message.seq, None)
         if ticket is not None:
-            ticket.published = Published(Offset(message.base), message.epoch, Level(message.level))
+            try:
+                level = Level(message.level)
+            except ValueError as error:
+                raise RemoteProtocolError(f"an Ack names level {message.level}, which there is not") from error
+            ticket.published = Published(Offset(message.base), message.epoch, level)
 
     # -- Subscribe ---------------------------------------------------------------------------------------------------
 
@@ -307,95 +220,46 @@ class ClientCore:
     ) -> Feed:
         self._last_number += 1
         feed = Feed(self._last_number, filter_, start, cursor=cursor, synced=synced, credit_bytes=credit_bytes)
-        self._feeds[feed.number] = feed
         self._say(feed.request())
+        self._feeds[feed.number] = feed
         return feed
 
     def unsubscribe(self, feed: Feed) -> None:
-        feed.closed = True
-        feed.waiting.clear()
+        if not feed.closed:
+            feed.close()
         if self._feeds.pop(feed.number, None) is not None:
             self._say(Unsubscribe(feed.number))
 
     def take_events(self, feed: Feed) -> list[Event | Gap]:
-        """Return what the next delivery holds, decoded: events not seen before, and gaps.
-
-        May be empty although there was a delivery; `feed.waiting` says whether there is another one.
-        """
-        item = feed.waiting.popleft()
-        if isinstance(item, Progress):
-            feed.wanted = max(feed.wanted, item.offset)
-            return []
-        if isinstance(item, Gap):
-            feed.wanted = item.next
-            return [item]
-        events = item.events(feed.wanted)
-        if events:
-            last = events[-1]
-            feed.wanted = last.next if isinstance(last, Gap) else last.offset + 1
-        self._give_back(feed, len(item.raw))
+        """As `Feed.take`; the broker gets back the credit for what is taken."""
+        events = feed.take()
+        if credit := feed.take_credit():
+            self._say(Credit(feed.number, credit))
         return events
-
-    def _give_back(self, feed: Feed, size: int) -> None:
-        feed.given_back += size
-        if feed.given_back >= feed.credit_bytes // 2:
-            self._say(Credit(feed.number, feed.given_back))
-            feed.given_back = 0
 
     def advance(self, feed: Feed, offset: int) -> None:
         """Everything below `offset` is done."""
-        if not feed.closed:
+        if feed.advance(offset):
             self._say(Advance(feed.number, offset))
 
     def _deliver(self, message: Deliver) -> None:
         feed = self._feeds.get(message.subscription)
-        if feed is None:
-            return  # It was under way when the subscription was closed.
-        batch = Batch(message.batch)
-        feed.waiting.append(batch)
-        feed.received = max(feed.received, batch.last + 1)
-        feed.epoch = batch.epoch
-
-    def _missed(self, message: Missed) -> None:
-        feed = self._feeds.get(message.subscription)
-        if feed is not None:
-            feed.waiting.append(Gap(message.first, message.next, message.reason, message.count, message.detail))
-            feed.received = message.next
-            if message.reason == "reset":
-                feed.epoch = 0
-
-    def _progress(self, message: Progress) -> None:
-        feed = self._feeds.get(message.subscription)
-        if feed is not None:
-            feed.waiting.append(message)
-            feed.received = max(feed.received, message.offset)
-            feed.epoch = message.epoch
-
-    def _subscribed(self, message: Subscribed) -> None:
-        feed = self._feeds.get(message.subscription)
-        if feed is not None and not feed.stands:
-            feed.stands = True
-            feed.wanted = feed.received = message.next
-            feed.epoch = message.epoch
-            feed.end = message.end
+        if feed is not None:  # Else it was under way when the subscription was closed.
+            feed.deliver(message.batch)
 
     # -- Ask ---------------------------------------------------------------------------------------------------------
 
-    def ask(self, verb: str, arguments: dict[str, object]) -> Question:
+    def ask(self, verb: str, arguments: dict[str, Any]) -> Question:
+        """Raises InvalidData: an argument that MessagePack cannot carry."""
         self._last_number += 1
         question = Question(Ask(self._last_number, verb, arguments))
+        try:
+            self._say(question.message)
+        except (TypeError, OverflowError, ValueError, RecursionError) as error:
+            raise InvalidData(f"the arguments of {verb} cannot be encoded: {error}") from error
         self._questions[question.message.ask] = question
-        self._say(question.message)
         return question
 
     def drop_question(self, question: Question) -> None:
         """Nobody waits for this answer any more."""
         self._questions.pop(question.message.ask, None)
-
-    def ping(self, number: int) -> None:
-        self._say(Ping(number))
-
-    def say_goodbye(self) -> None:
-        if self.welcome is not None:
-            self._say(Bye())
-            self.welcome = None

@@ -1,4 +1,4 @@
-"""When to try again.  Pure: chance comes as an argument."""
+"""When to try again.  Pure: time and chance come as arguments."""
 
 from __future__ import annotations
 
@@ -14,6 +14,38 @@ def wait_s(attempt: int, chance: float) -> float:
     return min(MOST_S, FIRST_S * 2 ** min(attempt, 16)) * chance
 
 
-def first_wait_s(attempt: int, chance: float) -> float:
-    """As `wait_s`, but the first retry is at once: a broker that restarts is often back already."""
-    return 0.0 if attempt == 0 else wait_s(attempt, chance)
+class Retry:
+    """The attempts after one loss.  `limit_s`: for how long to try, None for ever, 0 for not at all."""
+
+    def __init__(self, limit_s: float | None) -> None:
+        self.limit_s = limit_s
+        self._lost_s: float | None = None
+        self._due_s: float | None = None
+        self._attempts = 0
+
+    def wait_s(self, now_s: float, chance: float) -> float | None:
+        """Return how long to wait before the next attempt; None: it is time to give up, and what follows starts anew.
+
+        The first attempt is at once: a broker that restarts is often back already.  It is made however late the caller
+        comes to it: a client that was left alone for an hour has not tried for an hour.
+        """
+        if self._lost_s is None:
+            self._lost_s = self._due_s = now_s
+        elif self._due_s is None:
+            self._due_s = now_s + wait_s(self._attempts, chance)
+        assert self._due_s is not None
+        over = self.limit_s is not None and max(now_s, self._due_s) - self._lost_s >= self.limit_s
+        if over and (self._attempts or not self.limit_s):
+            self.reset()
+            return None
+        return max(self._due_s - now_s, 0.0)
+
+    def attempt(self) -> None:
+        """An attempt is made now."""
+        self._attempts += 1
+        self._due_s = None
+
+    def reset(self) -> None:
+        """There is a connection again, or nobody tries any more."""
+        self._lost_s = self._due_s = None
+        self._attempts = 0

@@ -8,9 +8,12 @@ from sylvite.core.event import Position
 from sylvite.errors import InvalidSetting
 from sylvite.wire.messages import Start
 
+VALUE_MAX = 2**62
+"""Of what a Start carries: offsets, and nanoseconds since 1970 up to the year 2116."""
+
 Since = str | int | float | datetime | Position | None
-"""`newest` (or None), `oldest`, `@123` or 123 (an offset), `2h` (ago), a datetime or its text, or a Position: go on
-behind the event that was there."""
+"""`newest` (or None), `oldest`, `@123` or 123 (an offset), `2h` (ago), a datetime or its text, a float (seconds since
+1970), or a Position: go on behind the event that was there."""
 
 
 def read_start(since: Since, now_ns: int, *, cursor: bool) -> Start:
@@ -30,16 +33,22 @@ def read_start(since: Since, now_ns: int, *, cursor: bool) -> Start:
     if isinstance(since, bool):
         raise InvalidSetting("since", since, "is not a place in the log")
     if isinstance(since, int):
-        return Start("offset", since)
+        return Start("offset", _checked(since, since))
     if isinstance(since, float):
-        return Start("time", int(since * 1_000_000_000))
+        return Start("time", _checked(since * 1_000_000_000, since))
     if isinstance(since, datetime):
-        return Start("time", int(since.timestamp() * 1_000_000_000))
+        return Start("time", _checked(since.timestamp() * 1_000_000_000, since))
     if since.startswith("@"):
         if not since[1:].isdigit():
             raise InvalidSetting("since", since, "is not an offset; write @123")
-        return Start("offset", int(since[1:]))
+        return Start("offset", _checked(int(since[1:]), since))
     # The dates module is loaded only by those who say it in words: it costs a part of the cold start.
     from sylvite.core.duration import parse_time_ns
 
     return Start("time", parse_time_ns(since, now_ns))
+
+
+def _checked(value: float, since: Since) -> int:
+    if not -VALUE_MAX <= value <= VALUE_MAX:  # Not a number compares as false.
+        raise InvalidSetting("since", since, "is not a place in the log")
+    return int(value)

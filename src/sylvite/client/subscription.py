@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from operator import length_hint
 from typing import Literal
 
-from sylvite.client.core import ClientCore, Feed
+from sylvite.client.core import ClientCore
+from sylvite.client.feed import Feed
 from sylvite.core.event import Event, Gap, Position
 from sylvite.core.pattern import Filter, parse_patterns
-from sylvite.errors import EventsMissed, InvalidSetting
+from sylvite.errors import EventsMissed, InvalidSetting, NoSuchOffset, OffsetGone
+
+CREDIT_BYTES_MAX = 16 * 1024 * 1024
 
 Patterns = str | Iterable[str]
 AckMode = Literal["auto", "manual"]
@@ -55,10 +59,19 @@ def read_filter(
     return found
 
 
-def check_ack(ack: str) -> None:
+def check_options(ack: str, credit_bytes: int) -> None:
     """Raises InvalidSetting."""
     if ack not in ("auto", "manual"):
         raise InvalidSetting("ack", ack, "is not a way to acknowledge; there are auto and manual")
+    if not 0 < credit_bytes <= CREDIT_BYTES_MAX:
+        raise InvalidSetting("credit_bytes", credit_bytes, f"must be between 1 and {CREDIT_BYTES_MAX}")
+
+
+def raise_gone(gap: Gap) -> None:
+    """Raises NoSuchOffset, OffsetGone: what a gap means to somebody who asked for one event."""
+    if gap.reason == "retention":
+        raise OffsetGone(gap.first, gap.next)
+    raise NoSuchOffset(gap.first, gap.next)
 
 
 class Incoming:
@@ -80,24 +93,24 @@ class Incoming:
         self._core = core
         self._send = send
         self._automatic = ack == "auto" and bool(feed.cursor)
+        self._manual = ack == "manual" and bool(feed.cursor)
         self._on_gap = on_gap
         self._until_end = until_end
         self._items: Iterator[Event | Gap] = iter(())
-        self._done = 0
-
-    @property
-    def position(self) -> Position | None:
-        return None if self.last is None else self.last.position
 
     @property
     def has_ended(self) -> bool:
         feed = self.feed
-        return feed.closed or (self._until_end and feed.stands and not feed.waiting and feed.wanted >= feed.end)
+        if feed.waiting or length_hint(self._items):
+            return False
+        return feed.closed or (self._until_end and feed.stands and feed.wanted >= feed.end)
 
-    def raise_error(self) -> None:
-        """Raises SylviteError: why the subscription has ended, unless it just ended."""
+    def end(self) -> None:
+        """Nothing more will be handed out.  Raises SylviteError: why the broker has ended it, if it has."""
         if self.feed.error is not None:
             raise self.feed.error
+        if not self._manual:  # Where it is manual, the last events may still be acknowledged.
+            self.finish(clean=True)
 
     def take(self) -> Event | None:
         """Return the next event that is here, or None where more has to arrive first.
@@ -111,7 +124,7 @@ class Incoming:
                     if self._until_end and item.offset >= self.feed.end:
                         self.feed.waiting.clear()
                         self._items = iter(())
-                        return None
+                        break
                     self.last = item
                     return item
                 assert isinstance(item, Gap)
@@ -132,14 +145,41 @@ class Incoming:
 
     def acknowledge(self, event: Event) -> None:
         """This event and all before it are done."""
-        if event.offset + 1 > self._done:
-            self._done = event.offset + 1
-            self._core.advance(self.feed, self._done)
-            self._send()
+        self._core.advance(self.feed, event.offset + 1)
+        self._send()
 
     def finish(self, *, clean: bool) -> None:
         """The caller is leaving; without an error, what was handed out last is done too."""
         if clean and self._automatic and self.last is not None:
             self.acknowledge(self.last)
+        self._items = iter(())
         self._core.unsubscribe(self.feed)
         self._send()
+
+
+class Standing:
+    """What a subscription shows of how far it is."""
+
+    def __init__(self, incoming: Incoming) -> None:
+        self._incoming = incoming
+
+    @property
+    def position(self) -> Position | None:
+        """Of the event handed out last; `since=` takes it."""
+        last = self._incoming.last
+        return None if last is None else last.position
+
+    @property
+    def gaps(self) -> int:
+        """How many gaps there were."""
+        return self._incoming.gaps
+
+    @property
+    def end(self) -> int:
+        """The next offset of the log when the subscription was made."""
+        return self._incoming.feed.end
+
+    @property
+    def ended(self) -> bool:
+        """Whether there will be no event any more."""
+        return self._incoming.has_ended

@@ -13,29 +13,30 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 from sylvite.client.address import default_socket
-from sylvite.client.core import CREDIT_BYTES, ClientCore, Published, Ticket, new_source_epoch
-from sylvite.client.publisher import BATCH_BYTES, WINDOW_BYTES, Outgoing, read_cause, read_level
+from sylvite.client.core import CREDIT_BYTES, ClientCore, new_source_epoch
+from sylvite.client.publisher import BATCH_BYTES, WINDOW_BYTES, Counts, Outgoing, new_ticket, read_level, read_ticket
 from sylvite.client.start import Since, read_start
-from sylvite.client.subscription import AckMode, Incoming, Patterns, check_ack, read_filter
-from sylvite.client.sync_connection import GREETING_S, SyncConnection
-from sylvite.core.batch import BlockBuilder
-from sylvite.core.event import Event, Gap, Position, pack_data
-from sylvite.core.level import Level
-from sylvite.core.tag import check_tag
-from sylvite.errors import (
-    AckTimeout,
-    AckUnknown,
-    ConnectionLost,
-    InvalidData,
-    NoSuchOffset,
-    OffsetGone,
-    SylviteError,
-    WaitTimeout,
+from sylvite.client.subscription import (
+    AckMode,
+    Incoming,
+    Patterns,
+    Standing,
+    check_options,
+    raise_gone,
+    read_filter,
 )
+from sylvite.client.sync_connection import GREETING_S, SyncConnection
+from sylvite.client.ticket import Published, Ticket
+from sylvite.core.event import Event, Gap
+from sylvite.core.level import Level
+from sylvite.errors import AckTimeout, AckUnknown, ConnectionLost, NoSuchOffset, SylviteError, WaitTimeout
 from sylvite.wire.messages import Welcome
+
+ANSWER_S = 10.0
+"""How long an answer is waited for, unless the caller says otherwise."""
 
 
 class Client:
@@ -102,7 +103,7 @@ class Client:
         *,
         level: Level | str | None = None,
         cause: Event | int | None = None,
-        timeout_s: float = 10.0,
+        timeout_s: float = ANSWER_S,
     ) -> Published:
         """Publish one event; return where it is and what it survives.
 
@@ -114,35 +115,35 @@ class Client:
             NotAllowed, DiskFull, ...: the broker refused; the event is not in the log.
             AckUnknown: it may be in the log, or not; `retry` finds out without a double.
         """
-        builder = BlockBuilder()
-        builder.add(check_tag(tag), pack_data(checked_data(data)), *read_cause(cause))
-        wanted = read_level(level)
+        ticket = new_ticket(self._core, tag, data, level, cause)
         deadline = time.monotonic() + timeout_s
         self._connection.ensure_open(deadline)
-        block, count = builder.take()
-        return self._answer_to(self._core.publish(block, count, wanted), deadline)
+        return self._publish(ticket, deadline)
 
-    def retry(self, error: AckUnknown, *, timeout_s: float = 10.0) -> Published:
+    def retry(self, error: AckUnknown, *, timeout_s: float = ANSWER_S) -> Published:
         """Publish once more what `publish` got no certain answer for; the broker does not take it twice.
 
-        Raises: as `publish`.
+        Raises:
+            InvalidData: the error is of another client, or of a `Publisher`, which tries again by itself.
+            SylviteError: as `publish`.
         """
-        ticket = error.ticket
-        if not isinstance(ticket, Ticket):
-            raise InvalidData("this error does not come from publish()") from error
+        ticket = read_ticket(self._core, error, error.ticket)
         deadline = time.monotonic() + timeout_s
         self._connection.ensure_open(deadline)
-        self._core.publish_again(ticket)
-        return self._answer_to(ticket, deadline)
+        return self._publish(ticket, deadline)
 
-    def _answer_to(self, ticket: Ticket, deadline: float) -> Published:
-        self._connection.send()
+    def _publish(self, ticket: Ticket, deadline: float) -> Published:
+        connection = self._connection
         try:
-            # At level none it is answered at once; what was published before must leave before more is collected.
-            self._connection.until(lambda: ticket.is_answered() and self._connection.is_sent(), deadline)
+            # What was said before leaves first: so a broker that does not read fills its socket, not our memory.
+            connection.until(connection.is_sent, deadline)
+            self._core.publish(ticket)
+            connection.send()
+            connection.until(lambda: ticket.is_answered() and connection.is_sent(), deadline)
         except (TimeoutError, SylviteError) as error:
-            self._core.forget(ticket)
             raise ticket.unknown(error) from error
+        finally:
+            self._core.forget(ticket)
         return ticket.result()
 
     def publisher(
@@ -190,7 +191,7 @@ class Client:
         synced: bool = False,
         on_gap: Callable[[Gap], None] | None = None,
         credit_bytes: int = CREDIT_BYTES,
-        timeout_s: float = 10.0,
+        timeout_s: float = ANSWER_S,
     ) -> Subscription:
         """Return a subscription that stands: what is published from now on will be on it.
 
@@ -210,7 +211,7 @@ class Client:
             fnmatch=fnmatch, exact=exact,
         )  # fmt: skip
         start = read_start(since, time.time_ns(), cursor=cursor is not None)
-        check_ack(ack)
+        check_options(ack, credit_bytes)
         deadline = time.monotonic() + timeout_s
         self._connection.ensure_open(deadline)
         feed = self._core.subscribe(filter_, start, cursor=cursor or "", synced=synced, credit_bytes=credit_bytes)
@@ -218,8 +219,10 @@ class Client:
         try:
             self._connection.until(feed.is_answered, deadline)
         except TimeoutError:
-            self._core.unsubscribe(feed)
             raise WaitTimeout("the broker has not answered in time") from None
+        finally:
+            if not feed.stands:
+                self._core.unsubscribe(feed)
         if feed.error is not None:
             raise feed.error
         incoming = Incoming(self._core, feed, self._connection.send, ack=ack, on_gap=on_gap, until_end=until_end)
@@ -234,39 +237,48 @@ class Client:
         since: Since = None,
     ) -> Event:
         """Return the first event that fits.  Raises WaitTimeout, and what `subscribe` raises."""
-        with self.subscribe(*patterns, where=where, exclude=exclude, since=since) as subscription:
+        answer_s = ANSWER_S if timeout_s is None else min(timeout_s, ANSWER_S)
+        with self.subscribe(
+            *patterns, where=where, exclude=exclude, since=since, timeout_s=answer_s
+        ) as subscription:  # fmt: skip
             event = subscription.next(timeout_s)
         if event is None:
             raise WaitTimeout(f"no event within {timeout_s:g} s")
         return event
 
-    def get(self, offset: int, *, timeout_s: float = 10.0) -> Event:
+    def get(self, offset: int, *, timeout_s: float = ANSWER_S) -> Event:
         """Return the event at an offset.
 
         Raises:
             NoSuchOffset: it is not written yet, or may not be seen.  OffsetGone: retention has dropped it.
         """
-        with self.subscribe(since=int(offset), on_gap=raise_gone, until_end=True) as subscription:
+        with self.subscribe(
+            since=int(offset), on_gap=raise_gone, until_end=True, timeout_s=timeout_s
+        ) as subscription:  # fmt: skip
             event = subscription.next(timeout_s)
+            if event is None and not subscription.ended:
+                raise WaitTimeout("the broker has not answered in time")
             if event is None or event.offset != offset:
                 raise NoSuchOffset(offset, subscription.end)
             return event
 
-    def request(self, tag: str, data: Mapping[str, Any] | None = None, *, reply: str, timeout_s: float = 10.0) -> Event:
+    def request(
+        self, tag: str, data: Mapping[str, Any] | None = None, *, reply: str, timeout_s: float = ANSWER_S
+    ) -> Event:
         """Publish an event and return the first one that names it as its cause.  `reply`: a pattern for its tag.
 
         Raises:
             WaitTimeout: nobody answered; and what `publish` and `subscribe` raise.
         """
         deadline = time.monotonic() + timeout_s
-        with self.subscribe(reply) as subscription:
-            asked = self.publish(tag, data, timeout_s=timeout_s).offset
+        with self.subscribe(reply, timeout_s=timeout_s) as subscription:
+            asked = self.publish(tag, data, timeout_s=max(deadline - time.monotonic(), 0.0)).offset
             while (event := subscription.next(max(deadline - time.monotonic(), 0.0))) is not None:
                 if event.cause == asked:
                     return event
         raise WaitTimeout(f"no answer to @{asked} within {timeout_s:g} s")
 
-    def ask(self, verb: str, *, timeout_s: float = 10.0, **arguments: Any) -> dict[str, Any]:
+    def ask(self, verb: str, *, timeout_s: float = ANSWER_S, **arguments: Any) -> dict[str, Any]:
         """Ask the broker one of the verbs in docs/protocol.md.  Raises SylviteError, WaitTimeout."""
         deadline = time.monotonic() + timeout_s
         self._connection.ensure_open(deadline)
@@ -275,38 +287,22 @@ class Client:
         try:
             self._connection.until(question.is_answered, deadline)
         except TimeoutError:
-            self._core.drop_question(question)
             raise WaitTimeout("the broker has not answered in time") from None
-        if question.error is not None:
-            raise question.error
-        assert question.result is not None
-        return question.result
+        finally:
+            self._core.drop_question(question)
+        return question.answer()
 
 
-def checked_data(data: object) -> Mapping[str, Any]:
-    """Return the map to publish; none is an empty one.  Raises InvalidData."""
-    if data is None:
-        return {}
-    if not isinstance(data, Mapping):
-        raise InvalidData(f"data must be a map, not {type(data).__name__}: give it a name, such as {{'value': …}}")
-    return cast(Mapping[str, Any], data)
-
-
-def raise_gone(gap: Gap) -> None:
-    if gap.reason == "retention":
-        raise OffsetGone(gap.first, gap.next)
-    raise NoSuchOffset(gap.first, gap.next)
-
-
-class Publisher:
+class Publisher(Counts):
     """Many events, pipelined.  A context manager; leaving it waits until all is acknowledged.
 
-    As with a file, events are collected and leave when a batch is full, at `flush` and at the end.  An event that is
-    refused raises at one of the next calls; none is dropped in silence.
+    As with a file, events are collected and leave when a batch is full, at `flush` and at the end.  A block that is
+    refused raises at one of the next calls, with all its events; nothing is dropped in silence.
     """
 
     def __init__(self, connection: SyncConnection, outgoing: Outgoing, timeout_s: float) -> None:
-        self._connection, self._outgoing, self._timeout_s = connection, outgoing, timeout_s
+        super().__init__(outgoing)
+        self._connection, self._timeout_s = connection, timeout_s
         self._add = outgoing.add
 
     def __enter__(self) -> Publisher:
@@ -315,65 +311,56 @@ class Publisher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self.flush()
-        else:
+        try:
+            if kind is None:
+                self.flush()
+        finally:
             self._outgoing.give_up()
 
-    @property
-    def published(self) -> int:
-        """Events taken so far."""
-        return self._outgoing.published
-
-    @property
-    def acknowledged(self) -> int:
-        """Events that the broker has acknowledged."""
-        return self._outgoing.acknowledged
-
     def publish(self, tag: str, data: Mapping[str, Any], cause: Event | int | None = None) -> None:
-        """Collect an event; send when a batch is full; wait while more than the window is not acknowledged.
+        """Collect an event; where the batch is full, send that first, and wait while the window is full.
+
+        Whatever is raised, this event was not taken.
 
         Raises:
-            InvalidTag, InvalidData, EventTooBig: this event; it was not taken.
-            SylviteError: an earlier one was refused.  AckTimeout: no answer for `timeout_s`.
+            InvalidTag, InvalidData, EventTooBig: it cannot be.
+            SylviteError: earlier ones were refused.  AckTimeout: no answer for `timeout_s`; ConnectionLost.
         """
-        if self._add(tag, data, cause):
-            self._push()
+        if not self._add(tag, data, cause):
+            self._push(time.monotonic() + self._timeout_s)
+            self._outgoing.raise_refusal()
+            self._add(tag, data, cause)
 
-    def _push(self) -> None:
-        outgoing = self._outgoing
-        deadline = time.monotonic() + self._timeout_s
-        self._connection.ensure_open(deadline)
+    def _push(self, deadline: float) -> None:
+        outgoing, connection = self._outgoing, self._connection
+        connection.ensure_open(deadline)
+        self._until(outgoing.has_room if outgoing.waits_for_answers else connection.is_sent, deadline)
         outgoing.send()
-        self._connection.send()
-        outgoing.settle()
-        if outgoing.is_unacknowledged and not self._connection.is_sent():
-            self._until(self._connection.is_sent, deadline)
-        elif outgoing.is_over_window:
-            self._until(lambda: not outgoing.is_over_window, deadline)
+        connection.send()
 
     def _until(self, holds: Callable[[], bool], deadline: float) -> None:
-        def settled() -> bool:
-            self._outgoing.settle()
-            return holds()
-
         try:
-            self._connection.until(settled, deadline)
+            self._connection.until(holds, deadline)
         except TimeoutError:
-            raise AckTimeout("the broker has not answered in time: events may be in the log, or not") from None
+            raise AckTimeout(
+                "the broker has not answered in time: events may be in the log, or not; flush() goes on waiting for them"
+            ) from None
 
     def flush(self) -> None:
-        """Send what is collected and return once all is acknowledged.  Raises: as `publish`."""
-        self._push()
-        outgoing = self._outgoing
-        self._until(lambda: outgoing.is_settled, time.monotonic() + self._timeout_s)
+        """Send what is collected and return once all is answered.  Raises: as `publish`."""
+        outgoing, connection = self._outgoing, self._connection
+        deadline = time.monotonic() + self._timeout_s
+        self._push(deadline)
+        self._until(lambda: outgoing.is_settled() and connection.is_sent(), deadline)
+        outgoing.raise_refusal()
 
 
-class Subscription:
+class Subscription(Standing):
     """Events, one by one: an iterator and a context manager.  Iteration waits for ever, or ends with `until_end`."""
 
     def __init__(self, connection: SyncConnection, incoming: Incoming) -> None:
-        self._connection, self._incoming = connection, incoming
+        super().__init__(incoming)
+        self._connection = connection
         self._take = incoming.take
 
     def __iter__(self) -> Subscription:
@@ -401,7 +388,7 @@ class Subscription:
             if event is not None:
                 return event
             if incoming.has_ended:
-                incoming.raise_error()
+                incoming.end()
                 return None
             try:
                 self._connection.until(incoming.feed.has_more, deadline)
@@ -412,26 +399,8 @@ class Subscription:
         """This event and all before it are done: a new start of this cursor begins behind it."""
         self._incoming.acknowledge(event)
 
-    @property
-    def position(self) -> Position | None:
-        """Of the event handed out last; `since=` takes it."""
-        return self._incoming.position
-
-    @property
-    def gaps(self) -> int:
-        """How many gaps there were."""
-        return self._incoming.gaps
-
-    @property
-    def end(self) -> int:
-        """The next offset of the log when the subscription was made."""
-        return self._incoming.feed.end
-
-    @property
-    def ended(self) -> bool:
-        return self._incoming.has_ended
-
     def close(self) -> None:
+        """End the subscription; the event handed out last counts as done."""
         self._incoming.finish(clean=True)
 
     def __enter__(self) -> Subscription:

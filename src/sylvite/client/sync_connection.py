@@ -15,11 +15,15 @@ from pathlib import Path
 
 from sylvite.client.address import is_tcp, read_tcp
 from sylvite.client.core import ClientCore
-from sylvite.client.retry import first_wait_s
-from sylvite.errors import BrokerNotReachable, ConnectionLost, ProtocolError, SylviteError
+from sylvite.client.retry import Retry
+from sylvite.errors import BrokerNotReachable, ConnectionLost, SylviteError
 
 RECEIVE_BYTES = 256 * 1024
 GREETING_S = 10.0
+GREETING_S_LEAST = 0.1
+POLL_S_MAX = 3600.0
+PASSING = ("overloaded", "shutting_down")
+"""Refusals of a connection that another attempt may not meet."""
 
 
 class SyncConnection:
@@ -28,7 +32,7 @@ class SyncConnection:
     def __init__(self, path: Path, core: ClientCore, reconnect_s: float | None) -> None:
         self.path = path
         self.core = core
-        self._reconnect_s = reconnect_s
+        self._retry = Retry(reconnect_s)
         self._socket: socket.socket | None = None
         self._poll = select.poll()
         self._buffer = memoryview(bytearray(RECEIVE_BYTES))
@@ -45,6 +49,7 @@ class SyncConnection:
             while not self.core.is_ready:
                 self._exchange(deadline)
             self._write()
+            self._retry.reset()
         except (ConnectionLost, OSError) as error:
             self._drop()
             if isinstance(error, BrokerNotReachable):
@@ -126,17 +131,17 @@ class SyncConnection:
                 raise TimeoutError
             late = deadline is not None and time.monotonic() >= deadline
             try:
-                if self._socket is None:
-                    self._reconnect(deadline)
-                else:
+                if self._socket is not None:
                     self._exchange(deadline)
+                    continue
             except TimeoutError:
                 raise
             except (ConnectionLost, OSError):
-                self._reconnect(deadline)
-            except ProtocolError:
+                self._drop()
+            except SylviteError:
                 self._drop()
                 raise
+            self._reconnect(deadline)
 
     # -- The socket --------------------------------------------------------------------------------------------------
 
@@ -146,12 +151,14 @@ class SyncConnection:
         self._write()
         if self._unsent:
             self._poll.modify(self._socket, select.POLLIN | select.POLLOUT)
-        left_ms = None if deadline is None else max((deadline - time.monotonic()) * 1000, 0)
-        ready = self._poll.poll(left_ms)
+        left_s = POLL_S_MAX if deadline is None else deadline - time.monotonic()
+        ready = self._poll.poll(min(max(left_s, 0.0), POLL_S_MAX) * 1000)
         if self._unsent:
             self._poll.modify(self._socket, select.POLLIN)
         if not ready:
-            raise TimeoutError
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError
+            return
         if ready[0][1] & ~select.POLLOUT:
             try:
                 size = self._socket.recv_into(self._buffer)
@@ -179,6 +186,7 @@ class SyncConnection:
             self._unsent = self._unsent[sent:]
 
     def _drop(self) -> None:
+        self.core.lost()
         self._unsent = memoryview(b"")
         if self._socket is not None:
             self._poll.unregister(self._socket)
@@ -188,28 +196,33 @@ class SyncConnection:
     def _reconnect(self, deadline: float | None) -> None:
         """Connect again, waiting longer each time.  Raises: as `until`."""
         self._drop()
-        started = time.monotonic()
-        attempt = 0
         while True:
-            pause_s = first_wait_s(attempt, int.from_bytes(os.urandom(2), "little") / 65536)
             now = time.monotonic()
-            if self._reconnect_s is not None and now + pause_s - started > self._reconnect_s:
-                raise ConnectionLost(f"the broker at {self.path} has been away for {self._reconnect_s:g} s")
-            if deadline is not None and now + pause_s >= deadline:
+            pause_s = self._retry.wait_s(now, random_chance())
+            if pause_s is None:
+                raise ConnectionLost(f"the broker at {self.path} has been away for {self._retry.limit_s:g} s")
+            if deadline is not None and pause_s and now + pause_s >= deadline:
                 time.sleep(max(deadline - now, 0))
                 raise TimeoutError
             time.sleep(pause_s)
-            attempt += 1
-            greeted_by = now + GREETING_S
+            self._retry.attempt()
+            now = time.monotonic()
+            # Somebody who looks with a timeout of zero, again and again, has to get a connection too.
+            patience_s = GREETING_S if deadline is None else max(deadline - now, GREETING_S_LEAST)
             try:
-                self.open(greeted_by if deadline is None else min(deadline, greeted_by))
+                self.open(now + min(patience_s, GREETING_S))
             except ConnectionLost:
                 continue
             except SylviteError as error:
-                if error.code not in ("overloaded", "shutting_down"):
+                if error.code not in PASSING:
                     raise
             else:
                 return
+
+
+def random_chance() -> float:
+    """Return a number from 0 to 1; the module `random` costs a part of the cold start."""
+    return int.from_bytes(os.urandom(2), "little") / 65536
 
 
 def os_reason(error: OSError) -> str:
