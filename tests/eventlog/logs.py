@@ -25,8 +25,8 @@ def new_batch(first: int, count: int, *, source_epoch: int = 7, size: int = 20, 
     return NewBatch(block, count, "uid:0", source_epoch, first)
 
 
-def append(log: EventLog, first: int, count: int = 1, **options: int) -> list[Batch]:
-    return log.append([new_batch(first, count, **options)], NOW_NS + first)
+def append(log: EventLog, first: int, count: int = 1, *, size: int = 20) -> list[Batch]:
+    return log.append([new_batch(first, count, size=size)], NOW_NS + first)
 
 
 def sync(log: EventLog) -> None:

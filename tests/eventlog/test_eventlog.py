@@ -225,7 +225,8 @@ def test_a_damaged_batch_is_one_gap_and_what_is_behind_it_is_read() -> None:
     content[6000] ^= 1
     found = read_all(open_log(after))
     (gap,) = [item for item in found if isinstance(item, Gap)]
-    assert gap.reason == "damage" and gap.next - gap.first == 10
+    assert gap.reason == "damage"
+    assert gap.next - gap.first == 10
     assert numbers(found) == [number for number in range(2000) if not gap.first <= number < gap.next]
 
 
@@ -245,7 +246,8 @@ def test_every_flipped_bit_is_noticed() -> None:
         gaps = [item for item in found if isinstance(item, Gap)]
         missing = [number for gap in gaps for number in range(gap.first, gap.next)]
         assert numbers(found) == [number for number in expected if number not in missing], bit
-        assert len(gaps) <= 1 and all(first <= gap.first and gap.next <= next_ for gap in gaps), bit
+        assert len(gaps) <= 1, bit
+        assert all(first <= gap.first and gap.next <= next_ for gap in gaps), bit
         assert len(missing) in (0, 10), bit
         content[:] = whole
 
@@ -298,7 +300,8 @@ def test_a_reader_of_another_log_is_told() -> None:
     restored = open_log(copy)
     append(restored, 100, 80)
     start, gap = restored.resume(log.epoch, 150)
-    assert gap is not None and gap.reason == "reset"
+    assert gap is not None
+    assert gap.reason == "reset"
     assert start == 100, "what it has read up to there is the same in both"
     wiped = open_log(MemoryStorage())
     append(wiped, 0, 500)
@@ -341,16 +344,19 @@ def test_a_second_process_cannot_open_the_log(tmp_path: Path) -> None:
     open_log(DiskStorage(tmp_path / "log")).close()
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda storage: storage.content("LOG").__setitem__(
-            slice(None), b'{"format": 2, "log_id": "00", "created": ""}'
-        ),
-        lambda storage: storage.content("LOG").__setitem__(slice(None), b"not json"),
-        lambda storage: storage.remove("LOG"),
-    ],
-)
+def _make_newer(storage: MemoryStorage) -> None:
+    storage.content("LOG")[:] = b'{"format": 2, "log_id": "00", "created": ""}'
+
+
+def _garble(storage: MemoryStorage) -> None:
+    storage.content("LOG")[:] = b"not json"
+
+
+def _remove(storage: MemoryStorage) -> None:
+    storage.remove("LOG")
+
+
+@pytest.mark.parametrize("change", [_make_newer, _garble, _remove])
 def test_a_log_of_somebody_else_is_left_alone(change: Callable[[MemoryStorage], object]) -> None:
     storage = MemoryStorage()
     _filled(storage, 100)

@@ -16,7 +16,7 @@ from sylvite.eventlog.checksum import sealed
 from sylvite.eventlog.cursors import Cursors
 from sylvite.eventlog.history import History, Segment
 from sylvite.eventlog.index import Index, Summary, index_name, save_summary
-from sylvite.eventlog.recovery import QUARANTINE, Note, recover
+from sylvite.eventlog.recovery import Note, recover
 from sylvite.eventlog.segment import FORMAT, START, SegmentHeader, file_name
 from sylvite.eventlog.storage import File, Storage, is_full, read_whole, write_whole
 
@@ -52,12 +52,12 @@ class SyncJob:
     """What has to reach the disk.  `run` blocks; call it in a helper thread, then `EventLog.sync_done`."""
 
     def __init__(self, storage: Storage, files: list[File], *, folder: bool, end: int, size: int) -> None:
-        self._storage, self._files, self._folder = storage, files, folder
-        self.end, self.size = end, size
+        self._storage, self._folder = storage, folder
+        self.files, self.end, self.size = files, end, size
 
     def run(self) -> None:
         """Raises OSError: whether the events would survive power loss is unknown."""
-        for file in self._files:
+        for file in self.files:
             file.sync()
         if self._folder:
             # Without it a crash can forget the name of a new segment (fsync(2)).
@@ -93,6 +93,7 @@ class EventLog(History):
         self._tail_size = 0
         self.unsynced_bytes = 0
         self._unsynced_files: list[File] = []
+        self._to_close: list[File] = []
         self._folder_changed = True
         self._job: SyncJob | None = None
         self._marked = found.end
@@ -172,8 +173,8 @@ class EventLog(History):
             assert active.file is not None
             try:
                 active.file.write_at(self._position, raws)
-            except OSError:
-                self._erase(active, now_ns)
+            except OSError as error:
+                self._erase(active.file, size, error)
                 raise
         except OSError as error:
             if is_full(error):
@@ -206,14 +207,23 @@ class EventLog(History):
         file.reserve(wanted)
         self._reserved = wanted
 
-    def _erase(self, active: Segment, now_ns: int) -> None:
-        """Make sure that a write which failed half-way leaves nothing that reads as a batch."""
-        assert active.file is not None
+    def _erase(self, file: File, size: int, error: OSError) -> None:
+        """Make sure that a write which failed half-way has left nothing: what was refused must not come back.
+
+        Raises:
+            LogFailed: that could not be made sure.
+        """
         try:
-            active.file.write_at(self._position, [b"\0" * 16])
-        except OSError:
-            # Not even that: the next write goes to a new file, and this one counts only up to there.
-            self._start_segment(now_ns, self.end)
+            if file.read_at(self._position, size).strip(b"\0"):
+                file.truncate(self._position)
+                self._reserved = self._position
+                file.sync()
+        except OSError as second:
+            self.failed = (
+                f"a write failed half-way ({error}), and what it left could not be erased ({second}): whether the events "
+                "are in the log is not known before the next start"
+            )
+            raise LogFailed(self.failed) from second
 
     # -- Segments ------------------------------------------------------------------------------------------------
 
@@ -221,8 +231,15 @@ class EventLog(History):
         """Seal the active segment, if there is one of ours, and make the next.
 
         Raises:
-            OSError, DiskFull: nothing has changed.
+            OSError: nothing has changed.
         """
+        segment = self._make_segment(now_ns, base, [])
+        if self._position:
+            self._seal(self.segments[-1])
+        self._go_on_in(segment)
+
+    def _make_segment(self, now_ns: int, base: int, raws: Sequence[bytes]) -> Segment:
+        """Make a segment file of these batches; it takes its name when it is whole, from another one if need be."""
         name = file_name(base)
         header = SegmentHeader(bytes.fromhex(self.log_id), self._epoch, base, self.synced, now_ns)
         temporary = name + ".new"
@@ -231,21 +248,22 @@ class EventLog(History):
         file = self.storage.open(temporary, create=True)
         try:
             file.reserve(START)
-            file.write_at(0, [header.encode()])
+            file.write_at(0, [header.encode(), *raws])
             self.storage.rename(temporary, name)
         except OSError:
             file.close()
             self.storage.remove(temporary)
             raise
-        previous = self.segments[-1] if self.segments and self.segments[-1].file is not None else None
-        if previous is not None and self._position:
-            self._seal(previous)
-        segment = Segment(name, header, START, file)
+        segment = Segment(name, header, START + sum(map(len, raws)), file)
         segment.index = Index()
+        return segment
+
+    def _go_on_in(self, segment: Segment) -> None:
+        assert segment.file is not None
         self.segments.append(segment)
-        self._position = self._reserved = START
+        self._position = self._reserved = segment.size
         self._folder_changed = True
-        self._unsynced_files.append(file)
+        self._unsynced_files.append(segment.file)
 
     def _seal(self, segment: Segment) -> None:
         assert segment.file is not None
@@ -282,19 +300,26 @@ class EventLog(History):
             assert segment is self.segments[0]
             # Out of the list first: a reader must not find a file that is about to go.
             self.segments.pop(0)
-            if segment.file is not None and segment in self._open:
-                self._open.remove(segment)
-                segment.file.close()
-                segment.file = None
+            self._close_file(segment)
             gaps.append(Gap(segment.base, segment.next, "retention", segment.next - segment.base))
-            self.storage.remove(segment.name)
-            if index_name(segment.name) in self.storage.names():
-                self.storage.remove(index_name(segment.name))
+            self._remove_files(segment)
         if gaps:
             while self._tail and self._tail[0].base < self.oldest:
                 self._tail_size -= len(self._tail.popleft().raw)
             self._folder_changed = True
         return gaps
+
+    def _remove_files(self, segment: Segment) -> None:
+        self.storage.remove(segment.name)
+        if index_name(segment.name) in self.storage.names():
+            self.storage.remove(index_name(segment.name))
+
+    def _let_go(self, file: File) -> None:
+        """Close a file once no sync needs it any more: its number may be another file's by then."""
+        if file in self._unsynced_files or (self._job is not None and file in self._job.files):
+            self._to_close.append(file)
+        else:
+            file.close()
 
     # -- Sync ----------------------------------------------------------------------------------------------------
 
@@ -323,6 +348,7 @@ class EventLog(History):
             self.synced = max(self.synced, job.end)
             self.unsynced_bytes -= job.size
             self._trim_tail()
+            self._close_late()
             return
         self._sync_failures = [at for at in self._sync_failures if now_s - at < SECOND_FAILURE_WITHIN_S]
         self._sync_failures.append(now_s)
@@ -339,28 +365,36 @@ class EventLog(History):
         again = [batch for batch in self._tail if batch.next > self.synced]
         assert not again or again[0].base <= self.synced, "batches that are not synced stay in memory"
         base = again[0].base if again else self.end
-        self.storage.make_folder(QUARANTINE)
-        while self.segments and self.segments[-1].base >= base:
-            suspect = self.segments.pop()
-            self.storage.rename(suspect.name, f"{QUARANTINE}/suspect-{suspect.epoch:016x}-{suspect.name}")
-            if suspect.file is not None:
-                suspect.file.close()
+        # Whole before it takes its name: whenever this process dies, what was written is in the old files or in this one.
+        segment = self._make_segment(now_ns, base, [batch.raw for batch in again])
+        assert segment.index is not None
+        position = START
+        for batch in again:
+            segment.index.note(batch, position)
+            position += len(batch.raw)
+        segment.next = self.end
+        # Whatever was to be synced is in the suspect files; nothing may depend on them any more.
+        self._unsynced_files = []
+        suspects = [suspect for suspect in self.segments if suspect.base >= base]
+        del self.segments[len(self.segments) - len(suspects) :]
+        # Oldest first: those that are left when this process dies go on where the new one is cut short by them.
+        for suspect in suspects:
+            self._close_file(suspect)
+            if suspect.name != segment.name:
+                self._remove_files(suspect)
         if self.segments:
             last = self.segments[-1]
             last.next = base
+            self._close_file(last)
             if last.index is not None:
                 last.index.forget_from(base)
-        # Whatever was to be synced is in the suspect files; nothing may depend on them any more.
-        self._unsynced_files, self._position = [], 0
-        self._start_segment(now_ns, base)
-        self.segments[-1].next = self.end
-        if again:
-            position = self._write([batch.raw for batch in again], now_ns)
-            index = self.segments[-1].index
-            assert index is not None
-            for batch in again:
-                index.note(batch, position)
-                position += len(batch.raw)
+        self._go_on_in(segment)
+        self._close_late()
+
+    def _close_late(self) -> None:
+        files, self._to_close = self._to_close, []
+        for file in files:
+            self._let_go(file)
 
     def _trim_tail(self) -> None:
         tail = self._tail
@@ -372,6 +406,8 @@ class EventLog(History):
         active = self.segments[-1]
         if active.file is not None and not self.failed:
             active.file.truncate(self._position)
+        self._unsynced_files, self._job = [], None
+        self._close_late()
         super().close()
 
     def cursor_names(self) -> list[str]:

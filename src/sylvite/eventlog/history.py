@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
@@ -118,10 +119,7 @@ class History:
 
     def close(self) -> None:
         for segment in self.segments:
-            if segment.file is not None:
-                segment.file.close()
-                segment.file = None
-        self._open.clear()
+            self._close_file(segment)
         self.storage.close()
 
     # -- For readers -------------------------------------------------------------------------------------------
@@ -151,6 +149,11 @@ class History:
     def position_in(self, segment: Segment, offset: int) -> int:
         return self._index(segment).position_of(offset, START)
 
+    def place_after(self, segment: Segment, position: int) -> tuple[int, int]:
+        """Return the next place behind a position that the index knows, as position and offset; else the end."""
+        entry = self._index(segment).after(position)
+        return (segment.size, segment.next) if entry is None else (entry.position, entry.offset)
+
     def read_segment(self, segment: Segment, position: int) -> Iterator[Scanned | Damage]:
         return scan(self._file(segment), segment.epoch, position, segment.size)
 
@@ -159,11 +162,18 @@ class History:
             segment.file = self.storage.open(segment.name)
             self._open.append(segment)
             if len(self._open) > OPEN_FILES_MAX:
-                eldest = self._open.popleft()
-                if eldest.file is not None:
-                    eldest.file.close()
-                    eldest.file = None
+                self._close_file(self._open[0])
         return segment.file
+
+    def _close_file(self, segment: Segment) -> None:
+        if segment in self._open:
+            self._open.remove(segment)
+        if segment.file is not None:
+            file, segment.file = segment.file, None
+            self._let_go(file)
+
+    def _let_go(self, file: File) -> None:
+        file.close()
 
     def _index(self, segment: Segment) -> Index:
         if segment.index is None:
@@ -172,9 +182,15 @@ class History:
                 segment.index = Index(summary.entries)
             else:
                 segment.index = Index()
-                for found in self.read_segment(segment, START):
-                    if isinstance(found, Scanned):
-                        segment.index.note(found.batch, found.position)
+                try:
+                    for found in self.read_segment(segment, START):
+                        if isinstance(found, Scanned):
+                            segment.index.note(found.batch, found.position)
+                except OSError as error:
+                    if error.errno != errno.EIO:
+                        segment.index = None
+                        raise
+                    # A reader that comes there gets a gap; up to there the index is good.
         return segment.index
 
 
@@ -217,8 +233,19 @@ class LogReader:
         if segment is not self._segment:
             self._segment, self._position = segment, history.position_in(segment, self.next)
         found: list[Batch | Gap] = []
+        try:
+            self._read_on(segment, bytes_max, end, found)
+        except OSError as error:
+            # What was found before it is good, and the next read comes here again.
+            if not found:
+                if error.errno != errno.EIO:
+                    raise
+                found.append(self._unreadable(segment, end))
+        return found
+
+    def _read_on(self, segment: Segment, bytes_max: int, end: int, found: list[Batch | Gap]) -> None:
         size = 0
-        for item in history.read_segment(segment, self._position):
+        for item in self._history.read_segment(segment, self._position):
             if isinstance(item, Damage):
                 self._position = item.end
                 continue
@@ -240,7 +267,14 @@ class LogReader:
         if not found:
             found.append(self._missing(segment, self._position, min(end, segment.next)))
             self.next = min(end, segment.next)
-        return found
+
+    def _unreadable(self, segment: Segment, end: int) -> Gap:
+        """Skip to the next place in a segment that the index knows; the disk does not give what is before it."""
+        position, until = self._history.place_after(segment, self._position)
+        until = min(until, segment.next, end)
+        gap = self._missing(segment, position, until)
+        self.next, self._segment = until, None
+        return gap
 
     def _missing(self, segment: Segment, position: int, until: int) -> Gap:
         detail = f"{segment.name} is damaged before byte {position}"

@@ -44,6 +44,11 @@ class Index:
         at = bisect_right(self.entries, stamp_ns - 1, key=lambda entry: entry.stamp_ns)
         return self.entries[at - 1].position if at else default
 
+    def after(self, position: int) -> Entry | None:
+        """Return the first entry behind a position."""
+        at = bisect_right(self.entries, position, key=lambda entry: entry.position)
+        return self.entries[at] if at < len(self.entries) else None
+
     def forget_from(self, offset: int) -> None:
         while self.entries and self.entries[-1].offset >= offset:
             self.entries.pop()
