@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, NewType
+from typing import Any, NewType, cast
 
 import msgspec
 
@@ -159,7 +159,7 @@ def pack_data(data: Mapping[str, Any], *, bytes_max: int = EVENT_BYTES_MAX) -> b
         raise EventTooBig(size, bytes_max)
     if is_costly(packed):
         raise InvalidData(f"data has more than {CONTAINERS_MAX} maps and lists; split the event")
-    if not all(isinstance(key, str) for key in data):
+    if not all(isinstance(key, str) for key in cast("Iterable[object]", data)):
         raise InvalidData("data must have text as its keys")
     return packed
 
