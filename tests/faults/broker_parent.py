@@ -34,7 +34,7 @@ from sylvite.broker.subscription import Subscription
 from sylvite.cli.exit_codes import exit_code_of
 from sylvite.daemons.broker import BrokerOptions
 from sylvite.errors import SylviteError
-from sylvite.eventlog.eventlog import SyncJob
+from sylvite.eventlog import eventlog
 from sylvite.eventlog.sources import Sources
 from sylvite.eventlog.storage import DiskFile, DiskStorage
 from sylvite.testing.storage import WRITE_CALLS, Moment, WatchedStorage
@@ -137,13 +137,13 @@ def _late_writes() -> None:
 
 def _trust_in_failed_syncs() -> None:
     """Take a sync that failed for one that worked."""
-    run = SyncJob.run
+    run = eventlog.SyncJob.run
 
-    def believe(job: SyncJob) -> None:
+    def believe(job: eventlog.SyncJob) -> None:
         with contextlib.suppress(OSError):
             run(job)
 
-    _replace(SyncJob, "run", believe)
+    _replace(eventlog.SyncJob, "run", believe)
 
 
 def _live_too_early() -> None:
@@ -158,10 +158,31 @@ def _live_too_early() -> None:
     _replace(Subscription, "catch_up", jump)
 
 
+def _no_look_at_free_space() -> None:
+    """Let the disk say itself that it is full."""
+
+    def plenty(_: DiskStorage) -> int:
+        return 1 << 50
+
+    _replace(DiskStorage, "free_bytes", plenty)
+
+
+def _no_full_disk() -> None:
+    """Take a full disk for a broken one."""
+    _no_look_at_free_space()
+
+    def never(_: OSError) -> bool:
+        return False
+
+    _replace(eventlog, "is_full", never)
+
+
 CONTROLS: dict[str, Callable[[], None]] = {
     "deduplication": _no_deduplication,
     "write before answer": _late_writes,
     "doubt about failed syncs": _trust_in_failed_syncs,
+    "looking at free space": _no_look_at_free_space,
+    "knowing a full disk": _no_full_disk,
     "reading on until the end": _live_too_early,
 }
 
@@ -172,7 +193,7 @@ def _serve(start: Start, ready: int) -> int:
         CONTROLS[start.without]()
     if start.file_bytes_max is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (start.file_bytes_max, start.file_bytes_max))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (start.file_bytes_max, resource.RLIM_INFINITY))
     if start.fault is not None:
         told = os.open(folder / FAULTS_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         watch = _FaultyDisk(start.fault, told)

@@ -6,6 +6,7 @@ proportion to the size of the input, which has a limit. Neither depends on how b
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tracemalloc
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from types import FrameType
 import msgspec
 import pytest
 
+from sylvite.config import read_config
 from sylvite.core import event
 from sylvite.core.batch import (
     BATCH_EVENTS_MAX,
@@ -27,7 +29,6 @@ from sylvite.core.batch import (
 from sylvite.core.batch import Batch as ReadBatch
 from sylvite.core.event import CONTAINERS_MAX, EVENT_BYTES_MAX, unpack_data
 from sylvite.core.pattern import Filter
-from sylvite.config import read_config
 from sylvite.errors import FrameTooBig, InvalidData, InvalidSetting, RemoteProtocolError, SylviteError
 from sylvite.wire.frame import FRAME_BYTES_MAX, FrameDecoder, encode_frame
 from sylvite.wire.messages import decode
@@ -41,26 +42,36 @@ CALLS_MAX = 300_000
 
 
 class Cost:
-    """The peak of memory, in bytes, and the number of calls while `run` ran; and whether it was refused."""
+    """The peak of memory, in bytes, while `run` ran; and whether it was refused."""
 
     def __init__(self, run: Callable[[], object], *errors: type[SylviteError]) -> None:
         self.refused = False
-        self.calls = 0
-
-        def count(frame: FrameType, kind: str, argument: object) -> None:
-            del frame, argument
-            self.calls += kind in ("call", "c_call")
-
         tracemalloc.start()
-        sys.setprofile(count)
         try:
             run()
         except errors:
             self.refused = True
         finally:
-            sys.setprofile(None)
             self.peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
+
+
+def calls_of(run: Callable[[], object], *errors: type[SylviteError]) -> int:
+    """Return how many calls are made, of Python's functions and of C's."""
+    calls = 0
+
+    def count(frame: FrameType, kind: str, argument: object) -> None:
+        nonlocal calls
+        del frame, argument
+        calls += kind in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        with contextlib.suppress(*errors):
+            run()
+    finally:
+        sys.setprofile(None)
+    return calls
 
 
 def in_a_list(item: bytes, size: int = EVENT_BYTES_MAX) -> bytes:
@@ -120,6 +131,7 @@ TAKEN = {
     "as many maps as there may be": in_a_list(b"\x80", CONTAINERS_MAX + 6),
 }
 REFUSED = NESTED | LIES | WRONG | FULL
+SOME = NESTED | LIES | {"a mebibyte of empty maps": FULL["a mebibyte of empty maps"]}
 
 
 @pytest.mark.parametrize("packed", REFUSED.values(), ids=REFUSED)
@@ -127,17 +139,16 @@ def test_a_bomb_is_refused_before_it_goes_off(packed: bytes) -> None:
     cost = Cost(lambda: unpack_data(packed), InvalidData)
     assert cost.refused
     assert cost.peak < REFUSED_BYTES_MAX
-    assert cost.calls < CALLS_MAX
+    assert calls_of(lambda: unpack_data(packed), InvalidData) < CALLS_MAX
 
 
 @pytest.mark.parametrize("packed", TAKEN.values(), ids=TAKEN)
 def test_what_is_taken_costs_in_proportion(packed: bytes) -> None:
-    cost = Cost(lambda: unpack_data(packed))
-    assert cost.peak < DECODED_BYTES_MAX
-    assert cost.calls < CALLS_MAX
+    assert Cost(lambda: unpack_data(packed)).peak < DECODED_BYTES_MAX
+    assert calls_of(lambda: unpack_data(packed)) < CALLS_MAX
 
 
-@pytest.mark.parametrize("packed", REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("packed", SOME.values(), ids=SOME)
 def test_a_bomb_in_a_batch_is_a_gap_for_its_reader(packed: bytes) -> None:
     """The broker keeps it undecoded; a reader gets a gap in its place, and the event behind it."""
     block = (
@@ -159,7 +170,7 @@ def test_a_bomb_in_a_batch_is_a_gap_for_its_reader(packed: bytes) -> None:
     assert cost.peak < REFUSED_BYTES_MAX + len(packed)
 
 
-@pytest.mark.parametrize("packed", [*NESTED.values(), *LIES.values(), *FULL.values()], ids=[*NESTED, *LIES, *FULL])
+@pytest.mark.parametrize("packed", SOME.values(), ids=SOME)
 def test_a_bomb_in_a_question_is_refused(packed: bytes) -> None:
     """A message holds a map of anything only in `Ask` and `Answer`."""
     for kind in (7, 40):
@@ -177,7 +188,7 @@ def test_a_filter_of_very_many_patterns_is_refused(patterns: bytes) -> None:
         body = b"\x94\x01" + bytes([0x91 + place]) + b"\x90" * place + patterns + b"\x91\xa6newest\x01"
         cost = Cost(lambda body=body: decode(3, body), RemoteProtocolError)
         assert cost.refused
-        assert cost.peak < 64 * 1024
+        assert cost.peak < REFUSED_BYTES_MAX
 
 
 def block_with_tags(tags: bytes, count: int) -> bytes:
@@ -203,7 +214,7 @@ def test_a_block_that_lies_is_refused(block: bytes) -> None:
     cost = Cost(lambda: check_published(block, 0, EVENT_BYTES_MAX), RemoteProtocolError)
     assert cost.refused
     assert cost.peak < REFUSED_BYTES_MAX
-    assert cost.calls < 100
+    assert calls_of(lambda: check_published(block, 0, EVENT_BYTES_MAX), RemoteProtocolError) < 100
 
 
 def test_a_frame_that_lies_is_refused_on_the_header_alone() -> None:
@@ -216,16 +227,14 @@ def test_a_frame_that_lies_is_refused_on_the_header_alone() -> None:
 
 def test_very_many_small_frames_cost_one_pass() -> None:
     """What is read is not moved for each frame: a mebibyte of the smallest ones is taken in proportion."""
-    stream = encode_frame(65, b"") * 50_000
+    stream = encode_frame(65, b"") * 10_000
     decoder = FrameDecoder()
     decoder.feed(stream)
 
     def take() -> None:
-        assert sum(1 for _ in decoder.frames()) == 50_000
+        assert sum(1 for _ in decoder.frames()) == 10_000
 
-    cost = Cost(take)
-    assert cost.peak < len(stream) + 64 * 1024
-    assert cost.calls < 10 * 50_000
+    assert calls_of(take) < 10 * 10_000
 
 
 # -- The configuration -----------------------------------------------------------------------------------------------
@@ -247,9 +256,8 @@ YAML = {
     "a mebibyte of braces": "{a: " * (MEBI // 4),
     "a mebibyte of lists": "- " * (MEBI // 2),
     "a mebibyte of questions": "? " * (MEBI // 2),
-    "a mebibyte of empty maps": "a: [" + "{}," * (MEBI // 3 - 4) + "]",
     "a mebibyte of nothing": "-\n" * (MEBI // 2),
-    "the same key again and again": "a: 1\n" * 10_000,
+    "the same key again and again": "a: 1\n" * 1000,
     "a number of 10,000 digits": "a: " + "9" * 10_000,
     "a tag that constructs": "a: !!python/object/apply:os.getcwd []",
     "invalid UTF-8": b"a: \xc3\x28",
@@ -264,7 +272,7 @@ def test_a_bomb_in_the_configuration_is_refused(content: str | bytes, tmp_path: 
     cost = Cost(lambda: read_config(path, Settings), InvalidSetting)
     assert cost.refused
     assert cost.peak < 8 * MEBI
-    assert cost.calls < 3 * CALLS_MAX
+    assert calls_of(lambda: read_config(path, Settings), InvalidSetting) < 2 * CALLS_MAX
 
 
 # -- Negative controls -------------------------------------------------------------------------------------------------
@@ -278,10 +286,10 @@ def test_without_counting_empty_maps_go_off(monkeypatch: pytest.MonkeyPatch) -> 
         return False
 
     monkeypatch.setattr(event, "is_costly", believe)
-    packed = FULL["a mebibyte of empty maps"]
+    packed = in_a_list(b"\x80", 256 * 1024)
+    assert Cost(lambda: unpack_data(packed), InvalidData).peak > 72 * len(packed)
     with pytest.raises(AssertionError):
-        test_a_bomb_is_refused_before_it_goes_off(packed)
-    assert Cost(lambda: unpack_data(packed), InvalidData).peak > DECODED_BYTES_MAX
+        test_a_bomb_is_refused_before_it_goes_off(in_a_list(b"\x80", 64 * 1024))
 
 
 def test_without_counting_a_question_goes_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +299,7 @@ def test_without_counting_a_question_goes_off(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr("sylvite.wire.messages.is_costly", believe)
     with pytest.raises(AssertionError):
-        test_a_bomb_in_a_question_is_refused(FULL["a mebibyte of empty maps"])
+        test_a_bomb_in_a_question_is_refused(in_a_list(b"\x80", 64 * 1024))
 
 
 def test_without_counting_tags_go_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,4 +322,4 @@ def test_without_the_check_brackets_exhaust_the_stack(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("sylvite.config._check_events", believe)
     with pytest.raises(RecursionError):
-        test_a_bomb_in_the_configuration_is_refused(YAML["20,000 brackets"], tmp_path)
+        test_a_bomb_in_the_configuration_is_refused("a: " + "[" * 3000 + "]" * 3000, tmp_path)
