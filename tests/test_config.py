@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sylvite import config
 from sylvite.broker.settings import BrokerSettings
-from sylvite.config import CONFIG_BYTES_MAX, DEPTH_MAX, convert, read_config
+from sylvite.config import CONFIG_BYTES_MAX, DEPTH_MAX, VALUES_MAX, convert, read_config
 from sylvite.errors import InvalidSetting
 
 
@@ -140,6 +140,13 @@ def test_a_file_is_nested_32_deep_at_most(path: Path) -> None:
         assert f"nested more than {DEPTH_MAX} deep, line 1" in refusal(path, "anything: " + deep)
 
 
+def test_a_file_has_so_many_values(path: Path) -> None:
+    """The map, the key and the list count too, and so do the stream and the document that YAML puts around them."""
+    most = "anything: [" + "1," * (VALUES_MAX - 5)
+    assert len(read(path, most + "]").anything) == VALUES_MAX - 5
+    assert f"more than {VALUES_MAX} keys and values, line 1" in refusal(path, most + "1]")
+
+
 def test_a_file_has_a_mebibyte_at_most(path: Path) -> None:
     content = b"# " + b"x" * (CONFIG_BYTES_MAX - 2)
     assert read(path, content) == Outer()
@@ -159,7 +166,7 @@ def test_a_long_value_does_not_fill_the_screen(path: Path) -> None:
 
 
 @given(st.one_of(st.binary(max_size=60), st.text("{}[]:,&*!?|>-'\"# \n\t<=~0x1aé\\%@`", max_size=60).map(str.encode)))
-@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_are_read_or_refused(path: Path, content: bytes) -> None:
     """No content of the file ends in anything but settings or InvalidSetting."""
     path.write_bytes(content)
@@ -182,7 +189,7 @@ SETTINGS = st.recursive(
 
 
 @given(SETTINGS)
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_any_settings_are_taken_or_refused(found: object) -> None:
     """Whatever stands where: settings of the right types, or InvalidSetting."""
     try:

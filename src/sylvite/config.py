@@ -19,6 +19,8 @@ from sylvite.errors import InvalidSetting
 
 CONFIG_BYTES_MAX = 1024 * 1024
 DEPTH_MAX = 32
+VALUES_MAX = 20_000
+"""Keys, values, lists and maps: each costs up to a kilobyte while the file is read."""
 
 Settings = TypeVar("Settings", bound=msgspec.Struct)
 
@@ -70,7 +72,7 @@ def _read_yaml(raw: bytes, where: str) -> object:
 
 
 def _check_events(events: Iterable[Any], where: str) -> None:
-    depth = 0
+    depth = values = 0
     for event in events:
         kind = type(event).__name__
         place = f"line {event.start_mark.line + 1}"
@@ -78,6 +80,9 @@ def _check_events(events: Iterable[Any], where: str) -> None:
             raise InvalidSetting("config", where, f"uses the alias *{event.anchor}, {place}; write it out")
         if getattr(event, "tag", None) not in (None, "!"):
             raise InvalidSetting("config", where, f"uses the tag {event.tag}, {place}; write the plain value")
+        values += not kind.endswith("EndEvent")
+        if values > VALUES_MAX:
+            raise InvalidSetting("config", where, f"has more than {VALUES_MAX} keys and values, {place}")
         if kind in ("MappingStartEvent", "SequenceStartEvent"):
             depth += 1
             if depth > DEPTH_MAX:
