@@ -64,7 +64,7 @@ def test_each_kind_of_match_is_salts(filter_: Filter, expected: list[str]) -> No
 
 
 @given(TEXTS, TEXTS, TEXTS, REGEXES, GLOBS, TEXTS, TEXTS)
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 def test_a_filter_agrees_with_asking_each_pattern(
     startswith: tuple[str, ...],
     endswith: tuple[str, ...],
@@ -302,7 +302,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=12).map("".join) | st.text(max_size=20))
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=250)
 def test_any_text_is_a_pattern_that_ends_or_is_refused(pattern: str) -> None:
     """No other error than InvalidPattern; and what passes agrees with `re`."""
     try:
@@ -315,7 +315,7 @@ def test_any_text_is_a_pattern_that_ends_or_is_refused(pattern: str) -> None:
 
 
 @given(st.text("ab*?[]!-", max_size=12), st.text("ab-", max_size=8))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_a_shell_pattern_agrees_with_a_naive_one(pattern: str, tag: str) -> None:
     """Stars in a row are one; else as Python's own fnmatch says."""
     assert (compile_glob(pattern).match(tag) is not None) is fnmatch.fnmatchcase(tag, pattern)

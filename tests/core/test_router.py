@@ -30,7 +30,7 @@ def naive(filter_: Filter, tag: str) -> bool:
     changes=st.lists(st.tuples(st.integers(0, 9), st.none() | FILTERS), max_size=25),
     tags=st.lists(st.text("ab/", min_size=1, max_size=4), min_size=1, max_size=6),
 )
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=120)
 def test_a_router_agrees_with_asking_everyone(changes: list[tuple[int, Filter | None]], tags: list[str]) -> None:
     """After each addition and removal, the keys are those whose filter matches, in the order they were added."""
     router: Router[int] = Router()
