@@ -9,13 +9,14 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 import pytest
 
+from sylvite.auth.policy import Policy
 from sylvite.broker.settings import BrokerSettings
 from sylvite.config import read_config
 from sylvite.testing.broker import BrokerProcess
@@ -41,6 +42,7 @@ _MASKS = (
     (r"\bup \d+(\.\d+)? \w+|\b\d+(\.\d+)? (?:µs|ms|s|min|h) ago|\bnow\b|\banswered in [\d.]+ \w+", "AGE"),
     (r"\b\d+\.\d+\.\d+[\w.+-]*", "VERSION"),
     (r"\bcounters .*", "counters"),
+    (r"\bbytes? \d+( to \d+)?", "bytes N"),
     (r"-{2,}", "--"),
     (r" {2,}", "  "),
 )
@@ -58,7 +60,7 @@ def _late(number: int, frame: FrameType | None) -> None:
 
 
 @contextlib.contextmanager
-def at_most(seconds: int) -> Iterator[None]:
+def at_most(seconds: int) -> Generator[None]:
     """Raise TimeoutError where something would wait for ever."""
     before = signal.signal(signal.SIGALRM, _late)
     signal.alarm(seconds)
@@ -84,7 +86,7 @@ class Session:
             monkeypatch.delenv(name, raising=False)
         self._names: dict[str, Any] = {"__name__": "page"}
         self._printed: str | None = None
-        self._live: list[tuple[Block, subprocess.Popen[str], str]] = []
+        self._live: list[tuple[Block, subprocess.Popen[str], str, str]] = []
 
     def __enter__(self) -> Session:
         try:
@@ -98,7 +100,7 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.broker.__exit__(kind, error, trace)
-        for _, process, _ in self._live:
+        for _, process, _, _ in self._live:
             process.kill()
             process.communicate()
 
@@ -121,17 +123,17 @@ class Session:
                     target = self.folder / name
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_text(block.text)
-                    read_config(target, BrokerSettings)
+                    Policy(read_config(target, BrokerSettings).policy)
                 case _:
                     pytest.fail(f"{block.place}: nobody knows how to run a block of {block.kind!r}")
 
     def finish(self) -> None:
         """Compare what the live commands have printed, and end them as Ctrl-C does."""
         while self._live:
-            block, process, shown = self._live[0]
+            block, process, shown, printed = self._live[0]
             before, _, after = shown.partition("^C\n")
             assert process.stdout is not None
-            printed = "".join(process.stdout.readline() for _ in before.splitlines())
+            printed += "".join(process.stdout.readline() for _ in before.splitlines()[printed.count("\n") :])
             process.send_signal(signal.SIGINT)
             rest, _ = process.communicate()
             del self._live[0]
@@ -156,7 +158,10 @@ class Session:
             ["bash", "-c", f"exec {last.line}"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
-        self._live.append((block, process, last.shown))
+        assert process.stdout is not None
+        # A broker can be used by the next command.
+        printed = process.stdout.readline() if "listening" in last.shown else ""
+        self._live.append((block, process, last.shown, printed))
 
     def _execute(self, block: Block) -> None:
         printed = io.StringIO()
