@@ -42,7 +42,7 @@ _MASKS = (
     (r"\bup \d+(\.\d+)? \w+|\b\d+(\.\d+)? (?:µs|ms|s|min|h) ago|\bnow\b|\banswered in [\d.]+ \w+", "AGE"),
     (r"\b\d+\.\d+\.\d+[\w.+-]*", "VERSION"),
     (r"\bcounters .*", "counters"),
-    (r"\bbytes? \d+( to \d+)?", "bytes N"),
+    (r"\bbytes? \d+( to \d+)?|\bposition=\d+", "bytes N"),
     (r"-{2,}", "--"),
     (r" {2,}", "  "),
 )
@@ -159,8 +159,10 @@ class Session:
             stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         assert process.stdout is not None
+        printed = ""
         # A broker can be used by the next command.
-        printed = process.stdout.readline() if "listening" in last.shown else ""
+        while "listening" in last.shown and "listening" not in printed and (line := process.stdout.readline()):
+            printed += line
         self._live.append((block, process, last.shown, printed))
 
     def _execute(self, block: Block) -> None:
