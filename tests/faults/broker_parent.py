@@ -167,6 +167,13 @@ def _no_look_at_free_space() -> None:
     _replace(DiskStorage, "free_bytes", plenty)
 
 
+def _no_lock() -> None:
+    def take_nothing(_: DiskStorage) -> None:
+        return
+
+    _replace(DiskStorage, "lock", take_nothing)
+
+
 def _no_full_disk() -> None:
     """Take a full disk for a broken one."""
     _no_look_at_free_space()
@@ -182,6 +189,7 @@ CONTROLS: dict[str, Callable[[], None]] = {
     "write before answer": _late_writes,
     "doubt about failed syncs": _trust_in_failed_syncs,
     "looking at free space": _no_look_at_free_space,
+    "the lock": _no_lock,
     "knowing a full disk": _no_full_disk,
     "reading on until the end": _live_too_early,
 }

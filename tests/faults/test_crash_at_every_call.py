@@ -95,7 +95,7 @@ DISK_SETTINGS = BrokerSettings(
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def forks() -> Iterator[Forks]:
     with forked_brokers() as parent:
         yield parent

@@ -37,7 +37,7 @@ WITHIN_S = 5.0
 """The target is 1 s; a machine that is busy with other tests is given more."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def forks() -> Iterator[Forks]:
     with forked_brokers() as parent:
         yield parent

@@ -35,7 +35,7 @@ RESUMED_WITHIN_S = 5.0
 TRIES = 20
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def forks() -> Iterator[Forks]:
     with forked_brokers() as parent:
         yield parent

@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("bus")  # short: a socket's path has at most 107 bytes
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def forks() -> Iterator[Forks]:
     with forked_brokers() as parent:
         yield parent

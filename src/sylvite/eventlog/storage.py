@@ -177,7 +177,9 @@ class DiskStorage:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open("lock", flags, 0o600, dir_fd=self._descriptor)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The folder too: whoever deletes the file must not let a second broker in.
+            for each in (descriptor, self._descriptor):
+                fcntl.flock(each, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = os.pread(descriptor, 64, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(descriptor)
