@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.events import TAG, job_return, of_size
+from bench.installed import times_s
 from bench.limits import paced
 from bench.processes import Worker, cpu_s, memory_bytes, percentile
 from sylvite import Client
@@ -24,7 +23,7 @@ Ready = Callable[[], None]
 
 
 @contextmanager
-def bus(folder: Path, settings: BrokerSettings | None = None) -> Iterator[BrokerProcess]:
+def bus(folder: Path, settings: BrokerSettings | None = None) -> Generator[BrokerProcess]:
     with BrokerProcess(folder, settings=settings) as process:
         yield process
 
@@ -191,25 +190,16 @@ def memory_at_rest(folder: Path) -> int:
         return memory_bytes(process.pid)
 
 
-def cold_start_s(folder: Path, runs: int) -> list[float]:
+def cold_start_s(folder: Path, programs: Path, runs: int) -> list[float]:
     """Return the times of `sylvite publish` from the shell, all in all."""
     with bus(folder) as process:
-        return _times([sys.executable, "-m", "sylvite", "publish", TAG, "n=1"], runs, SYLVITE_SOCKET=str(process.socket))
+        return times_s([programs / "sylvite", "publish", TAG, "n=1"], runs, SYLVITE_SOCKET=str(process.socket))
 
 
-def import_s(runs: int) -> list[float]:
-    """Return the times of `import sylvite` beyond a bare interpreter."""
-    bare = percentile(_times([sys.executable, "-c", "pass"], runs), 0.5)
-    return [took - bare for took in _times([sys.executable, "-c", "import sylvite"], runs)]
-
-
-def _times(command: list[str], runs: int, **environment: str) -> list[float]:
-    times: list[float] = []
-    for _ in range(runs):
-        started = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **environment})
-        times.append(time.perf_counter() - started)
-    return times
+def import_s(programs: Path, runs: int) -> list[float]:
+    """Return the times of `from sylvite import Client` beyond a bare interpreter."""
+    bare = percentile(times_s([programs / "python", "-c", "pass"], runs), 0.5)
+    return [took - bare for took in times_s([programs / "python", "-c", "from sylvite import Client"], runs)]
 
 
 class Recovery(NamedTuple):

@@ -7,7 +7,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import cast
 
@@ -134,7 +134,7 @@ def relay_latencies_s(folder: Path, count: int, rate: float) -> list[float]:
             return times
 
 
-def paced(count: int, rate: float):  # noqa: ANN201 - a generator of nothing in particular
+def paced(count: int, rate: float) -> Generator[int]:
     """Yield `count` times, `rate` a second."""
     start = time.perf_counter()
     for number in range(count):
