@@ -207,7 +207,7 @@ def test_any_settings_are_taken_or_refused(found: object) -> None:
         max_size=5,
     )
 )
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_json_is_read_as_it_is(path: Path, found: dict[str, object]) -> None:
     """What other programs write reads as they meant it: JSON is YAML."""
     path.write_text(json.dumps({"anything": found}, ensure_ascii=False))

@@ -85,7 +85,7 @@ def expected(entries: list[Entry], rows: list[int], *, base: int = 100, seq: int
 
 
 @given(entries=ENTRIES, base=st.integers(0, 2**63), seq=st.integers(0, 2**63), start=st.integers(-1, 9))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 def test_events_come_back_as_they_were(entries: list[Entry], base: int, seq: int, start: int) -> None:
     """Tags, data, offsets, links and source seqs, from any offset on."""
     batch = batch_of(block_of(entries), base=base, seq=seq)
@@ -97,7 +97,7 @@ def test_events_come_back_as_they_were(entries: list[Entry], base: int, seq: int
 
 
 @given(data=st.data(), entries=ENTRIES)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 def test_a_cut_holds_the_same_events_under_the_same_offsets(data: st.DataObject, entries: list[Entry]) -> None:
     """And so does a cut of a cut."""
     rows = data.draw(st.lists(st.sampled_from(range(len(entries))), unique=True).map(sorted))
@@ -110,7 +110,7 @@ def test_a_cut_holds_the_same_events_under_the_same_offsets(data: st.DataObject,
 
 
 @given(entries=ENTRIES, row=st.integers(0, 7))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 def test_one_event_is_read_without_the_others(entries: list[Entry], row: int) -> None:
     """In a batch of which nothing was read before: each question stands for itself."""
     row %= len(entries)
@@ -163,7 +163,7 @@ def test_a_builder_starts_anew() -> None:
 
 
 @given(ENTRIES)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 def test_a_builder_never_says_too_little(entries: list[Entry]) -> None:
     builder = BlockBuilder()
     for entry in entries:
@@ -285,7 +285,7 @@ def refused_or_read(raw: bytes) -> None:
 
 
 @given(entries=ENTRIES, size=st.integers(0, 600), more=PARTS)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 def test_a_batch_that_is_cut_short_or_goes_on_is_refused(entries: list[Entry], size: int, more: bytes) -> None:
     whole = batch_of(block_of(entries)).raw
     for raw in (whole[: size % len(whole)], whole + more + b"x"):
@@ -300,7 +300,7 @@ def test_a_batch_that_is_cut_short_or_goes_on_is_refused(entries: list[Entry], s
     changes=st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=4),
     cut=st.booleans(),
 )
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=120)
 def test_a_changed_batch_is_read_or_refused(entries: list[Entry], changes: list[tuple[int, int]], cut: bool) -> None:
     """Whatever byte is another one: the documented error, or events and gaps."""
     batch = batch_of(block_of(entries))
@@ -317,7 +317,7 @@ def test_a_changed_batch_is_read_or_refused(entries: list[Entry], changes: list[
     flags=st.integers(0, 4),
     rest=PARTS,
 )
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=120)
 def test_any_block_is_read_or_refused(count: int, tags: bytes, lie: int, flags: int, rest: bytes) -> None:
     block = BLOCK_HEADER.pack(count, max(0, len(tags) + lie), flags) + tags + rest
     refused_or_read(

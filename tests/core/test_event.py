@@ -85,7 +85,7 @@ def test_every_stamp_that_a_header_can_hold_has_a_text(stamp_ns: int, text: str)
 
 
 @given(st.dictionaries(st.text(), VALUES, max_size=5))
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=50)
 def test_data_comes_back_as_it_was(data: dict[str, Any]) -> None:
     assert unpack_data(pack_data(data)) == data
 
@@ -177,7 +177,7 @@ def count(value: object) -> int:
     extensions=st.lists(st.builds(msgspec.msgpack.Ext, st.integers(0, 127), st.binary(max_size=40)), max_size=3),
     limit=st.integers(0, 12),
 )
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=50)
 def test_the_count_is_exact_for_any_data(data: dict[str, Any], extensions: list[Any], limit: int) -> None:
     whole: dict[str, Any] = {**data, "": extensions}
     packed = pack_data(whole)
@@ -187,7 +187,7 @@ def test_the_count_is_exact_for_any_data(data: dict[str, Any], extensions: list[
 
 
 @given(st.binary(max_size=60) | st.binary(max_size=60).map(lambda tail: b"\x81\xa1a" + tail))
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=150)
 def test_any_bytes_are_data_or_are_refused(packed: bytes) -> None:
     try:
         data = unpack_data(packed)

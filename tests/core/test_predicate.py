@@ -283,7 +283,7 @@ def _naive_operation(kind: str, values: list[Any]) -> Any:
 
 
 @given(TREES, DATAS)
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=150)
 def test_an_expression_agrees_with_a_naive_interpreter(tree: Tree, data: dict[str, Any]) -> None:
     """The same value, and nothing but InvalidExpression for one that is too large."""
     text = written(tree)
@@ -343,7 +343,7 @@ WORDS = [
 
 
 @given(st.lists(st.sampled_from(WORDS), max_size=15).map(" ".join) | st.text(max_size=30))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=150)
 def test_any_text_is_an_expression_or_is_refused(text: str) -> None:
     """And what is read has an answer for every event."""
     try:

@@ -17,7 +17,7 @@ FRAMES = st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=40)), max_si
 
 
 @given(frames=FRAMES, cut=st.integers(1, 50))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=150)
 def test_frames_survive_any_cut(frames: list[tuple[int, bytes]], cut: int) -> None:
     """However the kernel slices the stream, the same frames come out, each as soon as it is whole."""
     stream = b"".join(encode_frame(kind, body) for kind, body in frames)
@@ -88,7 +88,7 @@ def test_the_largest_delivery_fits() -> None:
 
 
 @given(st.lists(st.binary(max_size=30), max_size=6))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=150)
 def test_any_bytes_are_frames_or_are_refused(pieces: list[bytes]) -> None:
     decoder = FrameDecoder(64)
     try:

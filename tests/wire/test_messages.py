@@ -158,7 +158,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     kind=st.sampled_from([*KINDS, 0, 9, 200]),
     body=st.binary(max_size=40) | st.lists(VALUES, max_size=8).map(msgspec.msgpack.encode),
 )
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 def test_any_frame_is_a_message_or_is_refused(kind: int, body: bytes) -> None:
     """And what is read can be said again."""
     try:
