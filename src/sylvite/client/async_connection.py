@@ -14,7 +14,7 @@ from typing import cast
 from sylvite.client.address import is_tcp, read_tcp
 from sylvite.client.core import ClientCore
 from sylvite.client.retry import Retry
-from sylvite.client.sync_connection import GREETING_S, PASSING, RECEIVE_BYTES, os_reason, random_chance
+from sylvite.client.sync_connection import GOODBYE_S, GREETING_S, PASSING, RECEIVE_BYTES, os_reason, random_chance
 from sylvite.errors import BrokerNotReachable, ConnectionLost, SylviteError
 
 SOCKET_BYTES = 256 * 1024
@@ -129,20 +129,26 @@ class AsyncConnection:
         return wire
 
     async def close(self) -> None:
-        """Say goodbye, as far as the socket takes it at once."""
+        """Say goodbye, and wait a moment until the broker has heard it: see `SyncConnection.close`."""
         if self._closed:
             return
-        self.core.say_goodbye()
-        self.send()
         self._closed = True
-        wire = self._wire
-        self._drop()
+        self.core.say_goodbye()
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.write(self.core.take_bytes())
         self._fail(ConnectionLost("this client is closed"))
         if self._reconnecting is not None:
             self._reconnecting.cancel()
             await asyncio.gather(self._reconnecting, return_exceptions=True)
         if wire is not None:
-            await wire.gone
+            try:
+                async with asyncio.timeout(GOODBYE_S):
+                    await wire.gone
+            except TimeoutError:
+                pass  # It does not read; then it need not hear it.
+            finally:
+                wire.end()
 
     async def ensure_open(self, deadline: float) -> None:
         """Raises ConnectionLost: closed, or the broker does not come back in time."""

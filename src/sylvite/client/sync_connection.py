@@ -21,6 +21,7 @@ from sylvite.errors import BrokerNotReachable, ConnectionLost, SylviteError
 RECEIVE_BYTES = 256 * 1024
 GREETING_S = 10.0
 GREETING_S_LEAST = 0.1
+GOODBYE_S = 1.0
 POLL_S_MAX = 3600.0
 PASSING = ("overloaded", "shutting_down")
 """Refusals of a connection that another attempt may not meet."""
@@ -79,17 +80,32 @@ class SyncConnection:
         return connected
 
     def close(self) -> None:
-        """Say goodbye, as far as the socket takes it at once."""
+        """Say goodbye, and wait a moment until the broker has heard it."""
         if self._closed:
             return
         self._closed = True
         if self._socket is not None:
             self.core.say_goodbye()
             try:
-                self._write()
+                self._hear_out(time.monotonic() + GOODBYE_S)
             except OSError:
                 pass  # Gone already: then there is nobody to say goodbye to.
         self._drop()
+
+    def _hear_out(self, deadline: float) -> None:
+        """Send the rest, and read, unheeded, until the broker has closed.
+
+        A broker that writes to a socket which is closed already gets an error, and never reads what we said last: an
+        acknowledgement, say.
+        """
+        assert self._socket is not None
+        while True:
+            self._write()
+            wanted = select.POLLIN | (select.POLLOUT if self._unsent else 0)
+            self._poll.modify(self._socket, wanted)
+            ready = self._poll.poll(max(deadline - time.monotonic(), 0.0) * 1000)
+            if not ready or (ready[0][1] & ~select.POLLOUT and not self._socket.recv_into(self._buffer)):
+                return
 
     def ensure_open(self, deadline: float | None) -> None:
         """Raises ConnectionLost: closed, or the broker does not come back in time."""
