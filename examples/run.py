@@ -45,6 +45,7 @@ def main() -> int:
 
 def stop(number: int = 0, frame: FrameType | None = None) -> NoReturn:
     """Leave, once: a second Ctrl-C must not disturb the cleaning up."""
+    del number, frame
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
