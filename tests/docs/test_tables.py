@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, cast, get_args
@@ -246,3 +247,27 @@ def test_ways_of_acknowledging() -> None:
     for mode in get_args(AckMode):
         assert f'`ack="{mode}"`' in PYTHON.read_text()
     assert parse_bytes("4MiB") == publisher.WINDOW_BYTES
+
+
+# -- decisions/ ------------------------------------------------------------------------------------------------------
+
+
+def test_every_dependency_has_a_page() -> None:
+    """Of the base install, the extras and the tools."""
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    listed = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
+    listed += [name for extra in project["project"]["optional-dependencies"].values() for name in extra]
+    listed += [name for group in project["dependency-groups"].values() for name in group]
+    pages = "\n".join(path.read_text() for path in (DOCS / "decisions").glob("0*.md"))
+    for name in {re.split(r"[<>=\[;]", entry)[0] for entry in listed}:
+        assert name in pages, name
+
+
+def test_every_decision_is_listed_and_has_its_parts() -> None:
+    listed = (DOCS / "decisions" / "README.md").read_text()
+    for path in (DOCS / "decisions").glob("0*.md"):
+        content = path.read_text()
+        assert path.name in listed
+        assert content.startswith(f"# {path.name[:4]}: ")
+        for part in ("Context", "Choice", "What it costs"):
+            assert f"**{part}.**" in content, path.name
