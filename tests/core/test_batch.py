@@ -109,6 +109,25 @@ def test_a_cut_holds_the_same_events_under_the_same_offsets(data: st.DataObject,
     assert Batch(cut.cut(again)).events() == expected(entries, [rows[row] for row in again])
 
 
+@given(entries=ENTRIES, keep=st.sets(st.integers(0, 7), min_size=1), bytes_max=st.integers(0, 40))
+@settings(deadline=None, max_examples=100)
+def test_in_pieces_the_same_events_come_in_the_same_order(entries: list[Entry], keep: set[int], bytes_max: int) -> None:
+    """Whole and cut; each piece holds at least one, and no more data than was asked for."""
+    rows = sorted(row for row in keep if row < len(entries)) or [0]
+    whole = batch_of(block_of(entries))
+    for batch in (whole, Batch(whole.cut(rows))):
+        got: list[Event | Gap] = []
+        start = 0
+        while len(got) < len(batch.numbers):
+            piece = batch.events(start, bytes_max)
+            size = sum(len(pack_data(event.data)) for event in piece if isinstance(event, Event))
+            assert len(piece) == 1 or size <= bytes_max
+            got += piece
+            start = got[-1].offset + 1 if isinstance(got[-1], Event) else got[-1].next
+        assert got == batch.events()
+        assert batch.events(start, bytes_max) == []
+
+
 @given(entries=ENTRIES, row=st.integers(0, 7))
 @settings(deadline=None, max_examples=40)
 def test_one_event_is_read_without_the_others(entries: list[Entry], row: int) -> None:
