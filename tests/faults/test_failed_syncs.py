@@ -150,7 +150,7 @@ def _fail_each(forks: Forks, folder: Path, last: int, *, without: str | None = N
                 counters["on_the_failed_file"] += told.on_the_failed_file
                 counters["longest_s"] = round(max(counters["longest_s"], told.took_s, ended_s), 3)
     target = {"on_the_failed_file": 0, "longest_s": WITHIN_S}
-    report("A-07", seed=0, runs=runs, counters=counters, target=target)
+    report("A-07", seed=0, runs=runs, counters=counters, target=target, without=without)
     assert counters["runs_with_failure"] >= last
 
 
