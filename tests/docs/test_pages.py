@@ -75,3 +75,11 @@ def test_pages_that_are_named_are_there() -> None:
     for source in sources:
         for name in re.findall(r"\bdocs/[\w/-]+\.md\b", source.read_text()):
             assert name == GENERATED or (PROJECT / name).exists(), f"{source.relative_to(PROJECT)} names {name}"
+
+
+def test_files_that_are_named_are_there() -> None:
+    """Such as `core/batch.py`, below src/sylvite or the project."""
+    for page in pages():
+        for name in re.findall(r"`((?:\w+/)+\w+\.(?:py|md))`", page.read_text()):
+            if page.name != "CHANGELOG.md":
+                assert (PROJECT / name).exists() or (PROJECT / "src" / "sylvite" / name).exists(), f"{page.name}: {name}"
