@@ -105,6 +105,25 @@ def test_retention_by_age_drops_at_most_one_segment_a_call() -> None:
     assert len(log.segments) == many - 1
 
 
+def test_a_segment_that_could_not_be_deleted_stays_in_the_log_and_goes_the_next_time() -> None:
+    """Forgotten in memory and found again at the next start, it would be events in front of a hole."""
+    storage = MemoryStorage()
+    log = open_log(storage, LogSettings(segment_bytes=16 * 1024, keep_bytes=64 * 1024, keep_free_bytes=0))
+    for first in range(0, 3000, 10):
+        append(log, first, 10)
+        sync(log)
+    storage.fail(errno.EACCES, call="remove", at=4)
+    with pytest.raises(OSError, match="EACCES"):
+        log.retain(NOW_NS)
+    kept = log.oldest
+    assert kept > 0
+    assert numbers(read_all(log)) == list(range(kept, 3000))
+    assert open_log(storage.copy()).oldest == kept
+    log.retain(NOW_NS)
+    assert log.bytes_used <= 64 * 1024
+    assert open_log(storage.copy()).oldest == log.oldest > kept
+
+
 def test_retention_never_drops_what_is_not_synced() -> None:
     log = open_log(MemoryStorage(), LogSettings(segment_bytes=16 * 1024, keep_bytes=1, keep_free_bytes=0))
     for first in range(0, 1000, 10):

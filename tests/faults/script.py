@@ -68,8 +68,9 @@ class Run:
         try:
             log.append(batches, NOW_NS)
         except LogFailed:
+            # The disk failed in the middle, and nobody can say how far it came.
             self.failed = True
-            self.refused.update(numbers)
+            self.unknown.update(numbers)
         except EventLogError:
             self.refused.update(numbers)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -296,23 +297,30 @@ class EventLog(History):
     def drop(self, segments: Sequence[Segment]) -> list[Gap]:
         """Delete these segments, which must be the oldest ones.  Raises OSError, as `retain`."""
         gaps: list[Gap] = []
-        for segment in segments:
-            assert segment is self.segments[0]
-            # Out of the list first: a reader must not find a file that is about to go.
-            self.segments.pop(0)
-            self._close_file(segment)
-            gaps.append(Gap(segment.base, segment.next, "retention", segment.next - segment.base))
-            self._remove_files(segment)
-        if gaps:
+        try:
+            for segment in segments:
+                assert segment is self.segments[0]
+                # Out of the list first: a reader must not find a file that is about to go.
+                self.segments.pop(0)
+                self._close_file(segment)
+                try:
+                    self._remove_files(segment)
+                except OSError:
+                    # Back into it: forgotten here and found at the next start, it would be events behind a hole.
+                    self.segments.insert(0, segment)
+                    raise
+                gaps.append(Gap(segment.base, segment.next, "retention", segment.next - segment.base))
+        finally:
             while self._tail and self._tail[0].base < self.oldest:
                 self._tail_size -= len(self._tail.popleft().raw)
-            self._folder_changed = True
+            self._folder_changed = self._folder_changed or bool(gaps)
         return gaps
 
     def _remove_files(self, segment: Segment) -> None:
-        self.storage.remove(segment.name)
-        if index_name(segment.name) in self.storage.names():
-            self.storage.remove(index_name(segment.name))
+        # The index first: whatever fails, it does not stay behind alone.
+        for name in (index_name(segment.name), segment.name):
+            with contextlib.suppress(FileNotFoundError):
+                self.storage.remove(name)
 
     def _let_go(self, file: File) -> None:
         """Close a file once no sync needs it any more: its number may be another file's by then."""

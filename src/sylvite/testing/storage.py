@@ -53,6 +53,11 @@ class _Inode:
         self.sure = bytearray()
         self.open_writes: list[tuple[int, bytes]] = []  # (position, bytes); position -1: truncate to len
 
+    def copy(self) -> _Inode:
+        other = _Inode()
+        other.seen[:], other.sure[:], other.open_writes[:] = self.seen, self.sure, self.open_writes
+        return other
+
     def sync(self) -> None:
         # Only what is still to be written: what a failed sync has forgotten stays lost, although it can be read.
         for position, written in self.open_writes:
@@ -199,6 +204,18 @@ class MemoryStorage:
         after._names, after._sure_names = dict(self._names), dict(self._sure_names)
         after._open_names = list(self._open_names)
         return after
+
+    def copy(self) -> MemoryStorage:
+        """Return another storage of the same content, synced or not."""
+        other = MemoryStorage(capacity=self.capacity)
+        copies: dict[int, _Inode] = {}
+
+        def copied(names: dict[str, _Inode]) -> dict[str, _Inode]:
+            return {name: copies.setdefault(id(inode), inode.copy()) for name, inode in names.items()}
+
+        other._names, other._sure_names = copied(self._names), copied(self._sure_names)
+        other._open_names = [copied(names) for names in self._open_names]
+        return other
 
     # -- Storage -----------------------------------------------------------------------------------------------------
 
