@@ -543,6 +543,20 @@ def test_what_nobody_waits_for_is_synced_when_the_log_falls_idle_and_within_a_se
     assert bus.broker.log.synced > 1
 
 
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC])
+def test_a_mark_that_cannot_be_written_waits(error: int) -> None:
+    bus = Bus()
+    writer = bus.person(source_epoch=8)
+    writer.publish("a")
+    writer.read()
+    fault = bus.storage.fail(error, call="write")
+    bus.pass_s(0.1)
+    assert (fault.happened, bus.failures) == (1, [])
+    bus.pass_s(0.1)
+    writer.publish("b")
+    assert writer.only(Ack)
+
+
 def test_damage_is_told_to_the_reader_and_once_to_everybody() -> None:
     bus = Bus(BrokerSettings(log=SMALL))
     writer = bus.person(source_epoch=8)
@@ -630,8 +644,8 @@ def test_nothing_of_a_peer_is_kept_when_it_is_gone() -> None:
     assert isinstance(stats, dict)
     assert (stats["connections"], stats["subscriptions"], stats["cursors"]) == (1, 0, 3)
     # Whether anything is left cannot be seen from outside.
-    inside = vars(bus.broker)
-    for name in ("_behind", "_held_back", "_cursor_holders", "_output", "_held", "_listening", "_router"):
+    inside = {**vars(bus.broker), **vars(bus.broker.intake), **vars(bus.broker.readers)}
+    for name in ("_behind", "_held_back", "_cursor_holders", "_output", "_held", "_listening", "_router", "_waiting"):
         assert not len(inside[name]), name
 
 

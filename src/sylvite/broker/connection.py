@@ -156,7 +156,7 @@ class Connection:
             limit = self.broker.settings.limits.subscriptions_per_connection
             if len(self.subscriptions) >= limit:
                 raise Overloaded(f"one connection may have {limit} subscriptions; use another one or wider patterns")
-            self.broker.subscribe(self, message)
+            self.broker.readers.subscribe(self, message)
         except RemoteProtocolError:
             raise
         except SylviteError as error:
@@ -165,19 +165,19 @@ class Connection:
     def _unsubscribe(self, message: Unsubscribe) -> None:
         subscription = self.subscriptions.pop(message.subscription, None)
         if subscription is not None:
-            self.broker.unsubscribe(subscription)
+            self.broker.readers.unsubscribe(subscription)
 
     def _credit(self, message: Credit) -> None:
         subscription = self.subscriptions.get(message.subscription)
         if subscription is not None:
             limit = self.broker.settings.limits.credit_bytes
             subscription.credit = min(subscription.credit + max(message.bytes, 0), limit)
-            self.broker.maybe_behind(subscription)
+            self.broker.readers.maybe_behind(subscription)
 
     def _advance(self, message: Advance) -> None:
         subscription = self.subscriptions.get(message.subscription)
         if subscription is not None:
-            self.broker.advance(subscription, message.offset)
+            self.broker.readers.advance(subscription, message.offset)
 
     def _ask(self, message: Ask) -> None:
         try:
@@ -249,7 +249,7 @@ class Connection:
     def _wake(self) -> None:
         self._stalled = False
         for subscription in self.subscriptions.values():
-            self.broker.maybe_behind(subscription)
+            self.broker.readers.maybe_behind(subscription)
 
     def close(self, goodbye: str | None = None) -> None:
         """Say goodbye if asked to, and close once everything said has left."""
@@ -266,7 +266,7 @@ class Connection:
         self.closing = True
         self._waiting.clear()
         for subscription in self.subscriptions.values():
-            self.broker.unsubscribe(subscription)
+            self.broker.readers.unsubscribe(subscription)
         self.subscriptions.clear()
         self.broker.leave(self)
 

@@ -125,7 +125,7 @@ def _cursors(broker: Broker, connection: Connection, arguments: NoArguments) -> 
                 "behind": max(log.end - cursor.offset, 0),
                 "missed": max(log.oldest - cursor.offset, 0),
                 "moved_ns": cursor.moved_ns,
-                "in_use": broker.is_cursor_held(cursor.name),
+                "in_use": broker.readers.is_cursor_held(cursor.name),
             }
             for cursor in shown
         ]
@@ -140,14 +140,14 @@ def _free_cursor(broker: Broker, connection: Connection, name: str) -> Cursor:
     cursor = broker.log.cursors.get(name)
     if not _may_touch(connection, cursor):
         raise NotAllowed(f"cursor {name!r} belongs to {cursor.owner}")
-    if broker.is_cursor_held(name):
+    if broker.readers.is_cursor_held(name):
         raise CursorInUse(name)
     return cursor
 
 
 def _cursor_seek(broker: Broker, connection: Connection, arguments: Seek) -> dict[str, Any]:
     cursor = _free_cursor(broker, connection, arguments.name)
-    offset, _ = broker.place(arguments.to)
+    offset, _ = broker.readers.place(arguments.to)
     log = broker.log
     log.cursors.put(
         Cursor(cursor.name, cursor.owner, log.epoch_before(offset), offset, broker.clock.now_ns())

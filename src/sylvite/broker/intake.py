@@ -1,0 +1,285 @@
+"""Intake: blocks on their way into the log, from the check when they arrive to the answer that their publisher gets."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sylvite.auth.peer import Peer
+from sylvite.auth.policy import OWN_PREFIX, Policy
+from sylvite.broker.settings import Limits
+from sylvite.core.batch import Batch, BlockBuilder, check_published
+from sylvite.core.event import pack_data
+from sylvite.core.level import BY_POLICY, Level
+from sylvite.core.tag import check_tag
+from sylvite.errors import (
+    DiskFull,
+    DurabilityUnknown,
+    EventLogError,
+    InvalidSetting,
+    LogFailed,
+    NotAllowed,
+    StaleSequence,
+    SylviteError,
+)
+from sylvite.eventlog.eventlog import EventLog, NewBatch
+from sylvite.wire.messages import Ack, Publish
+
+if TYPE_CHECKING:
+    from sylvite.broker.connection import Connection
+
+OWN_EVENTS_MAX = 1000
+KNOWN_TAGS_MAX = 65_536
+
+
+class Counters(msgspec.Struct):
+    """What has happened since the start."""
+
+    published: int = 0
+    duplicates: int = 0
+    refused: int = 0
+    batches: int = 0
+    syncs: int = 0
+    sync_failures: int = 0
+    protocol_errors: int = 0
+    connections: int = 0
+    own_dropped: int = 0
+
+
+class Incoming(msgspec.Struct, frozen=True):
+    """A block that waits for the next flush."""
+
+    connection: Connection
+    batch: NewBatch
+    level: Level
+
+
+class Intake:
+    """`wanted` is called when there is something to append; `failed` when the disk has failed for good."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        limits: Limits,
+        counters: Counters,
+        wanted: Callable[[], None],
+        failed: Callable[[SylviteError], None],
+    ) -> None:
+        self._log, self._limits, self._counters = log, limits, counters
+        self._wanted, self._failed = wanted, failed
+        self._incoming: list[Incoming] = []
+        self._own = BlockBuilder()
+        self._own_seq = 0
+        self._waiting: deque[tuple[int, Connection, Ack]] = deque()
+        self._held: set[Connection] = set()
+        self._known_tags: set[str] = set()
+        self._refusals: dict[tuple[str, str], list[Any]] = {}
+        self._full: dict[str, int] | None = None
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._incoming or len(self._own))
+
+    @property
+    def is_awaited(self) -> bool:
+        """Say whether a publisher waits for the disk."""
+        return bool(self._waiting)
+
+    @property
+    def is_full(self) -> bool:
+        """Say whether the disk took nothing at the last attempt."""
+        return self._full is not None
+
+    # -- What arrives ----------------------------------------------------------------------------------------------
+
+    def take(self, connection: Connection, message: Publish, policy: Policy) -> None:
+        """Check a block and keep it for the next flush.
+
+        Raises:
+            SylviteError: refused; nothing of it will be in the log.
+        """
+        tags = check_published(message.block, 0, self._limits.event_bytes)
+        access, known = connection.access, self._known_tags
+        assert access is not None
+        level = least = Level.NONE
+        for tag in tags:
+            if tag not in known:
+                check_tag(tag)
+                if len(known) >= KNOWN_TAGS_MAX:
+                    known.clear()
+                known.add(tag)
+            if not access.may_publish(tag):
+                self._note_refusal(connection.peer, tag)
+                raise NotAllowed(f"{connection.peer.name} may not publish {tag!r}")
+            of_tag, least_of_tag = policy.levels(tag)
+            level, least = max(level, of_tag), max(least, least_of_tag)
+        if message.level != BY_POLICY:
+            level = _asked_level(message.level, least)
+        count = int.from_bytes(message.block[:4], "little")
+        batch = NewBatch(message.block, count, connection.peer.name, connection.source_epoch, message.seq)
+        self._incoming.append(Incoming(connection, batch, level))
+        self._wanted()
+
+    def publish_own(self, tag: str, data: dict[str, Any]) -> None:
+        """Publish an event of the broker's own, below `sylvite/`; while the disk is full, only so many wait."""
+        if len(self._own) >= OWN_EVENTS_MAX:
+            self._counters.own_dropped += 1
+            return
+        self._own.add(OWN_PREFIX + tag, pack_data(data))
+        self._wanted()
+
+    def _note_refusal(self, peer: Peer, tag: str) -> None:
+        self._counters.refused += 1
+        known = self._refusals.setdefault((peer.name, "publish"), [0, tag])
+        known[0] += 1
+
+    def report_refusals(self) -> None:
+        """Publish what was refused since the last call: one event for each sender."""
+        refusals, self._refusals = self._refusals, {}
+        for (sender, what), (count, tag) in refusals.items():
+            self.publish_own("refused", {"sender": sender, "what": what, "count": count, "first_tag": tag})
+
+    # -- Into the log ----------------------------------------------------------------------------------------------
+
+    def append(self, now_ns: int) -> list[Batch]:
+        """Write what has arrived, answer who waits for no more than that, and return what was written."""
+        incoming, self._incoming = self._incoming, []
+        new: list[Incoming] = []
+        repeated: list[Incoming] = []
+        taken: set[tuple[str, int, int]] = set()
+        for entry in incoming:
+            batch = entry.batch
+            key = (batch.sender, batch.source_epoch, batch.source_seq)
+            if key in taken or not self._log.sources.is_new(*key, batch.count):
+                # Taken already, maybe by an entry of this very flush: looked at again once that one is written.
+                repeated.append(entry)
+                continue
+            taken.add(key)
+            new.append(entry)
+        batches = [entry.batch for entry in new]
+        own = self._own_batch()
+        if own is not None:
+            batches.append(own)
+        written: list[Batch] = []
+        try:
+            if batches:
+                written = self._log.append(batches, now_ns)
+        except EventLogError as error:
+            self._not_written(new, error, now_ns)
+        else:
+            if own is not None:
+                self._own, self._own_seq = BlockBuilder(), self._own_seq + own.count
+            self._answer_written(new, written, now_ns)
+        for entry in repeated:
+            self._answer_repeated(entry)
+        return written
+
+    def _own_batch(self) -> NewBatch | None:
+        """Return the broker's own events.  They stay in their builder until they are written."""
+        if not len(self._own):
+            return None
+        block, count = self._own.peek()
+        return NewBatch(block, count, "broker", self._log.epoch, self._own_seq)
+
+    def _not_written(self, new: list[Incoming], error: EventLogError, now_ns: int) -> None:
+        refused = sum(entry.batch.count for entry in new)
+        self._counters.refused += refused
+        if isinstance(error, DiskFull):
+            if self._full is None:
+                self._full = {"since_ns": now_ns, "refused": 0}
+            self._full["refused"] += refused
+        elif isinstance(error, LogFailed):
+            self._failed(error)
+        for entry in new:
+            entry.connection.refuse("publish", entry.batch.source_seq, error)
+
+    def _answer_written(self, new: list[Incoming], written: list[Batch], now_ns: int) -> None:
+        counters, end = self._counters, self._log.end
+        if self._full is not None and new:
+            full, self._full = self._full, None
+            self.publish_own("log/full", {**full, "until_ns": now_ns})
+        counters.batches += len(written)
+        for entry, batch in zip(new, written, strict=False):  # Behind those of `new` stand the broker's own.
+            counters.published += batch.count
+            if entry.level is Level.NONE:
+                continue
+            ack = Ack(batch.source_seq, batch.count, batch.base, batch.epoch, entry.level)
+            if entry.level is Level.WRITTEN:
+                entry.connection.send(ack)
+            else:
+                self._waiting.append((end, entry.connection, ack))
+        if self._log.unsynced_bytes > self._limits.unsynced_bytes:
+            for connection in {entry.connection for entry in new} - self._held:
+                self._held.add(connection)
+                connection.hold("disk")
+
+    def _answer_repeated(self, entry: Incoming) -> None:
+        """Answer a block that is in the log already as it was answered first."""
+        batch, connection, sources = entry.batch, entry.connection, self._log.sources
+        block = (batch.sender, batch.source_epoch, batch.source_seq, batch.count)
+        taken = sources.find(*block)
+        if taken is None:
+            if sources.is_new(*block):
+                # The first of two equal blocks of one flush was refused: the second is tried on its own.
+                self._incoming.append(entry)
+                self._wanted()
+                return
+            error = StaleSequence(
+                f"seq {batch.source_seq} of this publisher is too old to tell whether it is in the log; read the log to find out"
+            )
+            connection.refuse("publish", batch.source_seq, error)
+            return
+        self._counters.duplicates += 1
+        if entry.level is Level.NONE:
+            return
+        ack = Ack(batch.source_seq, batch.count, taken.base, taken.epoch, entry.level)
+        if entry.level is Level.WRITTEN or taken.next <= self._log.synced:
+            connection.send(ack)
+        else:
+            self._waiting.append((self._log.end, connection, ack))
+
+    # -- When the disk has answered --------------------------------------------------------------------------------
+
+    def answer_synced(self) -> None:
+        """Answer who waits for what is synced by now, and listen again to publishers that were ahead of the disk."""
+        waiting, synced = self._waiting, self._log.synced
+        while waiting and waiting[0][0] <= synced:
+            _, connection, ack = waiting.popleft()
+            connection.send(ack)
+        if self._held and self._log.unsynced_bytes < self._limits.unsynced_bytes // 2:
+            held, self._held = self._held, set()
+            for connection in held:
+                connection.release("disk")
+
+    def answer_unknown(self, error: Exception, end: int | None = None) -> None:
+        """Answer everybody who waits for the disk (up to offset `end`) that nothing is known."""
+        reason = DurabilityUnknown(
+            f"the disk did not confirm that the events survive a power cut ({error}); they are written, and publishing "
+            "them again is safe"
+        )
+        waiting, self._waiting = self._waiting, deque()
+        for at, connection, ack in waiting:
+            if end is not None and at > end:
+                self._waiting.append((at, connection, ack))
+            else:
+                connection.refuse("publish", ack.seq, reason)
+
+    def forget(self, connection: Connection) -> None:
+        """A connection is gone.  What it published is still written."""
+        self._held.discard(connection)
+
+
+def _asked_level(number: int, least: Level) -> Level:
+    """Raises InvalidSetting, NotAllowed: the level cannot be, or the policy wants more."""
+    try:
+        level = Level(number)
+    except ValueError:
+        raise InvalidSetting("level", number, "is not a level") from None
+    if level is Level.REPLICATED:
+        raise InvalidSetting("level", "replicated", "needs a cluster; this broker is alone. Use synced")
+    if level < least:
+        raise NotAllowed(f"the policy wants at least level {least.name.lower()} for these tags")
+    return level
