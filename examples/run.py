@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import shlex
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from sylvite import Client, SylviteError, __version__
-from sylvite.testing.broker import BrokerProcess
+from sylvite.testing.broker import BrokerProcess, broker
 
 PROGRAM = Path(sys.executable).with_name("sylvite")
 
@@ -25,11 +23,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     try:
-        with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sylvite-"))
-            bus = BrokerProcess(Path(folder))
-            stack.push(bus)  # before the start: a signal in the middle of it must not leave a broker behind
-            bus.start()
+        with broker() as bus:
             return show(bus)
     except KeyboardInterrupt:
         print("\nstopped; the temporary folder is gone", flush=True)

@@ -89,11 +89,7 @@ class Session:
         self._live: list[tuple[Block, subprocess.Popen[str], str, str]] = []
 
     def __enter__(self) -> Session:
-        try:
-            self.broker.start()
-        except BaseException:
-            self.broker.__exit__(None, None, None)
-            raise
+        self.broker.__enter__()
         return self
 
     def __exit__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import tomllib
 from collections import defaultdict
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 import sylvite
+from sylvite import Client
 from sylvite.broker.server import HELLO_WITHIN_S
 from sylvite.broker.settings import BrokerSettings, Limits
 from sylvite.broker.verbs import VERBS
@@ -27,6 +29,7 @@ from sylvite.core.level import Level
 from sylvite.core.pattern import Filter
 from sylvite.errors import SylviteError
 from sylvite.eventlog import sources
+from sylvite.testing.broker import BrokerProcess
 from sylvite.wire import frame, messages, session
 from tests.docs.blocks import PROJECT, blocks, table_under
 
@@ -271,3 +274,21 @@ def test_every_decision_is_listed_and_has_its_parts() -> None:
         assert content.startswith(f"# {path.name[:4]}: ")
         for part in ("Context", "Choice", "What it costs"):
             assert f"**{part}.**" in content, path.name
+
+
+# -- log-format.md ---------------------------------------------------------------------------------------------------
+
+
+def test_files_of_a_log(sylvite_broker: BrokerProcess) -> None:
+    """After two starts, with a cursor that has moved twice: nothing that the page does not name."""
+    for _ in range(2):
+        with Client.connect(sylvite_broker.socket) as bus, bus.subscribe(cursor="reader") as subscription:
+            bus.publish("myco/one", {})
+            subscription.next(5)
+        sylvite_broker.stop()
+        sylvite_broker.start()
+    shown = [name for row in table_under(DOCS / "log-format.md", "Log format") for name in words(row[0])]
+    patterns = {re.sub(r"<base, 20 digits>|…", r"*", name).rstrip("/") for name in shown}
+    found = {path.name for path in (sylvite_broker.folder / "log").iterdir()}
+    assert {name for name in found if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)} == set()
+    assert {"LOG", "lock", "cursors", "cursors.previous"} <= found & patterns
