@@ -55,4 +55,4 @@ dist: .venv/ready ## Build the wheel
 	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
 
 clean: ## Remove what the other targets made
-	rm -rf .venv .venv-lock dist .hypothesis .ruff_cache
+	rm -rf .venv .venv-lock dist .hypothesis .ruff_cache .pytest_cache .import_linter_cache

@@ -63,6 +63,7 @@ def test_an_envelope_is_flat_and_fits_into_json() -> None:
     [
         (Gap(3, 5, "retention", 2), "gap: 2 events (@3..@4) are missing, retention"),
         (Gap(3, 5, "damage", None, "why"), "gap: an unknown number of events (@3..@4) are missing, damage: why"),
+        (Gap(3, 4, "damage", 1), "gap: 1 event (@3) is missing, damage"),
         (Gap(9, 5, "reset", None), "gap: an unknown number of events (before @5) are missing, reset"),
     ],
 )

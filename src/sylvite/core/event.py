@@ -104,8 +104,8 @@ class Event(msgspec.Struct, frozen=True):
 class Gap(msgspec.Struct, frozen=True):
     """Events that are not there: offsets `first` up to, not including, `next`.
 
-    `reason` is one word: `retention`, `damage`, `lost_durable`, `reset` (another log, or one restored from a
-    backup), `dropped` (given up at level `none`), `undecodable` (the data is no MessagePack map).
+    `reason` is one word: `retention`, `damage`, `reset` (another log, or one restored from a backup), `undecodable` (the
+    data is no MessagePack map).
     `count` is None where the reader may not know it.
     """
 
@@ -116,10 +116,13 @@ class Gap(msgspec.Struct, frozen=True):
     detail: str = ""
 
     def __str__(self) -> str:
-        many = "an unknown number of" if self.count is None else f"{self.count}"
+        many = "an unknown number of events" if self.count is None else f"{self.count} events"
         where = f"@{self.first}..@{self.next - 1}" if self.next > self.first else f"before @{self.next}"
+        if self.next == self.first + 1:
+            many, where = "1 event" if self.count == 1 else many, f"@{self.first}"
+        verb = "is" if self.count == 1 else "are"
         detail = f": {self.detail}" if self.detail else ""
-        return f"gap: {many} events ({where}) are missing, {self.reason}{detail}"
+        return f"gap: {many} ({where}) {verb} missing, {self.reason}{detail}"
 
 
 def format_stamp(stamp_ns: int) -> str:
