@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -336,15 +336,28 @@ class AsyncSubscription(Standing):
     def __init__(self, connection: AsyncConnection, incoming: Incoming) -> None:
         super().__init__(incoming)
         self._connection = connection
-        self._take = incoming.take
 
-    def __aiter__(self) -> AsyncSubscription:
-        return self
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        incoming = self._incoming
+        while True:
+            # As `Subscription.__iter__`.
+            items = incoming.items
+            for item in items:
+                if type(item) is Event:
+                    incoming.last = item
+                    yield item
+                else:
+                    incoming.miss(item)
+                if incoming.items is not items:
+                    break
+            if incoming.items is items and not incoming.load():
+                event = await self.next(None)
+                if event is None:
+                    return
+                yield event
 
     async def __anext__(self) -> Event:
-        event = self._take()
-        if event is None:
-            event = await self.next(None)
+        event = await self.next(None)
         if event is None:
             raise StopAsyncIteration
         return event

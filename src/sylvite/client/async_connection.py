@@ -104,7 +104,7 @@ class AsyncConnection:
         except BaseException:
             self._drop()
             raise
-        self._retry.reset()
+        self._retry.connected(time.monotonic())
 
     async def _welcomed(self, wire: _Wire) -> None:
         """Wait until the broker has greeted us.  Raises: why it has not."""

@@ -15,7 +15,7 @@ from sylvite.client.ticket import Published, Question, Ticket
 from sylvite.core.event import EVENT_BYTES_MAX, Event, Gap, Offset
 from sylvite.core.level import BY_POLICY, Level
 from sylvite.core.pattern import Filter
-from sylvite.errors import ConnectionLost, InvalidData, RemoteProtocolError, SylviteError, from_wire
+from sylvite.errors import ConnectionLost, InvalidData, RemoteProtocolError, ShuttingDown, SylviteError, from_wire
 from sylvite.wire.messages import (
     VERSION,
     Ack,
@@ -163,6 +163,8 @@ class ClientCore:
         error = from_wire(message.code, message.message)
         match message.what:
             case "publish":
+                if isinstance(error, ShuttingDown) and message.ref in self._open:
+                    return  # It is said again to the broker that comes next.
                 if (ticket := self._open.pop(message.ref, None)) is not None:
                     ticket.refuse(error)
                 elif (count := self._unacknowledged.pop(message.ref, None)) is not None:

@@ -35,6 +35,7 @@ class Feed:
         self.waiting: deque[Batch | Gap | Progress] = deque()
         self._given_back = 0
         self._resets = 0
+        self._new_end = 0
 
     def is_answered(self) -> bool:
         return self.stands or self.error is not None
@@ -73,9 +74,8 @@ class Feed:
 
     def subscribed(self, message: Subscribed) -> bool:
         """The subscription stands; return whether it goes on where it was, with a cursor the broker has to hear of."""
+        self._new_end = message.end
         if self.stands:
-            # A log that was wiped may end before the old one did: then history ends there.
-            self.end = min(self.end, message.end)
             return bool(self.cursor and self.done) and message.next == self.received
         self.stands = True
         self.wanted = self.received = message.next
@@ -122,6 +122,8 @@ class Feed:
             self.wanted = item.next
             if item.reason == "reset":
                 self._resets -= 1
+                # A log that was wiped may never reach the end of the old one: then what was to be read ends here.
+                self.end = min(self.end, self._new_end)
                 self.done = min(self.done, item.next)
             return [item]
         self._given_back += len(item.raw)

@@ -96,12 +96,13 @@ class Incoming:
         self._manual = ack == "manual" and bool(feed.cursor)
         self._on_gap = on_gap
         self._until_end = until_end
-        self._items: Iterator[Event | Gap] = iter(())
+        self.items: Iterator[Event | Gap] = iter(())
+        """What is still to be handed out of the delivery that was taken last."""
 
     @property
     def has_ended(self) -> bool:
         feed = self.feed
-        if feed.waiting or length_hint(self._items):
+        if feed.waiting or length_hint(self.items):
             return False
         return feed.closed or (self._until_end and feed.stands and feed.wanted >= feed.end)
 
@@ -119,25 +120,33 @@ class Incoming:
             EventsMissed: a gap, and nobody else was asked to take it.
         """
         while True:
-            for item in self._items:
+            for item in self.items:
                 if type(item) is Event:
-                    if self._until_end and item.offset >= self.feed.end:
-                        self.feed.waiting.clear()
-                        self._items = iter(())
-                        break
                     self.last = item
                     return item
-                assert isinstance(item, Gap)
-                self._miss(item)
-            if self._automatic and self.last is not None:
-                # All of the last delivery has been handed out, and the next one is asked for: it is done.
-                self.acknowledge(self.last)
-            if not self.feed.waiting:
+                self.miss(item)
+            if not self.load():
                 return None
-            self._items = iter(self._core.take_events(self.feed))
-            self._send()
 
-    def _miss(self, gap: Gap) -> None:
+    def load(self) -> bool:
+        """Make `items` the next delivery, all of the one before it being handed out; return False where there is none."""
+        if self._automatic and self.last is not None:
+            # The one after it is asked for: so it is done.
+            self.acknowledge(self.last)
+        feed = self.feed
+        if not feed.waiting:
+            return False
+        items = self._core.take_events(feed)
+        if self._until_end and items and feed.wanted > feed.end:
+            items = [item for item in items if (item.offset if type(item) is Event else item.first) < feed.end]
+            feed.waiting.clear()
+        self.items = iter(items)
+        self._send()
+        return True
+
+    def miss(self, gap: Event | Gap) -> None:
+        """A gap comes before the next event.  Raises EventsMissed: nobody else was asked to take it."""
+        assert isinstance(gap, Gap)
         self.gaps += 1
         if self._on_gap is None:
             raise EventsMissed(gap)
@@ -152,7 +161,7 @@ class Incoming:
         """The caller is leaving; without an error, what was handed out last is done too."""
         if clean and self._automatic and self.last is not None:
             self.acknowledge(self.last)
-        self._items = iter(())
+        self.items = iter(())
         self._core.unsubscribe(self.feed)
         self._send()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -361,15 +361,27 @@ class Subscription(Standing):
     def __init__(self, connection: SyncConnection, incoming: Incoming) -> None:
         super().__init__(incoming)
         self._connection = connection
-        self._take = incoming.take
 
-    def __iter__(self) -> Subscription:
-        return self
+    def __iter__(self) -> Iterator[Event]:
+        incoming = self._incoming
+        while True:
+            # As `next` does it, without a call for each event.
+            items = incoming.items
+            for item in items:
+                if type(item) is Event:
+                    incoming.last = item
+                    yield item
+                else:
+                    incoming.miss(item)
+                if incoming.items is not items:
+                    break  # `next` or `close` was called meanwhile.
+            if incoming.items is items and not incoming.load():
+                event = self.next(None)
+                if event is None:
+                    return
+                yield event
 
     def __next__(self) -> Event:
-        event = self._take()
-        if event is not None:
-            return event
         event = self.next(None)
         if event is None:
             raise StopIteration

@@ -50,7 +50,7 @@ class SyncConnection:
             while not self.core.is_ready:
                 self._exchange(deadline)
             self._write()
-            self._retry.reset()
+            self._retry.connected(time.monotonic())
         except (ConnectionLost, OSError) as error:
             self._drop()
             if isinstance(error, BrokerNotReachable):
@@ -164,8 +164,10 @@ class SyncConnection:
     def _exchange(self, deadline: float | None) -> None:
         """Wait for bytes or for room, once.  Raises TimeoutError, OSError, ConnectionLost, and what the core raises."""
         assert self._socket is not None
-        self._write()
-        if self._unsent:
+        if not self.is_sent():
+            self._write()
+            if self.is_sent():
+                return  # Who waits for just this must not wait for bytes that nobody owes us.
             self._poll.modify(self._socket, select.POLLIN | select.POLLOUT)
         left_s = POLL_S_MAX if deadline is None else deadline - time.monotonic()
         ready = self._poll.poll(min(max(left_s, 0.0), POLL_S_MAX) * 1000)
