@@ -55,6 +55,20 @@ def test_a_log_opened_again_goes_on_with_the_next_offset_in_a_new_epoch() -> Non
     assert numbers(read_all(log)) == list(range(2001))
 
 
+@pytest.mark.parametrize("events", [5, 60])
+def test_what_a_new_start_calls_synced_survives_a_power_cut(events: int) -> None:
+    """Nothing of it was synced by the broker that died, over one segment or several."""
+    storage = MemoryStorage()
+    log = open_log(storage)
+    for number in range(events):
+        append(log, number, size=1000)
+    assert (len(log.segments) > 2) == (events > 5)
+    after = storage.after_kill()
+    assert open_log(after).synced == events
+    for seed in range(20):
+        assert numbers(read_all(open_log(after.after_power_cut(random.Random(seed))))) == list(range(events))
+
+
 def test_starts_that_take_no_event_leave_no_segments_behind() -> None:
     storage = MemoryStorage()
     _filled(storage, 100)
@@ -326,6 +340,13 @@ def test_a_reader_of_another_log_is_told() -> None:
     append(wiped, 0, 500)
     start, gap = wiped.resume(log.epoch, 150)
     assert (start, gap and gap.reason) == (0, "reset")
+
+
+def test_reading_by_time_finds_events_from_before_the_clock_jumped_back() -> None:
+    storage = MemoryStorage()
+    _filled(storage)
+    log = open_log(storage.after_kill())  # its new segment is made at NOW_NS again
+    assert log.offset_at(NOW_NS + 500) == 500
 
 
 def test_reading_by_time() -> None:

@@ -31,6 +31,11 @@ class Segment:
         self.file = file
         self.index: Index | None = None
 
+    @property
+    def held(self) -> range:
+        """The offsets of its events, as far as they are whole."""
+        return range(self.base, self.next)
+
 
 class History:
     """The readable part of a log.
@@ -89,10 +94,11 @@ class History:
 
     def offset_at(self, stamp_ns: int) -> int:
         """Return the offset of the first event taken at `stamp_ns` or later; `end` if there is none."""
-        at = len(self.segments) - 1
-        while at > 0 and self.segments[at].created_ns > stamp_ns:
-            at -= 1
-        for segment in self.segments[max(at, 0) :]:
+        # From the oldest on: where the clock has jumped back, a later segment may say an earlier time.
+        at = 0
+        while at + 1 < len(self.segments) and self.segments[at + 1].created_ns < stamp_ns:
+            at += 1
+        for segment in self.segments[at:]:
             position = self._index(segment).position_at(stamp_ns, START)
             for found in self.read_segment(segment, position):
                 if isinstance(found, Scanned) and found.batch.count and found.batch.stamp_ns >= stamp_ns:
@@ -155,7 +161,7 @@ class History:
         return (segment.size, segment.next) if entry is None else (entry.position, entry.offset)
 
     def read_segment(self, segment: Segment, position: int) -> Iterator[Scanned | Damage]:
-        return scan(self._file(segment), segment.epoch, position, segment.size)
+        return scan(self._file(segment), segment.epoch, position, segment.size, held=segment.held)
 
     def _file(self, segment: Segment) -> File:
         if segment.file is None:
@@ -250,7 +256,7 @@ class LogReader:
                 self._position = item.end
                 continue
             batch = item.batch
-            if batch.base >= min(end, segment.next) or size >= bytes_max:
+            if batch.base >= end or size >= bytes_max:
                 break
             self._position = item.position + len(batch.raw)
             if batch.next <= self.next:

@@ -8,13 +8,15 @@ synced when it was written: what is below the highest of these is proven, and ne
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
 
 from sylvite.core.batch import Batch
 from sylvite.errors import LogDamaged, LogNotUnderstood
 from sylvite.eventlog.history import Segment
 from sylvite.eventlog.index import Index, Summary, load_summary, save_summary
-from sylvite.eventlog.segment import START, Damage, SegmentHeader, base_of, decode_header, file_name, scan
+from sylvite.eventlog.segment import OFFSETS_MAX, START, Damage, SegmentHeader, base_of, decode_header, file_name, scan
 from sylvite.eventlog.sources import Sources
 from sylvite.eventlog.storage import File, Storage
 
@@ -97,11 +99,15 @@ def find_segments(storage: Storage, log_id: str) -> list[Found]:
                 "Move it out of the folder: nothing was changed"
             )
         found.append(Found(Segment(name, header, size), header.durable, born=True, header_is_whole=whole is not None))
+    for file, following in pairwise(found):
+        file.segment.next = following.segment.base
+    if found:
+        found[-1].segment.next = OFFSETS_MAX
     return found
 
 
 def _header_from_batches(file: File, base: int, log_id: str) -> SegmentHeader | None:
-    for found in scan(file, None):
+    for found in scan(file, None, held=range(base, OFFSETS_MAX)):
         if not isinstance(found, Damage):
             batch = found.batch
             return SegmentHeader(bytes.fromhex(log_id), batch.epoch, base, batch.durable, batch.stamp_ns)
@@ -159,6 +165,8 @@ def recover(storage: Storage, log_id: str, *, proven: int, accept_loss: bool) ->
         if segment.base != end:
             storage.remove(segment.name)
     if segments:
+        window.sync(segments[:-1])
+        storage.sync_folder()
         last = segments[-1]
         index = last.index or Index()
         save_summary(storage, last.name, Summary(last.size, end, index.entries, sources.snapshot()))
@@ -199,6 +207,16 @@ class _Window:
                 return self._cut_to(at + 1, notes)
         return [file.segment for file in self._files]
 
+    def sync(self, segments: list[Segment]) -> None:
+        """Make these durable, as far as they may not be: what a dead broker wrote may be only in the kernel's memory."""
+        for found in self._files[max(self._first, 0) :]:
+            if found.segment in segments:
+                file = self._storage.open(found.segment.name, write=True)
+                try:
+                    file.sync()
+                finally:
+                    file.close()
+
     def _ends_early(self, segment: Segment, wanted: int) -> bool:
         seen = self.seen(segment)
         end, position = segment.base, START
@@ -228,7 +246,7 @@ def _read_whole(storage: Storage, segment: Segment) -> _Seen:
     try:
         header = decode_header(file.read_at(0, START), segment.name)
         seen = _Seen(Index(), [], [], START, header.durable if header else 0)
-        for found in scan(file, segment.epoch):
+        for found in scan(file, segment.epoch, held=segment.held):
             if isinstance(found, Damage):
                 seen.damages.append(found)
                 continue

@@ -32,6 +32,8 @@ FORMAT = 1
 START = 4096
 READ_BYTES = 256 * 1024
 SECTOR = 512
+OFFSETS_MAX = 1 << 62
+ANY = range(OFFSETS_MAX)
 _SEGMENT_HEADER = Struct("<8sII16sQQQq")
 _CRC = Struct("<I")
 
@@ -94,26 +96,29 @@ class Scanned(msgspec.Struct, frozen=True):
     batch: Batch
 
 
-def scan(file: File, epoch: int | None, position: int = START, end: int | None = None) -> Iterator[Scanned | Damage]:
+def scan(
+    file: File, epoch: int | None, position: int = START, end: int | None = None, *, held: range = ANY
+) -> Iterator[Scanned | Damage]:
     """Yield what lies in a segment from `position` on, in order: whole batches, and the damage between them.
 
     Stops at the zeros behind the last batch, or at `end`. `epoch` is that of the segment: a batch of another one is a
-    block from elsewhere, so damage; None accepts the first batch's.
+    block from elsewhere, so damage; None accepts the first batch's. `held`: the offsets that a batch may have here; one
+    with others, or with lower ones than what was before it, is from elsewhere too.
     """
     size = file.size() if end is None else end
     buffer, start = b"", position  # buffer holds the file's bytes from `start` on
     while position < size:
         if position + HEADER.size > start + len(buffer):
             buffer, start = file.read_at(position, min(READ_BYTES, size - position)), position
-        raw = _batch_at(file, buffer, start, position, size, epoch)
+        raw = _batch_at(file, buffer, start, position, size, epoch, held)
         if raw is not None:
-            epoch = raw.epoch
+            epoch, held = raw.epoch, range(raw.next, held.stop)
             yield Scanned(position, raw)
             position += len(raw.raw)
             continue
         if _only_zeros(file, position, size):
             return
-        following = _next_batch(file, position + 1, size, epoch)
+        following = _next_batch(file, position + 1, size, epoch, held)
         until = size if following is None else following
         content = file.read_at(position, min(until - position, 2 * BATCH_BYTES_MAX))
         torn = (following is None and _looks_cut(content)) or _has_zero_sector(content, position)
@@ -123,7 +128,9 @@ def scan(file: File, epoch: int | None, position: int = START, end: int | None =
         position = following
 
 
-def _batch_at(file: File, buffer: bytes, start: int, position: int, size: int, epoch: int | None) -> Batch | None:
+def _batch_at(
+    file: File, buffer: bytes, start: int, position: int, size: int, epoch: int | None, held: range
+) -> Batch | None:
     at = position - start
     if buffer[at : at + 4] != MAGIC or position + HEADER.size + BLOCK_HEADER.size > size:
         return None
@@ -139,7 +146,8 @@ def _batch_at(file: File, buffer: bytes, start: int, position: int, size: int, e
         batch = Batch(raw)
     except RemoteProtocolError:
         return None
-    return batch if epoch is None or batch.epoch == epoch else None
+    is_ours = held.start <= batch.base and batch.next <= held.stop and epoch in (None, batch.epoch)
+    return batch if is_ours else None
 
 
 def _only_zeros(file: File, position: int, size: int) -> bool:
@@ -153,7 +161,7 @@ def _only_zeros(file: File, position: int, size: int) -> bool:
     return True
 
 
-def _next_batch(file: File, position: int, size: int, epoch: int | None) -> int | None:
+def _next_batch(file: File, position: int, size: int, epoch: int | None, held: range) -> int | None:
     """Return where the next whole batch begins, looking at every byte."""
     overlap = len(MAGIC) - 1
     while position < size:
@@ -161,7 +169,7 @@ def _next_batch(file: File, position: int, size: int, epoch: int | None) -> int 
         found = content.find(MAGIC)
         while found >= 0:
             head = file.read_at(position + found, HEADER.size)
-            if _batch_at(file, head, position + found, position + found, size, epoch) is not None:
+            if _batch_at(file, head, position + found, position + found, size, epoch, held) is not None:
                 return position + found
             found = content.find(MAGIC, found + 1)
         if len(content) <= overlap:
