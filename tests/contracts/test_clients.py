@@ -34,6 +34,7 @@ from sylvite import (
     WaitTimeout,
 )
 from sylvite.broker.settings import BrokerSettings, Limits
+from sylvite.client.publisher import BATCH_BYTES_MAX
 from sylvite.eventlog.eventlog import LogSettings
 from sylvite.testing.broker import BrokerProcess
 from tests.contracts.clients import DEADLINE_S, Bus, Connections, read
@@ -189,7 +190,7 @@ def test_a_publisher_never_has_more_on_its_way_than_the_window(bus: Bus, tag: st
     assert publisher.acknowledged == 500
 
 
-@pytest.mark.parametrize("batch_bytes", [0, -1, 1 << 20])
+@pytest.mark.parametrize("batch_bytes", [0, -1, BATCH_BYTES_MAX + 1])
 def test_a_batch_has_to_fit_into_a_message(bus: Bus, batch_bytes: int) -> None:
     with pytest.raises(InvalidSetting):
         bus.publisher(batch_bytes=batch_bytes)
@@ -199,7 +200,7 @@ def test_big_and_small_events_go_together(bus: Bus, tag: str) -> None:
     """An event as big as is allowed fits beside what was collected before it, whatever the size of a batch."""
     start = bus.ask("log")["end"]
     biggest = "x" * ((1 << 20) - 32)
-    with bus.publisher(batch_bytes=256 * 1024) as publisher:
+    with bus.publisher(batch_bytes=BATCH_BYTES_MAX) as publisher:
         for n in range(30):
             publisher.publish(tag, {"n": n, "text": biggest if n % 10 == 9 else "y" * 20_000})
     assert seen(bus.subscribe(tag, since=start, until_end=True)) == list(range(30))
