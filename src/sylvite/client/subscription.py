@@ -138,7 +138,7 @@ class Incoming:
             return False
         items = self._core.take_events(feed)
         if self._until_end and items and feed.wanted > feed.end:
-            items = [item for item in items if (item.offset if type(item) is Event else item.first) < feed.end]
+            items = [item for item in items if (item.first if isinstance(item, Gap) else item.offset) < feed.end]
             feed.waiting.clear()
         self.items = iter(items)
         self._send()
