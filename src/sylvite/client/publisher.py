@@ -8,8 +8,8 @@ from typing import Any
 
 from sylvite.client.core import ClientCore
 from sylvite.client.ticket import Ticket
-from sylvite.core.batch import EVENT_SIZE, BlockBuilder
-from sylvite.core.event import CONTAINERS_MAX, ENCODE_ERRORS, TEXT_KEYS, Event, encode_data, pack_data
+from sylvite.core.batch import BlockBuilder
+from sylvite.core.event import Event, pack_data
 from sylvite.core.level import Level
 from sylvite.core.tag import check_tag
 from sylvite.errors import InvalidData, InvalidSetting, SylviteError
@@ -17,7 +17,9 @@ from sylvite.errors import InvalidData, InvalidSetting, SylviteError
 WINDOW_BYTES = 4 * 1024 * 1024
 BATCH_BYTES = 64 * 1024
 BATCH_BYTES_MAX = 128 * 1024
-"""An event takes at least 19 bytes, so that a block of this size holds no more of them than a block may."""
+"""So much fits a message, whatever the tags."""
+BATCH_EVENTS = 1000
+KNOWN_TAGS_MAX = 65_536
 CAUSE_MAX = 2**63 - 1
 HOP_MAX = 2**32 - 1
 
@@ -91,7 +93,7 @@ class Outgoing:
         self._level = level
         self._window_bytes, self._batch_bytes = window_bytes, batch_bytes
         self._builder = BlockBuilder()
-        self._plain_bytes = 0
+        self._known: set[str] = set()
         self._open: deque[Ticket] = deque()
         self._open_bytes = 0
         self._refusal: SylviteError | None = None
@@ -103,32 +105,21 @@ class Outgoing:
         Raises:
             InvalidTag, InvalidData, EventTooBig: nothing was collected.
         """
-        # Nearly all events: a tag that the block has already, small data with keys that are known to be texts. Written
-        # out here, because each call costs as much as a tenth of encoding.
+        if tag not in self._known:
+            check_tag(tag)
+            if len(self._known) >= KNOWN_TAGS_MAX:
+                self._known.clear()
+            self._known.add(tag)
+        bytes_max = self._core.event_bytes_max
+        packed = pack_data(data, bytes_max=bytes_max) if isinstance(data, dict) else pack(data, bytes_max)
         builder = self._builder
-        number = builder.tags.get(tag)
-        if number is not None and cause is None and data.__class__ is dict and TEXT_KEYS.issuperset(data):
-            try:
-                packed = encode_data(data)
-            except ENCODE_ERRORS:
-                return self._add_checked(tag, data, cause)  # It finds the same, and says it.
-            length = len(packed)
-            size = builder.size + length + EVENT_SIZE
-            if length <= self._plain_bytes and size <= self._batch_bytes:
-                builder.size = size
-                builder.numbers.append(number)
-                builder.data.append(packed)
-                self.published += 1
-                return True
-        return self._add_checked(tag, data, cause)
-
-    def _add_checked(self, tag: str, data: Mapping[str, Any], cause: Event | int | None) -> bool:
-        check_tag(tag)
-        packed = pack(data, self._core.event_bytes_max)
-        builder = self._builder
-        if len(builder) and builder.size + len(packed) > self._batch_bytes:
+        count = len(builder)
+        if count and (builder.size + len(packed) > self._batch_bytes or count >= BATCH_EVENTS):
             return False
-        builder.add(tag, packed, *read_cause(cause))
+        if cause is None:
+            builder.add(tag, packed)
+        else:
+            builder.add(tag, packed, *read_cause(cause))
         self.published += 1
         return True
 
@@ -139,7 +130,6 @@ class Outgoing:
             self._core.publish(ticket)
             self._open.append(ticket)
             self._open_bytes += len(ticket.block)
-        self._plain_bytes = min(CONTAINERS_MAX, self._core.event_bytes_max)
 
     def has_room(self) -> bool:
         """Count what has been answered; say whether more may be sent."""
