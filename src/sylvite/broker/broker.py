@@ -29,6 +29,9 @@ CURSORS_EVERY_S = 1.0
 CURSOR_CHANGES_MAX = 1000
 REPORT_REFUSALS_EVERY_S = 10.0
 IDLE_SYNC_S = 0.05
+BULK_BYTES = 32 * 1024
+SYNC_BYTES = 512 * 1024
+"""Where a flush writes this much at once, more is coming: then a sync waits for a flush that writes less, or for so much."""
 SYNC_WITHIN_S = 1.0
 """What nobody waits for is synced when the log falls idle, or this long after it was written."""
 
@@ -69,6 +72,7 @@ class Broker:
         self._unsynced_since_s: float | None = None
         self._saving_cursors = False
         self._syncing = False
+        self._is_bulk = False
         self._last_write_s = self._last_progress_s = self._last_retain_s = clock.now_s()
         self._last_cursors_s = self._last_refusals_s = clock.now_s()
         self._reported_damages = 0
@@ -149,6 +153,7 @@ class Broker:
             listening, self._listening = self._listening, {}
             for connection in listening:
                 connection.listen()
+        self._is_bulk = False
         if self.intake.has_work:
             self._append(now_ns)
         if self.readers.are_behind:
@@ -161,7 +166,9 @@ class Broker:
 
     def _append(self, now_ns: int) -> None:
         log = self.log
-        for batch in self.intake.append(now_ns):
+        written = self.intake.append(now_ns)
+        self._is_bulk = sum(len(batch.raw) for batch in written) >= BULK_BYTES
+        for batch in written:
             self.readers.offer(batch, now_ns)
         if len(log.segments) != self._segments_seen:
             self.retain()
@@ -196,9 +203,12 @@ class Broker:
         return jobs
 
     def _sync_is_wanted(self) -> bool:
-        if self.intake.is_awaited or self._draining:
-            return True
         log = self.log
+        if self.intake.is_awaited or self._draining:
+            if not self._is_bulk or log.unsynced_bytes >= SYNC_BYTES:
+                return True
+            self.wanted()  # Another flush, at once: if it writes little, that is when.
+            return False
         if log.synced >= log.end:
             return False
         if log.unsynced_bytes > self.settings.limits.unsynced_bytes // 4 or self.readers.want_sync:

@@ -343,13 +343,10 @@ class AsyncSubscription(Standing):
             # As `Subscription.__iter__`.
             items = incoming.items
             for item in items:
-                if type(item) is Event:
-                    incoming.last = item
+                if isinstance(item, Event):
                     yield item
                 else:
                     incoming.miss(item)
-                if incoming.items is not items:
-                    break
             if incoming.items is items and not incoming.load():
                 event = await self.next(None)
                 if event is None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from sylvite.client.core import ClientCore
 from sylvite.client.ticket import Ticket
-from sylvite.core.batch import BlockBuilder
-from sylvite.core.event import Event, pack_data
+from sylvite.core.batch import BlockBuilder, Collect
+from sylvite.core.event import CONTAINERS_MAX, Event, pack_data
 from sylvite.core.level import Level
 from sylvite.core.tag import check_tag
 from sylvite.errors import InvalidData, InvalidSetting, SylviteError
@@ -17,9 +17,7 @@ from sylvite.errors import InvalidData, InvalidSetting, SylviteError
 WINDOW_BYTES = 4 * 1024 * 1024
 BATCH_BYTES = 64 * 1024
 BATCH_BYTES_MAX = 128 * 1024
-"""So much fits a message, whatever the tags."""
-BATCH_EVENTS = 1000
-KNOWN_TAGS_MAX = 65_536
+"""An event takes at least 19 bytes, so that a block of this size holds no more of them than a block may."""
 CAUSE_MAX = 2**63 - 1
 HOP_MAX = 2**32 - 1
 
@@ -76,7 +74,7 @@ def read_ticket(core: ClientCore, error: Exception, ticket: object) -> Ticket:
 class Outgoing:
     """Events on their way: collected, sent and not answered, answered.
 
-    `published`: events taken so far; of these `acknowledged` are answered with yes, and `refused` with no.
+    Of the events `published`, those `acknowledged` are answered with yes, and those `refused` with no.
     """
 
     def __init__(
@@ -84,7 +82,6 @@ class Outgoing:
     ) -> None:
         if not 0 < batch_bytes <= BATCH_BYTES_MAX:
             raise InvalidSetting("batch_bytes", batch_bytes, f"must be between 1 and {BATCH_BYTES_MAX}")
-        self.published = 0
         self.acknowledged = 0
         self.refused = 0
         self.waits_for_answers = level is not Level.NONE
@@ -93,7 +90,8 @@ class Outgoing:
         self._level = level
         self._window_bytes, self._batch_bytes = window_bytes, batch_bytes
         self._builder = BlockBuilder()
-        self._known: set[str] = set()
+        self._sent = 0
+        self._collect = self._collector()
         self._open: deque[Ticket] = deque()
         self._open_bytes = 0
         self._refusal: SylviteError | None = None
@@ -105,31 +103,33 @@ class Outgoing:
         Raises:
             InvalidTag, InvalidData, EventTooBig: nothing was collected.
         """
-        if tag not in self._known:
-            check_tag(tag)
-            if len(self._known) >= KNOWN_TAGS_MAX:
-                self._known.clear()
-            self._known.add(tag)
-        bytes_max = self._core.event_bytes_max
-        packed = pack_data(data, bytes_max=bytes_max) if isinstance(data, dict) else pack(data, bytes_max)
+        if cause is None and self._collect(tag, data):
+            return True
+        check_tag(tag)
+        packed = pack(data, self._core.event_bytes_max)
         builder = self._builder
-        count = len(builder)
-        if count and (builder.size + len(packed) > self._batch_bytes or count >= BATCH_EVENTS):
+        if len(builder) and builder.size + len(packed) > self._batch_bytes:
             return False
-        if cause is None:
-            builder.add(tag, packed)
-        else:
-            builder.add(tag, packed, *read_cause(cause))
-        self.published += 1
+        builder.add(tag, packed, *read_cause(cause))
         return True
 
     def send(self) -> None:
         """Give what is collected to the core."""
         if len(self._builder):
             ticket = self._core.ticket(*self._builder.take(), self._level)
+            self._sent += ticket.count
+            self._collect = self._collector()
             self._core.publish(ticket)
             self._open.append(ticket)
             self._open_bytes += len(ticket.block)
+
+    def _collector(self) -> Collect:
+        return self._builder.collector(self._batch_bytes, min(CONTAINERS_MAX, self._core.event_bytes_max))
+
+    @property
+    def published(self) -> int:
+        """Events taken so far."""
+        return self._sent + len(self._builder)
 
     def has_room(self) -> bool:
         """Count what has been answered; say whether more may be sent."""

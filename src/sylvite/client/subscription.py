@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from operator import length_hint
 from typing import Literal
@@ -89,15 +90,24 @@ class Incoming:
     ) -> None:
         self.feed = feed
         self.gaps = 0
-        self.last: Event | None = None
         self._core = core
         self._send = send
         self._automatic = ack == "auto" and bool(feed.cursor)
         self._manual = ack == "manual" and bool(feed.cursor)
         self._on_gap = on_gap
         self._until_end = until_end
-        self.items: Iterator[Event | Gap] = iter(())
+        self._delivery: list[Event | Gap] = []
+        self._before: Event | None = None
+        self.items: Iterator[Event | Gap] = iter(self._delivery)
         """What is still to be handed out of the delivery that was taken last."""
+        self.are_events = True
+        """Whether there is no gap among them."""
+
+    @property
+    def last(self) -> Event | None:
+        """The event handed out last.  Worked out when it is wanted, which is less often than for every event."""
+        handed_out = self._delivery[: len(self._delivery) - length_hint(self.items)]
+        return next((item for item in reversed(handed_out) if isinstance(item, Event)), self._before)
 
     @property
     def has_ended(self) -> bool:
@@ -121,8 +131,7 @@ class Incoming:
         """
         while True:
             for item in self.items:
-                if type(item) is Event:
-                    self.last = item
+                if isinstance(item, Event):
                     return item
                 self.miss(item)
             if not self.load():
@@ -130,23 +139,29 @@ class Incoming:
 
     def load(self) -> bool:
         """Make `items` the next delivery, all of the one before it being handed out; return False where there is none."""
-        if self._automatic and self.last is not None:
-            # The one after it is asked for: so it is done.
-            self.acknowledge(self.last)
         feed = self.feed
+        if self._automatic and (last := self.last) is not None:
+            # The one after it is asked for: so it is done.
+            self.acknowledge(last)
         if not feed.waiting:
             return False
         items = self._core.take_events(feed)
-        if self._until_end and items and feed.wanted > feed.end:
+        if self._until_end and feed.wanted > feed.end:
             items = [item for item in items if (item.first if isinstance(item, Gap) else item.offset) < feed.end]
             feed.waiting.clear()
-        self.items = iter(items)
+        self._hold(items)
         self._send()
         return True
 
-    def miss(self, gap: Event | Gap) -> None:
+    def _hold(self, items: list[Event | Gap]) -> None:
+        self._before = self.last
+        deque(self.items, maxlen=0)  # Whoever iterates over the former ones finds none left.
+        self._delivery = items
+        self.items = iter(items)
+        self.are_events = Gap not in set(map(type, items))
+
+    def miss(self, gap: Gap) -> None:
         """A gap comes before the next event.  Raises EventsMissed: nobody else was asked to take it."""
-        assert isinstance(gap, Gap)
         self.gaps += 1
         if self._on_gap is None:
             raise EventsMissed(gap)
@@ -159,9 +174,9 @@ class Incoming:
 
     def finish(self, *, clean: bool) -> None:
         """The caller is leaving; without an error, what was handed out last is done too."""
-        if clean and self._automatic and self.last is not None:
-            self.acknowledge(self.last)
-        self.items = iter(())
+        if clean and self._automatic and (last := self.last) is not None:
+            self.acknowledge(last)
+        self._hold([])
         self._core.unsubscribe(self.feed)
         self._send()
 

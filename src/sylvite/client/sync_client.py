@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from sylvite.client.address import default_socket
 from sylvite.client.core import CREDIT_BYTES, ClientCore, new_source_epoch
@@ -367,14 +367,14 @@ class Subscription(Standing):
         while True:
             # As `next` does it, without a call for each event.
             items = incoming.items
-            for item in items:
-                if type(item) is Event:
-                    incoming.last = item
-                    yield item
-                else:
-                    incoming.miss(item)
-                if incoming.items is not items:
-                    break  # `next` or `close` was called meanwhile.
+            if incoming.are_events:
+                yield from cast("Iterator[Event]", items)
+            else:
+                for item in items:
+                    if isinstance(item, Event):
+                        yield item
+                    else:
+                        incoming.miss(item)
             if incoming.items is items and not incoming.load():
                 event = self.next(None)
                 if event is None:

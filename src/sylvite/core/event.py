@@ -131,7 +131,15 @@ def format_stamp(stamp_ns: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06d}Z"
 
 
+_texts: set[str] = set()
+_TEXTS_MAX = 4096
+are_known_texts = _texts.issuperset
+"""Say whether all keys of a map have been seen by `pack_data`, and so are texts: one call in C."""
+
 _encoder = msgspec.msgpack.Encoder()
+encode_data = _encoder.encode
+"""The bare encoder, for loops that look after what `pack_data` does."""
+ENCODE_ERRORS = (TypeError, OverflowError, ValueError, RecursionError)
 _decoder = msgspec.msgpack.Decoder(dict[str, Any])
 decode_data = _decoder.decode
 """The bare decoder, for loops over data that is no longer than CONTAINERS_MAX, so that it cannot hold more."""
@@ -146,24 +154,20 @@ def pack_data(data: Mapping[str, Any], *, bytes_max: int = EVENT_BYTES_MAX) -> b
     """
     try:
         packed = _encoder.encode(data)
-    except (TypeError, OverflowError, ValueError, RecursionError) as error:
+    except ENCODE_ERRORS as error:
         raise InvalidData(f"data cannot be encoded: {error or 'nested too deeply'}") from error
-    size = len(packed)
-    if data.__class__ is dict and size <= CONTAINERS_MAX and size <= bytes_max:
-        # Nearly all data: a map it is, so small that it cannot be costly.
-        for key in data:
-            if type(key) is not str:
-                break
-        else:
-            return packed
     if not packed or not (0x80 <= packed[0] <= 0x8F or 0xDE <= packed[0] <= 0xDF):
         raise InvalidData(f"data must be a map, not {type(data).__name__}: give it a name, such as {{'value': …}}")
-    if size > bytes_max:
-        raise EventTooBig(size, bytes_max)
+    if len(packed) > bytes_max:
+        raise EventTooBig(len(packed), bytes_max)
     if is_costly(packed):
         raise InvalidData(f"data has more than {CONTAINERS_MAX} maps and lists; split the event")
-    if not all(isinstance(key, str) for key in cast("Iterable[object]", data)):
-        raise InvalidData("data must have text as its keys")
+    for key in cast("Iterable[object]", data):
+        if type(key) is not str:
+            if not isinstance(key, str):
+                raise InvalidData("data must have text as its keys")
+        elif len(_texts) < _TEXTS_MAX:
+            _texts.add(key)
     return packed
 
 
