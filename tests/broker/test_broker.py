@@ -442,6 +442,27 @@ def test_a_cursor_goes_on_behind_what_was_acknowledged() -> None:
     assert [event.offset for event in events(again.read())] == [2]
 
 
+def test_a_reader_that_comes_back_has_done_no_more_than_it_had_acknowledged() -> None:
+    """It goes on behind what it had received; if it dies then, what it had not acknowledged comes again."""
+    bus = Bus()
+    writer, reader = bus.person(source_epoch=8), bus.person()
+    reader.subscribe(at="cursor", cursor="billing")
+    writer.publish("a", "a", "a", "a")
+    received = events(reader.read())
+    reader.say(Advance(1, 1))
+    reader.leave()
+    back = bus.person()
+    back.subscribe(at="resume", value=received[-1].offset + 1, epoch=received[-1].epoch, cursor="billing")
+    assert back.tags() == []
+    writer.publish("a")
+    assert [event.offset for event in events(back.read())] == [4]
+    bus.pass_s(6)
+    back.leave()
+    again = bus.person()
+    again.subscribe(at="cursor", cursor="billing")
+    assert [event.offset for event in events(again.read())] == [1, 2, 3, 4]
+
+
 def test_an_acknowledgement_beyond_what_was_delivered_counts_only_up_to_there() -> None:
     bus = Bus()
     writer, reader = bus.person(source_epoch=8), bus.person()

@@ -129,7 +129,6 @@ def test_many_subscriptions_of_one_client_go_on(connect: Connections, broker: Br
     assert found == [everything, everything[1::2], everything[::10], everything, everything[100:]]
 
 
-@pytest.mark.xfail(reason="the broker moves a cursor to where its reader resumes, not to what is done", strict=False)
 def test_what_a_cursor_has_not_done_comes_again_after_the_broker(
     connect: Connections, broker: BrokerProcess, tag: str
 ) -> None:

@@ -67,6 +67,10 @@ class Readers:
             subscription.miss(gap)
         if request.cursor:
             self._cursor_holders[request.cursor] = subscription
+            known = log.cursors.find(request.cursor)
+            if known is not None and request.start.at == "resume" and gap is None:
+                # The reader goes on behind what it has received; what is done is what it had acknowledged before.
+                subscription.advanced = min(known.offset, start)
             log.cursors.put(subscription.cursor_at(log, connection.peer.name, self._clock.now_ns()))
         if subscription.held_back:
             self._held_back[subscription] = None
