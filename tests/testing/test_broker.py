@@ -103,3 +103,13 @@ def test_its_environment_and_command_can_be_set(folder: Path) -> None:
     with BrokerProcess(folder, command=("env", "SYLVITE_TEST=1"), environment={"SYLVITE_TEST_TOO": "2"}) as bus:
         environment = Path(f"/proc/{bus.pid}/environ").read_text().split("\0")
         assert {"SYLVITE_TEST=1", "SYLVITE_TEST_TOO=2"} <= set(environment)
+
+
+def test_a_broker_behind_another_program_does_not_stay_behind(folder: Path) -> None:
+    """Killing ends both: the log is free for the next one."""
+    shell = ("sh", "-c", '"$@"; exit $?', "sh")
+    with BrokerProcess(folder, command=shell) as bus:
+        bus.kill()
+        bus.start()
+    with BrokerProcess(folder) as bus, Client.connect(bus.socket) as client:
+        client.publish("t/x")

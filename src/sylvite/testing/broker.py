@@ -65,8 +65,8 @@ class BrokerProcess:
             self._end()
 
     def _end(self) -> None:
-        """Whatever happened: no process stays behind."""
-        if self.process is not None and self.process.poll() is None:
+        """Whatever happened: no process stays behind, nor one that only `command` knows."""
+        if self.process is not None and (self.process.poll() is None or self._command):
             self.kill()
 
     @property
@@ -97,6 +97,7 @@ class BrokerProcess:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[ready],
                 env={**os.environ, **self._environment},
+                process_group=0,
             )  # fmt: skip
         os.close(ready)
 
@@ -106,8 +107,8 @@ class BrokerProcess:
         try:
             readable, _, _ = select.select([self._ready], [], [], READY_WITHIN_S)
             if not readable or not os.read(self._ready, 16):
-                self.process.kill()
-                code = self.process.wait()
+                self.kill()
+                code = self.process.returncode
                 raise SylviteError(f"the broker did not start (exit code {code}):\n{self.output()}")
         finally:
             os.close(self._ready)
@@ -132,9 +133,12 @@ class BrokerProcess:
             raise SylviteError(f"the broker did not stop within {STOPPED_WITHIN_S:g} s:\n{self.output()}") from None
 
     def kill(self) -> None:
-        """End it as a crash would (SIGKILL)."""
+        """End it as a crash would (SIGKILL), with what stands before it."""
         assert self.process is not None
-        self.process.kill()
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # It has ended by itself.
         self.process.wait()
 
     def pause(self) -> None:
