@@ -305,6 +305,8 @@ def test_synced_events_that_are_gone_stop_the_start_until_the_operator_accepts_i
     for segment in log.segments:
         if segment.base >= 1000:
             after.remove(segment.name)
+            if index_name(segment.name) in after.names():
+                after.remove(index_name(segment.name))
     with pytest.raises(LogDamaged, match="--accept-loss"):
         open_log(after)
     log = open_log(after.after_kill(), accept_loss=True)
@@ -458,3 +460,30 @@ def test_the_smallest_settings_still_work() -> None:
     assert numbers(read_all(log)) == list(range(50))
     assert SMALL.segment_bytes == 16 * 1024
     assert new_batch(0, 3).count == 3
+
+
+@pytest.mark.parametrize("loss", ["cut", "gone"])
+def test_what_is_lost_after_an_orderly_end_is_told_from_what_never_was(loss: str) -> None:
+    """The proof stands in another file than the events."""
+    storage = MemoryStorage()
+    log = open_log(storage)
+    append(log, 0, 3)
+    sync(log)
+    log.finish(NOW_NS)
+    log.close()
+    after = storage.after_power_cut(random.Random(0))
+    name = log.segments[-1].name
+    if loss == "cut":
+        del after.content(name)[4196:]
+    else:
+        after.remove(name)
+    with pytest.raises(LogDamaged, match=r"@0\.\.@2 were synced"):
+        open_log(after)
+    assert open_log(after.after_kill(), accept_loss=True).end == 3
+
+
+def test_an_orderly_end_of_an_empty_log_leaves_an_empty_log() -> None:
+    storage = MemoryStorage()
+    open_log(storage).finish(NOW_NS)
+    log = open_log(storage.after_kill())
+    assert (log.end, log.notes) == (0, [])

@@ -79,13 +79,16 @@ class Broker:
         self._draining = False
         # As if there were new ones: a broker that restarts often may never fill a segment, and retention still applies.
         self._segments_seen = 0
-        for note in log.notes:
-            self.publish_own(f"log/{note.kind}", dict(note.facts))
-        log.notes.clear()
+        self._publish_notes()
         if log.cursors.restored_from_previous:
             self.publish_own(
                 "cursors/restored", {"detail": "the file of cursors was damaged; the one before it is used"}
             )
+
+    def _publish_notes(self) -> None:
+        for note in self.log.notes:
+            self.publish_own(f"log/{note.kind}", dict(note.facts))
+        self.log.notes.clear()
 
     # -- Connections -----------------------------------------------------------------------------------------------
 
@@ -173,6 +176,7 @@ class Broker:
         if len(log.segments) != self._segments_seen:
             self.retain()
             self._segments_seen = len(log.segments)
+            self._publish_notes()
         self._last_write_s = self.clock.now_s()
         if self._unsynced_since_s is None and log.synced < log.end:
             self._unsynced_since_s = self._last_write_s
@@ -303,6 +307,14 @@ class Broker:
         """Take nothing more; what was taken is still written, synced and answered."""
         self._draining = True
         self.flush()
+
+    def finish(self) -> None:
+        """Leave the log as a broker does that has ended in order, and let go of it."""
+        try:
+            self.log.finish(self.clock.now_ns())
+        except (OSError, EventLogError):
+            pass  # It only helps to tell, later, what has been lost by other means.
+        self.log.close()
 
     @property
     def is_drained(self) -> bool:

@@ -256,9 +256,9 @@ class Server:
         if self._ticking is not None:
             self._ticking.cancel()
         self._threads.shutdown(wait=True)
+        self.broker.finish()
         for path in self._paths:
             path.unlink(missing_ok=True)
-        self.broker.log.close()
 
 
 def _remove_stale(path: Path) -> None:

@@ -13,6 +13,7 @@ from sylvite.errors import InvalidSetting, LogNotUnderstood
 from sylvite.eventlog.cursors import Cursors
 from sylvite.eventlog.eventlog import META, read_meta
 from sylvite.eventlog.history import History, Segment
+from sylvite.eventlog.index import durable_by_summaries
 from sylvite.eventlog.recovery import find_segments
 from sylvite.eventlog.segment import START, Damage, scan
 from sylvite.eventlog.storage import DiskStorage, Storage
@@ -59,7 +60,9 @@ class OpenLog:
             raise InvalidSetting("log folder", str(folder), f"cannot be read: {error.strerror}") from error
         meta = read_meta(self.storage)
         self.files = find_segments(self.storage, meta.log_id)
-        self.durable = max([Cursors(self.storage).highest, *(file.durable for file in self.files)])
+        self.durable = max(
+            [Cursors(self.storage).highest, durable_by_summaries(self.storage), *(file.durable for file in self.files)]
+        )
         segments = [file.segment for file in self.files if file.born]
         self.history = History(self.storage, meta.log_id, segments, _end_of(self.storage, segments))
 

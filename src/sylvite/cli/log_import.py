@@ -182,5 +182,4 @@ class _Importer:
         """Write what is left, and return once everything is safe."""
         self._append()
         self._sync()
-        self._log.mark(time.time_ns())
-        self._sync()
+        self._log.finish(time.time_ns())

@@ -129,7 +129,9 @@ def screen(stats: Stats, before: Stats | None, painter: Painter) -> list[str]:
     lines.append(_line(painter, "clients", ", ".join(known)))
     for client in stats.clients:
         lines.extend(_client(painter, client))
-    counters = [f"{name.replace('_', ' ')} {show_count(count)}{rates.get(name, '')}" for name, count in stats.counters.items()]
+    counters = [
+        f"{name.replace('_', ' ')} {show_count(count)}{rates.get(name, '')}" for name, count in stats.counters.items()
+    ]
     lines.append(_line(painter, "counters", ", ".join(counters)))
     return lines
 

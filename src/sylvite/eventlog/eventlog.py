@@ -274,7 +274,7 @@ class EventLog(History):
             segment.file.truncate(self._position)
             save_summary(
                 self.storage, segment.name,
-                Summary(segment.size, self.end, segment.index.entries, self.sources.snapshot()),
+                Summary(segment.size, self.end, segment.index.entries, self.sources.snapshot(), self.synced),
             )  # fmt: skip
         except OSError as error:
             # Neither is needed: zeros at the end are no batch, and the summary can be made again.
@@ -409,6 +409,24 @@ class EventLog(History):
         while self._tail_size > self.settings.tail_bytes and len(tail) > 1 and tail[0].next <= self.synced:
             self._tail_size -= len(tail.popleft().raw)
 
+    def finish(self, now_ns: int) -> None:
+        """Write down that all is synced, before an orderly end: later, what was lost can be told from what never was.
+
+        Raises:
+            OSError, EventLogError: it could not be written.  Nothing depends on it.
+        """
+        if self.failed or self.synced < self.end:
+            return
+        self.mark(now_ns)
+        job = self.sync_job()
+        if job is not None:
+            job.run()
+            self.sync_done(None, now_ns, 0.0)
+        active = self.segments[-1]
+        if active.index is not None and active.next > active.base:
+            summary = Summary(self._position, self.end, active.index.entries, self.sources.snapshot(), self.synced)
+            save_summary(self.storage, active.name, summary, sync=True)
+
     def close(self) -> None:
         """Let go of the files.  Sync first: this does not."""
         active = self.segments[-1]
@@ -417,9 +435,6 @@ class EventLog(History):
         self._unsynced_files, self._job = [], None
         self._close_late()
         super().close()
-
-    def cursor_names(self) -> list[str]:
-        return [cursor.name for cursor in self.cursors]
 
 
 def _meta(storage: Storage, now_ns: int) -> Meta:

@@ -55,12 +55,13 @@ class Index:
 
 
 class Summary(msgspec.Struct, frozen=True, array_like=True):
-    """What is kept beside a sealed segment."""
+    """What is kept beside a sealed segment.  `durable`: every offset below it was synced when this was written."""
 
     size: int
     next: int
     entries: list[Entry]
     sources: Snapshot
+    durable: int = 0
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -73,19 +74,30 @@ def index_name(segment_name: str) -> str:
 
 def load_summary(storage: Storage, segment_name: str, size: int) -> Summary | None:
     """Return the summary of a segment of this size; None where there is none that can be trusted."""
-    try:
-        content = without_crc(read_whole(storage, index_name(segment_name)))
-    except FileNotFoundError:
-        return None
-    if content is None:
-        return None
-    try:
-        summary = _decoder.decode(content)
-    except msgspec.DecodeError:
-        return None
-    return summary if summary.size == size else None
+    summary = _load(storage, index_name(segment_name))
+    return summary if summary is not None and summary.size == size else None
 
 
-def save_summary(storage: Storage, segment_name: str, summary: Summary) -> None:
-    """Write without waiting for the disk: after a power cut the checksum tells, and it is made again."""
-    write_whole(storage, index_name(segment_name), with_crc(_encoder.encode(summary)), sync=False)
+def durable_by_summaries(storage: Storage) -> int:
+    """Return the offset below which all was synced when the newest readable summary was written.
+
+    It stands in another file than the events: so it proves what a segment that was cut, or is gone, has held.
+    """
+    for name in reversed([name for name in storage.names() if name.startswith("seg-") and name.endswith(".idx")]):
+        summary = _load(storage, name)
+        if summary is not None:
+            return summary.durable
+    return 0
+
+
+def _load(storage: Storage, name: str) -> Summary | None:
+    try:
+        content = without_crc(read_whole(storage, name))
+        return None if content is None else _decoder.decode(content)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def save_summary(storage: Storage, segment_name: str, summary: Summary, *, sync: bool = False) -> None:
+    """Write, as a rule without waiting for the disk: after a power cut the checksum tells, and it is made again."""
+    write_whole(storage, index_name(segment_name), with_crc(_encoder.encode(summary)), sync=sync)

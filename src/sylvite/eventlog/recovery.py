@@ -15,7 +15,7 @@ import msgspec
 from sylvite.core.batch import Batch
 from sylvite.errors import LogDamaged, LogNotUnderstood
 from sylvite.eventlog.history import Segment
-from sylvite.eventlog.index import Index, Summary, load_summary, save_summary
+from sylvite.eventlog.index import Index, Summary, durable_by_summaries, load_summary, save_summary
 from sylvite.eventlog.segment import OFFSETS_MAX, START, Damage, SegmentHeader, base_of, decode_header, file_name, scan
 from sylvite.eventlog.sources import Sources
 from sylvite.eventlog.storage import File, Storage
@@ -123,7 +123,7 @@ def recover(storage: Storage, log_id: str, *, proven: int, accept_loss: bool) ->
     """
     notes: list[Note] = []
     files = find_segments(storage, log_id)
-    durable = max([proven, *(file.durable for file in files)])
+    durable = max([proven, durable_by_summaries(storage), *(file.durable for file in files)])
     window = _Window(storage, files, durable)
     segments = window.kept(notes)
     durable = window.durable
@@ -169,7 +169,7 @@ def recover(storage: Storage, log_id: str, *, proven: int, accept_loss: bool) ->
         storage.sync_folder()
         last = segments[-1]
         index = last.index or Index()
-        save_summary(storage, last.name, Summary(last.size, end, index.entries, sources.snapshot()))
+        save_summary(storage, last.name, Summary(last.size, end, index.entries, sources.snapshot(), end))
     return Recovered(segments, end, sources, notes)
 
 
