@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import ChainMap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -237,19 +238,26 @@ def test_what_a_publisher_cannot_take_leaves_the_rest(bus: Bus, tag: str) -> Non
 
 
 def test_a_refusal_is_raised_and_counted(bus: Bus, tag: str) -> None:
-    """At flush: the first refusal is raised, with how many events were refused; the others are acknowledged."""
+    """At one of the next calls, with how many events were refused; the others are acknowledged."""
     publisher = bus.publisher(batch_bytes=1)
+    notes: list[str] = []
+
+    def without_refusals(call: Callable[[], None]) -> None:
+        while True:
+            try:
+                return call()
+            except NotAllowed as error:
+                notes.extend(error.__notes__)
+
     for name in (f"{tag}/1", "sylvite/1", f"{tag}/2", "sylvite/2", f"{tag}/3"):
-        publisher.publish(name, {})
-    with pytest.raises(NotAllowed) as caught:
-        publisher.flush()
-    assert (publisher.acknowledged, publisher.refused) == (3, 2)
-    assert caught.value.__notes__ == ["2 events were refused, the first is number 1 of this publisher"]
-    publisher.flush()
-    publisher.publish("sylvite/3", {})
-    with pytest.raises(NotAllowed) as caught:
-        publisher.flush()
-    assert caught.value.__notes__ == ["1 events were refused, the first is number 5 of this publisher"]
+        without_refusals(partial(publisher.publish, name, {}))
+    without_refusals(publisher.flush)
+    assert (publisher.published, publisher.acknowledged, publisher.refused) == (5, 3, 2)
+    # Both at once, or one after the other: that depends on when the broker was heard.
+    assert notes in (
+        ["2 events were refused, the first is number 1 of this publisher"],
+        [f"1 events were refused, the first is number {n} of this publisher" for n in (1, 3)],
+    )
 
 
 def test_leaving_a_publisher_raises_what_was_refused(bus: Bus) -> None:
