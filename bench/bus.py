@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from bench.events import TAG, job_return, of_size
 from bench.installed import times_s
-from bench.limits import paced
+from bench.pace import paced
 from bench.processes import Worker, cpu_s, memory_bytes, percentile
 from sylvite import Client
 from sylvite.broker.settings import BrokerSettings

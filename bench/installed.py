@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import venv
+from importlib.metadata import distribution
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -38,6 +39,24 @@ def size_bytes(programs: Path) -> int:
         for path in packages.rglob("*")
         if path.is_file() and path.relative_to(packages).parts[0].partition("-")[0] not in ("pip", "setuptools")
     )
+
+
+def distribution_bytes(*names: str) -> int:
+    """Return what Python packages of this environment take on the disk, with their compiled files."""
+    return sum(
+        path.stat().st_size
+        for name in names
+        for path in {Path(str(file.locate())) for file in distribution(name).files or ()}
+        if path.is_file()
+    )
+
+
+def debian_bytes(*names: str) -> int:
+    """Return the installed size of Debian packages, without those that they depend on."""
+    shown = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Installed-Size}\n", *names], capture_output=True, text=True, check=True, timeout=30
+    )  # fmt: skip
+    return sum(int(line) * 1024 for line in shown.stdout.split())
 
 
 def times_s(command: list[str | Path], runs: int, **more: str) -> list[float]:

@@ -7,7 +7,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +15,7 @@ import msgspec
 import uvloop
 
 from bench.events import TAG, job_return
+from bench.pace import paced
 from bench.processes import Worker, percentile
 
 MESSAGE_BYTES = 300
@@ -132,13 +133,3 @@ def relay_latencies_s(folder: Path, count: int, rate: float) -> list[float]:
                 outgoing.sendall(f"{time.perf_counter():.9f}".encode().ljust(MESSAGE_BYTES))
             times: list[float] = receiving.result()
             return times
-
-
-def paced(count: int, rate: float) -> Generator[int]:
-    """Yield `count` times, `rate` a second."""
-    start = time.perf_counter()
-    for number in range(count):
-        wait_s = start + number / rate - time.perf_counter()
-        if wait_s > 0:
-            time.sleep(wait_s)
-        yield number

@@ -1,0 +1,1 @@
+"""The buses that are compared: one file for each."""
