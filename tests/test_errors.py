@@ -42,7 +42,7 @@ def test_every_code_has_an_exit_code(kind: type[SylviteError]) -> None:
 @pytest.mark.parametrize("kind", TRAVELS)
 def test_an_error_that_was_named_on_the_wire_is_of_its_class(kind: type[SylviteError]) -> None:
     """With the message of the other side, whatever the constructor of the class wants."""
-    error = from_wire(kind.code, "not today")
+    error = from_wire(kind.code, "not today", {})
     assert type(error) is kind
     assert str(error) == "not today"
     assert error.code == kind.code
@@ -50,9 +50,32 @@ def test_an_error_that_was_named_on_the_wire_is_of_its_class(kind: type[SylviteE
         raise error
 
 
+@pytest.mark.parametrize(
+    ("error", "facts"),
+    [
+        (errors.NoSuchOffset(7, 5), {"asked": 7, "end": 5}),
+        (errors.OffsetGone(1, 5), {"asked": 1, "oldest": 5}),
+        (errors.CursorInUse("billing"), {"name": "billing"}),
+        (errors.EventTooBig(2, 1), {"size": 2, "limit": 1}),
+        (InvalidTag("x" * 10_000, "no"), {"tag": "x" * errors.FACT_CHARACTERS_MAX, "reason": "no"}),
+    ],
+)
+def test_the_facts_of_an_error_travel(error: SylviteError, facts: dict[str, str | int]) -> None:
+    assert errors.facts_of(error) == facts
+    told = from_wire(error.code, str(error), facts)
+    assert vars(told) == facts
+
+
+def test_facts_touch_nothing_that_a_class_has() -> None:
+    told = from_wire(
+        "overloaded", "?", {"code": "x", "args": "x", "__class__": "x", "a b": "x", "add_note": "x", "ok": 1}
+    )
+    assert vars(told) == {"ok": 1}
+
+
 @pytest.mark.parametrize("code", ["", "made_up", "__class__"])
 def test_a_code_that_is_not_known_is_a_plain_error(code: str) -> None:
-    error = from_wire(code, "?")
+    error = from_wire(code, "?", {})
     assert type(error) is SylviteError
     assert str(error) == "?"
 

@@ -6,7 +6,10 @@ do differently has a class of its own; the facts are attributes, and the message
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
+
+FACT_CHARACTERS_MAX = 512
 
 
 class SylviteError(Exception):
@@ -260,12 +263,21 @@ def _tree(root: type[SylviteError]) -> dict[str, type[SylviteError]]:
     return found
 
 
-def from_wire(code: str, message: str) -> SylviteError:
-    """Return the error that the other side named; an unknown code becomes a plain `SylviteError`.
+def facts_of(error: SylviteError) -> dict[str, str | int]:
+    """Return the attributes of an error that can travel: short texts and numbers."""
+    return {
+        name: fact if isinstance(fact, int) else fact[:FACT_CHARACTERS_MAX]
+        for name, fact in vars(error).items()
+        if isinstance(fact, (str, int)) and not name.startswith("_")
+    }
 
-    The message is the other side's; facts beyond it do not travel.
-    """
+
+def from_wire(code: str, message: str, facts: Mapping[str, str | int]) -> SylviteError:
+    """Return the error that the other side named, with its facts; an unknown code becomes a plain `SylviteError`."""
     kind = _tree(SylviteError).get(code, SylviteError)
     error = kind.__new__(kind)
     Exception.__init__(error, message)
+    for name, fact in facts.items():
+        if name.isidentifier() and not name.startswith("_") and not hasattr(kind, name):
+            setattr(error, name, fact)
     return error

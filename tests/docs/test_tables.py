@@ -188,7 +188,6 @@ def test_limits() -> None:
         "written and not synced": limits.unsynced_bytes,
         "deliveries waiting for one socket": limits.socket_bytes,
         "all that waits for one socket": limits.answer_bytes,
-        "credit of one subscription": limits.credit_bytes,
         "publishers remembered": sources.SOURCES_MAX,
         "runs remembered of one publisher": sources.RUNS_PER_SOURCE_MAX,
         "runs remembered of all": sources.RUNS_MAX,

@@ -19,7 +19,7 @@ GROWTH_MIB = 16.0
 BODY_BYTES = 1000
 LOG = LogSettings(keep_free_bytes=0)
 USUAL = Limits()
-GENEROUS = Limits(socket_bytes=1 << 30, answer_bytes=1 << 30, credit_bytes=1 << 30)
+GENEROUS = Limits(socket_bytes=1 << 30, answer_bytes=1 << 30)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from sylvite.auth.peer import Peer
 from sylvite.auth.policy import Access
 from sylvite.broker.subscription import Subscription
-from sylvite.errors import NotAllowed, NotAuthenticated, Overloaded, RemoteProtocolError, SylviteError
+from sylvite.errors import (
+    NotAllowed,
+    NotAuthenticated,
+    Overloaded,
+    RemoteProtocolError,
+    SylviteError,
+    facts_of,
+)
 from sylvite.wire.messages import (
     VERSION,
     Advance,
@@ -170,8 +177,8 @@ class Connection:
     def _credit(self, message: Credit) -> None:
         subscription = self.subscriptions.get(message.subscription)
         if subscription is not None:
-            limit = self.broker.settings.limits.credit_bytes
-            subscription.credit = min(subscription.credit + max(message.bytes, 0), limit)
+            # Without a limit: it is the socket that bounds what a reader holds of our memory.
+            subscription.credit += max(message.bytes, 0)
             self.broker.readers.maybe_behind(subscription)
 
     def _advance(self, message: Advance) -> None:
@@ -217,7 +224,7 @@ class Connection:
 
     def refuse(self, what: str, ref: int, error: SylviteError) -> None:
         if not self.closing and self._session.saying is not State.CLOSED:
-            self.send(Refuse(what, ref, error.code, str(error)))
+            self.send(Refuse(what, ref, error.code, str(error), facts_of(error)))
 
     def flush(self) -> None:
         parts, self._waiting, self._waiting_size = self._waiting, [], 0

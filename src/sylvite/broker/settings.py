@@ -25,7 +25,6 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unsynced_bytes: int = 8 * 1024 * 1024
     socket_bytes: int = 256 * 1024
     answer_bytes: int = 4 * 1024 * 1024
-    credit_bytes: int = 16 * 1024 * 1024
 
 
 class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ import click
 
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
 from sylvite.cli.option_types import ADDRESS, DURATION, MODE, SIZE
+from sylvite.client.address import SYSTEM_SOCKETS, user_folder, user_socket
 
 if TYPE_CHECKING:
     from sylvite.broker.settings import BrokerSettings
@@ -85,13 +86,11 @@ def broker(
     )
 
 
-def default_places() -> tuple[Path, Path | None]:
-    """Return the folder of a broker that is told none, and its socket: None for `bus.sock` in the folder."""
+def default_places() -> tuple[Path, Path]:
+    """Return the folder and the socket of a broker that is told neither."""
     if os.geteuid() == 0:
-        return Path("/var/lib/sylvite"), Path("/var/run/sylvite/master/bus.sock")
-    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(state).expanduser() / "sylvite", Path(runtime) / "sylvite" / "bus.sock" if runtime else None
+        return Path("/var/lib/sylvite"), SYSTEM_SOCKETS[0]
+    return user_folder(), user_socket()
 
 
 def _settings(

@@ -54,10 +54,13 @@ def publish_lines(options: GlobalOptions, tag: str | None, file: str, *, level: 
                         number += 1
                         if not line.strip():
                             continue
+                        refused = publisher.refused
                         try:
                             name, data = parse_line(line, tag)
                             publisher.publish(name, data)
                         except InvalidInput as error:
+                            if publisher.refused > refused:
+                                raise  # It is the broker's answer to earlier lines.
                             bad = BadLine(number, str(error))
                             break
                     if bad is not None:

@@ -32,8 +32,19 @@ def default_socket() -> Path:
     for path in SYSTEM_SOCKETS:
         if path.exists():
             return path
+    return SYSTEM_SOCKETS[0] if os.geteuid() == 0 else user_socket()
+
+
+def user_folder() -> Path:
+    """Return where the broker of an ordinary user keeps its log, unless it is told otherwise."""
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "sylvite"
+
+
+def user_socket() -> Path:
+    """Return where such a broker has its socket: where the system keeps what lives as long as a session, or beside the log."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(runtime) / "sylvite" / "bus.sock" if runtime else SYSTEM_SOCKETS[0]
+    return (Path(runtime) / "sylvite" if runtime else user_folder()) / "bus.sock"
 
 
 def read_tcp(path: Path) -> TcpAddress:

@@ -160,7 +160,7 @@ class ClientCore:
             self._say(question.message)
 
     def _refuse(self, message: Refuse) -> None:
-        error = from_wire(message.code, message.message)
+        error = from_wire(message.code, message.message, message.facts)
         match message.what:
             case "publish":
                 if isinstance(error, ShuttingDown) and message.ref in self._open:

@@ -127,12 +127,16 @@ class Ack(Message, frozen=True):
 
 
 class Refuse(Message, frozen=True):
-    """No.  `what`: publish, subscribe, ask or connection; `ref`: the seq, subscription or ask it answers."""
+    """No.  `what`: publish, subscribe, ask or connection; `ref`: the seq, subscription or ask it answers.
+
+    `code`, `message`, `facts`: of the error, see errors.py.
+    """
 
     what: str
     ref: U64
     code: str
     message: str
+    facts: dict[str, str | int] = {}
 
 
 class Subscribed(Message, frozen=True):
