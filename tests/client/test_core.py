@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,8 @@ from sylvite.client.core import ClientCore
 from sylvite.client.feed import Feed
 from sylvite.client.publisher import new_ticket
 from sylvite.client.ticket import Ticket
+from sylvite.core.batch import BlockBuilder
+from sylvite.core.event import pack_data
 from sylvite.core.pattern import Filter
 from sylvite.errors import DurabilityUnknown, RemoteProtocolError
 from sylvite.eventlog.eventlog import LogSettings
@@ -296,3 +299,25 @@ def test_no_bytes_do_more_than_raise(data: bytes) -> None:
     for core in (fresh, Pair().core):
         with contextlib.suppress(RemoteProtocolError, ConnectionLost):
             core.feed(data)
+
+
+def test_a_delivery_of_many_costly_events_is_taken_in_pieces() -> None:
+    """Each is within its limit, and together they would take 72 MiB."""
+    pair = Pair()
+    feed = subscribe(pair, credit_bytes=4 << 20)
+    builder = BlockBuilder()
+    packed = pack_data({"maps": [{}] * 16_000})
+    for _ in range(64):
+        builder.add("t/x", packed)
+    pair.core.publish(pair.core.ticket(*builder.take(), None))
+    pair.exchange()
+    tracemalloc.start()
+    try:
+        taken = 0
+        while feed.waiting:
+            taken += len(pair.core.take_events(feed))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert taken == 64
+    assert peak < 24 * 1024 * 1024

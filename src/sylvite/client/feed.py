@@ -10,6 +10,8 @@ from sylvite.core.pattern import Filter
 from sylvite.errors import RemoteProtocolError, SylviteError
 from sylvite.wire.messages import Missed, Progress, Start, Subscribe, Subscribed
 
+PIECE_BYTES = 128 * 1024
+
 
 class Feed:
     """`credit_bytes` bounds what waits here.
@@ -107,30 +109,41 @@ class Feed:
     # -- What is handed out ------------------------------------------------------------------------------------------
 
     def take(self) -> list[Event | Gap]:
-        """Return what the next delivery holds, decoded: events not seen before, and gaps.
+        """Return what the next delivery holds, decoded: events not seen before, and gaps; of a large one, a piece.
 
-        May be empty although there was a delivery; `waiting` says whether there is another one.
+        May be empty although there was a delivery; `waiting` says whether there is more.
 
         Raises:
             RemoteProtocolError: the delivery cannot be read.
         """
-        item = self.waiting.popleft()
+        item = self.waiting[0]
+        if isinstance(item, Batch):
+            return self._take_of(item)
+        self.waiting.popleft()
         if isinstance(item, Progress):
             self.wanted = max(self.wanted, item.offset)
             return []
-        if isinstance(item, Gap):
-            self.wanted = item.next
-            if item.reason == "reset":
-                self._resets -= 1
-                # A log that was wiped may never reach the end of the old one: then what was to be read ends here.
-                self.end = min(self.end, self._new_end)
-                self.done = min(self.done, item.next)
-            return [item]
-        self._given_back += len(item.raw)
-        events = item.events(self.wanted)
+        self.wanted = item.next
+        if item.reason == "reset":
+            self._resets -= 1
+            # A log that was wiped may never reach the end of the old one: then what was to be read ends here.
+            self.end = min(self.end, self._new_end)
+            self.done = min(self.done, item.next)
+        return [item]
+
+    def _take_of(self, batch: Batch) -> list[Event | Gap]:
+        # Decoded, data may take seventy times its bytes: so not all of a large batch at once.
+        try:
+            events = batch.events(self.wanted, PIECE_BYTES)
+        except RemoteProtocolError:
+            self.waiting.popleft()
+            raise
         if events:
             last = events[-1]
             self.wanted = last.next if isinstance(last, Gap) else last.offset + 1
+        if self.wanted > batch.last:
+            self.waiting.popleft()
+            self._given_back += len(batch.raw)
         return events
 
     def close(self, error: SylviteError | None = None) -> None:
