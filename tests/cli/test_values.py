@@ -32,8 +32,9 @@ def salts_yamlify(text: str) -> Any:
         return text
     if "#" in text and (isinstance(value, str) or value is None):
         return text
-    if type(value) in (dict, list):
-        return value if text.startswith("{" if type(value) is dict else "[") else text
+    opening = {dict: "{", list: "["}.get(type(value))
+    if opening is not None:
+        return value if text.startswith(opening) else text
     if value is not None and not isinstance(value, (int, float, str)):
         return text
     if (value == "" and text in ("|", "!")) or (value is None and text == "!"):
