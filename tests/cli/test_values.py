@@ -32,7 +32,7 @@ def salts_yamlify(text: str) -> Any:
         return text
     if "#" in text and (isinstance(value, str) or value is None):
         return text
-    opening = {dict: "{", list: "["}.get(type(value))
+    opening = {"dict": "{", "list": "["}.get(value.__class__.__name__)
     if opening is not None:
         return value if text.startswith(opening) else text
     if value is not None and not isinstance(value, (int, float, str)):

@@ -20,7 +20,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn, cast
+from typing import Any, NamedTuple, NoReturn
 
 from sylvite.core.environment import (
     EACH,
@@ -40,6 +40,7 @@ from sylvite.core.environment import (
     weight,
 )
 from sylvite.core.pattern import Regex, compile_glob, glob_steps, read_regex
+from sylvite.core.token import Token, cut_tokens
 from sylvite.errors import InvalidExpression, InvalidPattern
 
 SOURCE_BYTES_MAX = 4096
@@ -124,23 +125,6 @@ def compile_predicate(text: str) -> Predicate:
     return Predicate(text, root, needs_data=parser.needs_data)
 
 
-class _Token(NamedTuple):
-    kind: str
-    text: str
-    start: int
-    end: int
-
-
-_token = re.compile(
-    r"""\s*(?:
-        (?P<number>(?:\d+\.\d+|\d+)(?:[eE][+-]?\d+)?)
-      | (?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-      | (?P<word>[^\W\d]\w*)
-      | (?P<sign>==|!=|<=|>=|<|>|&&|\|\||!|\(|\)|\[|\]|,|\.|\*|-|=|&|\|)
-      | (?P<end>\Z)
-    )""",
-    re.VERBOSE,
-)
 _MEANT = {"&&": "and", "||": "or", "!": "not", "&": "and", "|": "or", "=": "=="}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "\\": "\\", '"': '"', "'": "'"}
 _LITERALS = {"True": True, "False": False, "None": None, "true": True, "false": False, "null": None}
@@ -167,7 +151,7 @@ class _Parser:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._tokens = self._cut()
+        self._tokens = cut_tokens(text)
         self._at = 0
         self._nodes = 0
         self._depth = 0
@@ -175,43 +159,27 @@ class _Parser:
         self._pattern_steps = 0
         self.needs_data = False
 
-    def _cut(self) -> list[_Token]:
-        tokens: list[_Token] = []
-        position = 0
-        while True:
-            found = _token.match(self._text, position)
-            if found is None:
-                after = len(self._text) - len(self._text[position:].lstrip())
-                wrong = self._text[after]
-                reason = "the text that begins here has no end" if wrong in "\"'" else f"{wrong!r} means nothing here"
-                raise InvalidExpression(self._text, after, reason)
-            kind = cast(str, found.lastgroup)
-            tokens.append(_Token(kind, found[kind], found.start(kind), found.end(kind)))
-            if kind == "end":
-                return tokens
-            position = found.end()
-
     # -- Tokens ------------------------------------------------------------------------------------------------------
 
     @property
-    def _next(self) -> _Token:
+    def _next(self) -> Token:
         return self._tokens[self._at]
 
-    def _take(self) -> _Token:
+    def _take(self) -> Token:
         token = self._tokens[self._at]
         self._at += 1
         return token
 
-    def _take_if(self, *texts: str) -> _Token | None:
+    def _take_if(self, *texts: str) -> Token | None:
         token = self._next
         if token.text in texts and token.kind in ("word", "sign"):
             return self._take()
         return None
 
-    def _expect(self, text: str) -> _Token:
+    def _expect(self, text: str) -> Token:
         return self._take_if(text) or self._fail(self._next, f"{text!r} is missing here")
 
-    def _fail(self, token: _Token, reason: str) -> NoReturn:
+    def _fail(self, token: Token, reason: str) -> NoReturn:
         if token.text in _MEANT and token.kind == "sign":
             reason = f"write {_MEANT[token.text]!r} instead of {token.text!r}"
         raise InvalidExpression(self._text, token.start, reason)
@@ -230,7 +198,7 @@ class _Parser:
             raise InvalidExpression(self._text, start, f"an expression has at most {NODES_MAX} parts")
         return Node(start, self._tokens[self._at - 1].end, evaluate, tuple(parts), path, constant)
 
-    def _deeper(self, token: _Token, read: Callable[[], Node]) -> Node:
+    def _deeper(self, token: Token, read: Callable[[], Node]) -> Node:
         self._depth += 1
         if self._depth > DEPTH_MAX:
             self._fail(token, f"an expression is at most {DEPTH_MAX} deep")
@@ -341,10 +309,10 @@ class _Parser:
     def _constant(self, start: int, value: object) -> Node:
         return self._node(start, lambda _: value, constant=True)
 
-    def _unquote(self, token: _Token) -> str:
+    def _unquote(self, token: Token) -> str:
         return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[0]), token.text[1:-1], flags=re.DOTALL)
 
-    def _list(self, token: _Token) -> Node:
+    def _list(self, token: Token) -> Node:
         nodes: list[Node] = []
         while not self._take_if("]"):
             nodes.append(self._value())
@@ -356,7 +324,7 @@ class _Parser:
             return self._constant(token.start, [evaluate(_NOWHERE) for evaluate in each])
         return self._node(token.start, lambda e: [evaluate(e) for evaluate in each])
 
-    def _word(self, token: _Token) -> Node:
+    def _word(self, token: Token) -> Node:
         if self._next.text == "(" and self._next.kind == "sign":
             return self._call(token)
         if token.text in _LITERALS:
@@ -369,7 +337,7 @@ class _Parser:
         self.needs_data = self.needs_data or token.text == "data"
         return self._path(token, name)
 
-    def _path(self, token: _Token, name: Evaluate) -> Node:
+    def _path(self, token: Token, name: Evaluate) -> Node:
         steps: list[object] = []
         while True:
             if self._take_if("."):
@@ -405,7 +373,7 @@ class _Parser:
 
         return self._node(token.start, evaluate, path=path)
 
-    def _call(self, token: _Token) -> Node:
+    def _call(self, token: Token) -> Node:
         wanted = _FUNCTIONS.get(token.text)
         if wanted is None:
             self._fail(token, f"there is no function {token.text!r}; there are {', '.join(_FUNCTIONS)}")
@@ -421,7 +389,7 @@ class _Parser:
             self._fail(token, f"{token.text}() takes {wanted} argument{'s' * (wanted > 1)}, not {len(arguments)}")
         return self._node(token.start, self._function(token, arguments), arguments[:1])
 
-    def _function(self, token: _Token, arguments: list[Node]) -> Evaluate:
+    def _function(self, token: Token, arguments: list[Node]) -> Evaluate:
         first = arguments[0].evaluate
         match token.text:
             case "glob" | "regex":
@@ -441,7 +409,7 @@ class _Parser:
                 condition: Evaluate = arguments[1].evaluate if len(arguments) == 2 else lambda e: e.it
                 return loop(first, condition, until=token.text == "any")
 
-    def _pattern(self, token: _Token, value: Evaluate, pattern: Node) -> Evaluate:
+    def _pattern(self, token: Token, value: Evaluate, pattern: Node) -> Evaluate:
         text = pattern.evaluate(_NOWHERE) if pattern.constant else None
         if not isinstance(text, str):
             self._fail(token, f"the second argument of {token.text}() is a text in quotes")
