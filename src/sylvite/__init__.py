@@ -10,38 +10,39 @@ docs/python.md shows the rest.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sylvite.client.sync_client import Client, Publisher, Subscription
-from sylvite.client.ticket import Published
-from sylvite.core.event import Event, Gap, Offset, Position
-from sylvite.core.level import Level
-from sylvite.errors import (
-    AckTimeout,
-    AckUnknown,
-    BrokerNotReachable,
-    ConnectionLost,
-    CursorInUse,
-    DiskFull,
-    DurabilityUnknown,
-    EventsMissed,
-    EventTooBig,
-    InvalidData,
-    InvalidExpression,
-    InvalidPattern,
-    InvalidSetting,
-    InvalidTag,
-    NoSuchOffset,
-    NotAllowed,
-    NotAuthenticated,
-    OffsetGone,
-    SylviteError,
-    WaitTimeout,
-)
 from sylvite.version import __version__
 
 if TYPE_CHECKING:
     from sylvite.client.async_client import AsyncClient, AsyncPublisher, AsyncSubscription
+    from sylvite.client.sync_client import Client, Publisher, Subscription
+    from sylvite.client.ticket import Published
+    from sylvite.core.event import Event, Gap, Offset, Position
+    from sylvite.core.level import Level
+    from sylvite.errors import (
+        AckTimeout,
+        AckUnknown,
+        BrokerNotReachable,
+        ConnectionLost,
+        CursorInUse,
+        DiskFull,
+        DurabilityUnknown,
+        EventsMissed,
+        EventTooBig,
+        InvalidData,
+        InvalidExpression,
+        InvalidPattern,
+        InvalidSetting,
+        InvalidTag,
+        NoSuchOffset,
+        NotAllowed,
+        NotAuthenticated,
+        OffsetGone,
+        SylviteError,
+        WaitTimeout,
+    )
 
 __all__ = [
     "AckTimeout",
@@ -79,11 +80,30 @@ __all__ = [
     "__version__",
 ]
 
+_HOMES = {
+    "AsyncClient": "client.async_client",
+    "AsyncPublisher": "client.async_client",
+    "AsyncSubscription": "client.async_client",
+    "Client": "client.sync_client",
+    "Event": "core.event",
+    "Gap": "core.event",
+    "Level": "core.level",
+    "Offset": "core.event",
+    "Position": "core.event",
+    "Published": "client.ticket",
+    "Publisher": "client.sync_client",
+    "Subscription": "client.sync_client",
+}
+"""Where the names are; those that are not here are errors."""
+
 
 def __getattr__(name: str) -> Any:
-    # asyncio takes 36 ms to load: only for those who use it.
-    if name in ("AsyncClient", "AsyncPublisher", "AsyncSubscription"):
-        from sylvite.client import async_client
+    # Loaded by those who use them: asyncio alone takes 36 ms, and a broker needs no client.
+    if name not in __all__:
+        raise AttributeError(f"module 'sylvite' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"sylvite.{_HOMES.get(name, 'errors')}"), name)
+    return value
 
-        return getattr(async_client, name)
-    raise AttributeError(f"module 'sylvite' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
