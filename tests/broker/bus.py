@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from sylvite.auth.peer import Peer
@@ -16,6 +15,7 @@ from sylvite.core.pattern import Filter
 from sylvite.errors import SylviteError
 from sylvite.eventlog.eventlog import EventLog
 from sylvite.testing.clock import ManualClock
+from sylvite.testing.pair import MemoryOutlet
 from sylvite.testing.storage import MemoryStorage
 from sylvite.wire.frame import FrameDecoder
 from sylvite.wire.messages import (
@@ -42,42 +42,12 @@ GUEST = Peer("uid:1001", 1001, frozenset({1001}))
 CREDIT = 1 << 20
 
 
-class Wire:
-    """An Outlet that holds what was written until `read`.  `limit`: from so much on it is full."""
-
-    def __init__(self, limit: int = 256 * 1024) -> None:
-        self.limit = limit
-        self.written = bytearray()
-        self.is_closed = False
-        self.is_paused = False
-
-    def write(self, parts: Sequence[bytes]) -> None:
-        for part in parts:
-            self.written += part
-
-    def waiting_bytes(self) -> int:
-        return len(self.written)
-
-    @property
-    def is_full(self) -> bool:
-        return len(self.written) > self.limit
-
-    def close(self) -> None:
-        self.is_closed = True
-
-    def pause(self) -> None:
-        self.is_paused = True
-
-    def resume(self) -> None:
-        self.is_paused = False
-
-
 class Person:
     """One peer of the broker, that reads when told to."""
 
     def __init__(self, bus: Bus, peer: Peer, *, token: str | None = None) -> None:
         self.bus = bus
-        self.wire = Wire(bus.broker.settings.limits.socket_bytes)
+        self.wire = MemoryOutlet(bus.broker.settings.limits.socket_bytes)
         self.connection = Connection(bus.broker, peer, self.wire, token=token)
         self._decoder = FrameDecoder()
         self._builder = BlockBuilder()
@@ -114,7 +84,7 @@ class Person:
     def read(self) -> list[Message]:
         """Take everything that the broker has said."""
         self.bus.run()
-        taken, self.wire.written = bytes(self.wire.written), bytearray()
+        taken, self.wire.taken = bytes(self.wire.taken), bytearray()
         self.connection.drained()
         self._decoder.feed(taken)
         return [decode(kind, body) for kind, body in self._decoder.frames()]

@@ -47,13 +47,13 @@ def test_hello_is_answered_with_who_one_is_taken_for() -> None:
 def test_another_version_is_refused_and_the_connection_closed() -> None:
     person = Person(Bus(), OWNER).hello(version=99)
     assert "version 99" in person.only(Refuse).message
-    assert person.wire.is_closed
+    assert person.wire.closed
 
 
 def test_a_stranger_is_refused() -> None:
     person = Person(Bus(), GUEST).hello()
     assert person.only(Refuse).code == "not_allowed"
-    assert person.wire.is_closed
+    assert person.wire.closed
 
 
 def test_a_wrong_token_is_refused() -> None:
@@ -68,7 +68,7 @@ def test_anything_before_hello_ends_the_connection_and_nothing_else() -> None:
     person = Person(bus, OWNER)
     person.say(Ping(1))
     assert person.only(Refuse).code == "remote_protocol_error"
-    assert person.wire.is_closed
+    assert person.wire.closed
     other.say(Ping(2))
     assert other.only(Pong) == Pong(2)
 
@@ -195,7 +195,7 @@ def test_garbage_for_a_block_ends_the_connection() -> None:
     person = bus.person()
     person.say(Publish(Level.WRITTEN, 0, b"\xff" * 40))
     assert person.only(Refuse).what == "connection"
-    assert person.wire.is_closed
+    assert person.wire.closed
     assert bus.broker.log.end == 0
 
 
@@ -216,13 +216,13 @@ def test_a_guest_may_do_what_the_policy_names_and_refusals_are_events() -> None:
 def test_publishers_are_held_while_the_disk_is_far_behind() -> None:
     bus = Bus(BrokerSettings(limits=Limits(unsynced_bytes=10_000)), syncs=False)
     person = bus.person()
-    while not person.wire.is_paused:
+    while not person.wire.paused:
         person.publish("a", size=1000)
         bus.run()
     assert bus.broker.log.unsynced_bytes < 13_000
     bus.syncs = True
     bus.run()
-    assert not person.wire.is_paused
+    assert not person.wire.paused
 
 
 # -- Subscribe ---------------------------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ def test_a_full_socket_is_left_alone_until_it_has_drained() -> None:
     for _ in range(500):
         writer.publish("a", size=1000)
         bus.run()
-    assert len(reader.wire.written) < 15_000
+    assert len(reader.wire.taken) < 15_000
     got: list[int] = []
     while found := events(reader.read()):
         got += [event.offset for event in found]
@@ -331,7 +331,7 @@ def test_a_subscription_that_could_not_take_more_is_woken_although_the_socket_ne
     """What waits in the broker itself counts too, and has left by the time anybody asks the socket."""
     bus = Bus(BrokerSettings(log=SMALL, limits=Limits(socket_bytes=10_000)))
     writer, reader = bus.person(source_epoch=8), bus.person()
-    reader.wire.limit = 1 << 30
+    reader.wire.full_bytes = 1 << 30
     reader.subscribe(credit=1 << 24)
     for _ in range(30):
         writer.publish("a", size=1000)
@@ -345,14 +345,14 @@ def test_a_peer_that_does_not_read_its_answers_is_not_listened_to() -> None:
     person = bus.person()
     person.say(*(Ping(number) for number in range(50_000)))
     bus.run()
-    assert person.wire.is_paused
-    assert len(person.wire.written) < 60_000
+    assert person.wire.paused
+    assert len(person.wire.taken) < 60_000
     answered = 0
     while found := person.read():
         answered += len(found)
-        assert len(person.wire.written) < 60_000
+        assert len(person.wire.taken) < 60_000
     assert answered == 50_000
-    assert not person.wire.is_paused
+    assert not person.wire.paused
 
 
 def test_unsubscribed_is_over_at_once() -> None:

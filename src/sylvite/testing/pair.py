@@ -25,9 +25,13 @@ TURNS_MAX = 10_000
 
 
 class MemoryOutlet:
-    """The Outlet of a connection that exists only in memory; `taken` is what the client's side can read."""
+    """The Outlet of a connection that exists only in memory; `taken` is what the client's side can read.
 
-    def __init__(self) -> None:
+    `full_bytes`: with more than so much of it the outlet is full.
+    """
+
+    def __init__(self, full_bytes: int = FULL_BYTES) -> None:
+        self.full_bytes = full_bytes
         self.taken = bytearray()
         self.closed = False
         self.paused = False
@@ -41,7 +45,7 @@ class MemoryOutlet:
 
     @property
     def is_full(self) -> bool:
-        return len(self.taken) >= FULL_BYTES
+        return len(self.taken) > self.full_bytes
 
     def close(self) -> None:
         self.closed = True
