@@ -39,8 +39,8 @@ format: .venv/ready ## Put the code in order
 faults: .venv/ready ## The fault tests in their long form
 	@$(PY) -m pytest -q -m "long or not long" tests/faults
 
-bench: .venv/ready ## Measure, and write docs/benchmarks.md
-	@$(PY) -m bench
+bench: .venv/ready ## Measure beside other buses, and write docs/benchmarks.md
+	@$(PY) -m bench $(BENCH)
 
 lock: ## Choose the newest versions anew, with hashes
 	$(PYTHON) -m venv .venv-lock

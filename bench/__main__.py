@@ -1,228 +1,64 @@
-"""Run every measurement and write docs/benchmarks.md; with --quick a small run, printed only."""
+"""Run every measurement and write docs/benchmarks.md; with --quick a small run, printed only.
+
+First our own figures beside their budgets, then the same work on Sylvite and on its peers.
+"""
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
-import subprocess
+import signal
 import sys
-import tempfile
-from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
-from bench import bus, installed, limits
-from bench.processes import Spread, percentile, spread
+from bench import budgets, columns, comparison, page, workloads
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
-FINDINGS = Path(__file__).parent / "findings.md"
-MIB = 1024 * 1024
+BUDGETS = "budgets"
 
 
-class Row(NamedTuple):
-    """One figure beside its limit and its budget; `met` is None where there is no budget."""
-
-    what: str
-    ours: str
-    beside: str
-    ratio: str
-    budget: str
-    met: bool | None
-
-
-class Run:
-    """The measurements of one run, in order."""
-
-    def __init__(self, *, quick: bool) -> None:
-        self.quick = quick
-        self.rows: list[Row] = []
-        self._runs = 1 if quick else 5
-
-    def scaled(self, count: int) -> int:
-        return max(count // 50, 100) if self.quick else count
-
-    def repeat(self, what: str, measure: Callable[[Path], float], runs: int | None = None) -> Spread:
-        """Measure several times, each in a folder of its own."""
-        values: list[float] = []
-        for _ in range(min(self._runs, runs or self._runs)):
-            with tempfile.TemporaryDirectory(prefix="sylvite-bench-") as folder:
-                values.append(measure(Path(folder)))
-        found = spread(values)
-        print(f"{what}: {found.median:.6g} ({found.least:.6g} to {found.most:.6g})", file=sys.stderr)
-        return found
-
-    def add(self, what: str, ours: str, beside: str, ratio: str, budget: str, *, met: bool | None) -> None:
-        self.rows.append(Row(what, ours, beside, ratio, budget, met))
-
-
-def many(value: float) -> str:
-    return f"{value:,.0f}".replace(",", " ")
-
-
-def us(seconds: float) -> str:
-    return f"{seconds * 1e6:.0f} µs"
-
-
-def between(found: Spread, show: Callable[[float], str]) -> str:
-    return f"{show(found.median)} ({show(found.least)} to {show(found.most)})"
-
-
-def measure(run: Run) -> None:
-    encoding, decoding = limits.codec(run.scaled(300_000))
-    round_trip = limits.round_trip_s(run.scaled(5000))
-    with tempfile.TemporaryDirectory(prefix="sylvite-bench-") as folder:
-        sync = limits.sync_s(Path(folder), run.scaled(1000))
-        relayed = limits.relay_latencies_s(Path(folder), run.scaled(2500), 500.0)
-    alone = f"encoding alone {many(encoding)}/s, decoding alone {many(decoding)}/s"
-
-    for level in ("synced", "written", "none"):
-        flows: list[bus.Flow] = []
-
-        def flow(folder: Path, level: str = level, flows: list[bus.Flow] = flows) -> float:
-            flows.append(bus.one_to_one(folder, run.scaled(600_000), level))
-            return flows[-1].rate
-
-        rate = run.repeat(f"one to one, {level}", flow)
-        budget = "300 000/s and a quarter of decoding alone" if level == "synced" else ""
-        run.add(
-            f"one publisher, one subscriber, {limits.event_bytes()}-byte events, pipelined, `{level}`",
-            between(rate, many) + "/s", alone, f"{rate.median / decoding:.2f} of decoding alone", budget,
-            met=rate.median >= max(300_000, decoding / 4) if budget else None,
-        )  # fmt: skip
-        if level == "synced":
-            broker = spread([each.broker_us for each in flows])
-            ends = (
-                f"publisher {spread([each.publisher_us for each in flows]).median:.2f} µs, "
-                f"subscriber {spread([each.subscriber_us for each in flows]).median:.2f} µs"
-            )
-            run.add(
-                "the broker's processor time per event in that", between(broker, lambda value: f"{value:.2f} µs"),
-                ends, "", "1.5 µs", met=broker.median <= 1.5,
-            )  # fmt: skip
-
-    for level, limit, text in (
-        ("written", round_trip, f"bare round trip {us(round_trip)}"),
-        ("synced", round_trip + sync, f"bare round trip {us(round_trip)} + one fdatasync {us(sync)}"),
-    ):
-        took = run.repeat(
-            f"publish {level}", lambda folder, level=level: bus.publish_times_s(folder, run.scaled(2000), level)
-        )
-        run.add(
-            f"one publish, acknowledged `{level}`, median", between(took, us), text, f"{took.median / limit:.1f}x", "2x",
-            met=took.median <= 2 * limit,
-        )  # fmt: skip
-
-    for part, name in ((0.5, "p50"), (0.99, "p99")):
-        limit = percentile(relayed, part)
-        took = run.repeat(
-            f"latency {name}",
-            lambda folder, part=part: percentile(bus.latencies_s(folder, run.scaled(2500), 500.0), part),
-            3,
-        )
-        run.add(
-            f"publish to handler, 500 events/s, {name}", between(took, us), f"bare relay {us(limit)}",
-            f"{took.median / limit:.1f}x", "3x", met=took.median <= 3 * limit,
-        )  # fmt: skip
-
-    one = run.repeat("1 prefix", lambda folder: bus.fan_out_us(folder, run.scaled(200_000), 1), 3)
-    hundred = run.repeat("100 prefixes", lambda folder: bus.fan_out_us(folder, run.scaled(200_000), 100), 3)
-    run.add(
-        "100 subscribers with distinct prefixes: the broker's processor time per event",
-        between(hundred, lambda value: f"{value:.2f} µs"),
-        f"one of them alone {one.median:.2f} µs", f"{hundred.median / one.median:.2f}x", "1.5x",
-        met=hundred.median <= 1.5 * one.median,
-    )  # fmt: skip
-
-    replay = run.repeat("replay", lambda folder: bus.replay_rate(folder, run.scaled(1_000_000)), 3)
-    run.add(
-        "replay of a million events to one reader, as dicts", between(replay, many) + "/s",
-        f"decoding alone {many(decoding)}/s", f"{replay.median / decoding:.2f} of it", "500 000/s",
-        met=replay.median >= 500_000,
-    )  # fmt: skip
-
-    with tempfile.TemporaryDirectory(prefix="sylvite-bench-") as folder:
-        stopped = bus.one_stopped(Path(folder), run.scaled(100_000))
-    run.add(
-        "one subscriber stopped, 100 000 events of 1 KiB: the broker grows by", f"{stopped.growth_bytes / MIB:.1f} MiB",
-        "", f"missed in the end: {stopped.other_missed + stopped.stopped_missed}", "16 MiB, and nothing missed",
-        met=stopped.growth_bytes <= 16 * MIB and not stopped.other_missed + stopped.stopped_missed,
-    )  # fmt: skip
-
-    rest = run.repeat("at rest", bus.memory_at_rest, 3)
-    run.add(
-        "a broker at rest",
-        between(rest, lambda value: f"{value / MIB:.1f} MiB"),
-        "",
-        "",
-        "35 MiB",
-        met=rest.median <= 35 * MIB,
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a small part of the work, once: to see that it runs")
+    parser.add_argument(
+        "--only", metavar="PEER,...", help=f"of {', '.join(columns.PEERS)}; the start of a name will do"
     )
-    starts = 20
-    with tempfile.TemporaryDirectory(prefix="sylvite-bench-") as installing:
-        programs = installed.install(Path(installing))
-        cold = run.repeat("cold start", lambda folder: percentile(bus.cold_start_s(folder, programs, starts), 0.5), 3)
-        importing = run.repeat("import", lambda _: percentile(bus.import_s(programs, starts), 0.5), 3)
-        size = installed.size_bytes(programs)
-    run.add("`sylvite publish` from the shell, all in all", between(cold, us), "", "", "100 ms", met=cold.median <= 0.1)
-    run.add(
-        "`from sylvite import Client`, beyond a bare interpreter",
-        between(importing, us),
-        "",
-        "",
-        "30 ms",
-        met=importing.median <= 0.03,
+    parser.add_argument("--workload", metavar="W,...", help=f"of {', '.join((BUDGETS, *workloads.NAMES))}")
+    parser.add_argument(
+        "--results", type=Path, metavar="FILE", help="keep each run in FILE, and do not repeat those that are there"
     )
-
-    run.add("installed, with all that it depends on", f"{size / MIB:.1f} MiB", "", "", "", met=None)
-
-    with tempfile.TemporaryDirectory(prefix="sylvite-bench-") as folder:
-        found = bus.recovery(Path(folder), run.scaled(1024) * MIB)
-    run.add(
-        f"after SIGKILL over a log of {found.log_bytes / MIB:,.0f} MiB: first acknowledgement",
-        f"{found.first_ack_s:.2f} s", f"memory then {found.memory / MIB:.0f} MiB", "", "2 s", met=found.first_ack_s <= 2,
-    )  # fmt: skip
+    return parser
 
 
-def page(run: Run) -> str:
-    names = ("msgspec", "uvloop", "google-crc32c", "click")
-    processors = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    models = sorted({line.partition(":")[2].strip() for line in processors}) or [platform.machine()]
-    machine = f"{os.cpu_count()} cores ({', '.join(models)}), Linux {platform.release()}"
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    lines = [
-        "# Benchmarks",
-        "",
-        "Made by `make bench`; the figures are of one run, and the limits beside them of the same run.",
-        "",
-        f"- {datetime.now(UTC):%Y-%m-%d}, commit {commit.stdout.strip() or 'unknown'}",
-        f"- {machine}, Python {platform.python_version()}",
-        f"- {', '.join(f'{name} {version(name)}' for name in names)}",
-        "- Median of the runs, with the least and the most in brackets.",
-        "",
-        "| what | ours | beside it | ratio | budget | met |",
-        "|---|---|---|---|---|---|",
-    ]
-    words = {True: "yes", False: "**no**", None: ""}
-    lines += [
-        f"| {row.what} | {row.ours} | {row.beside} | {row.ratio} | {row.budget} | {words[row.met]} |"
-        for row in run.rows
-    ]
-    return "\n".join(lines) + "\n\n" + FINDINGS.read_text()
+def _stop(_number: int, _frame: object) -> None:
+    sys.exit(143)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a fiftieth of the work, once: to see that it runs")
-    run = Run(quick=parser.parse_args().quick)
-    measure(run)
-    text = page(run)
-    if run.quick:
+    parser = _parser()
+    arguments = parser.parse_args()
+    # So that what was started is ended also then.
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        peers = columns.chosen(arguments.only) if arguments.only else list(columns.PEERS)
+    except ValueError as error:
+        parser.error(str(error))
+    names = arguments.workload.split(",") if arguments.workload else [BUDGETS, *workloads.NAMES]
+    if unknown := [name for name in names if name not in (BUDGETS, *workloads.NAMES)]:
+        parser.error(f"no workload is called {', '.join(unknown)}")
+    if not arguments.workload and arguments.only and not set(peers) & set(columns.OURS):
+        names.remove(BUDGETS)
+    run = budgets.Run(quick=arguments.quick)
+    if BUDGETS in names:
+        budgets.measure(run)
+        names.remove(BUDGETS)
+    found = comparison.compare(
+        peers, names, comparison.Results(arguments.results), lambda text: print(text, file=sys.stderr, flush=True),
+        quick=arguments.quick,
+    )  # fmt: skip
+    text = page.page(run.rows, found)
+    # A page with holes is no page: a run of a part is printed only.
+    if arguments.quick or arguments.only or arguments.workload:
         print(text)
     else:
         PAGE.write_text(text)

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,7 +61,7 @@ class _Failed(Exception):
 
 
 @contextmanager
-def _group(process: subprocess.Popen[str]) -> Iterator[None]:
+def _group(process: subprocess.Popen[str]) -> Generator[None]:
     try:
         yield
     finally:
@@ -97,7 +97,8 @@ def _measure(python: Path, peer: str, workload: str, *, quick: bool) -> dict[str
 
 
 def _outcome(found: dict[str, Any]) -> Outcome:
-    return Outcome(**{**found, "processes": [ProcessUse(**use) for use in found["processes"]]})
+    uses = [ProcessUse(**use) for use in found["processes"]]
+    return Outcome(found["figures"], found["count"], found["lost"], found["doubled"], uses)
 
 
 class Results:

@@ -21,6 +21,7 @@ FULL_S = 3.0
 QUICK_S = 0.3
 HELLO_S = 0.5
 """The longest pause between two hellos of a publisher that waits to begin."""
+GROWTH_MAX = 30
 RATE = 500.0
 MIB = 1024 * 1024
 
@@ -34,14 +35,22 @@ class Scale(NamedTuple):
     def seconds(self) -> float:
         return QUICK_S if self.quick else FULL_S
 
+    @property
+    def first(self) -> int:
+        """How many events to begin with, before it is known how fast a peer is; a multiple of 100."""
+        return 200 if self.quick else 1000
+
     def count(self, full: int) -> int:
         """Return `full`, or a small part of it; a multiple of 100."""
-        return max(full // 5000, 10) * 100 if self.quick else full
+        return max(full // 3000, 10) * 100 if self.quick else full
 
 
 @dataclass(frozen=True)
 class ProcessUse:
-    """What the processes of one role used together: processor time while measured, and resident memory at most."""
+    """What the processes of one role used: processor time together while measured, resident memory the largest of them.
+
+    Forked ones share most of their memory, so that a sum would say nothing.
+    """
 
     role: str
     number: int
@@ -73,7 +82,7 @@ class Flow:
     count: int = 600_000
 
 
-EVERYTHING = Pattern("salt/")
+EVERYTHING = Pattern("salt/job/")
 WEB = tuple(f"salt/job/20261123224730771814/ret/web{number}" for number in range(10))
 FLOWS = {
     "1 to 1": Flow((TAG,), (EVERYTHING,)),
@@ -140,7 +149,7 @@ def _together(uses: list[ProcessUse]) -> list[ProcessUse]:
     roles = dict.fromkeys(use.role for use in uses)
     found = {role: [use for use in uses if use.role == role] for role in roles}
     return [
-        ProcessUse(role, len(own), sum(use.cpu_s for use in own), sum(use.memory_bytes for use in own))
+        ProcessUse(role, len(own), sum(use.cpu_s for use in own), max(use.memory_bytes for use in own))
         for role, own in found.items()
     ]
 
@@ -196,10 +205,15 @@ def _flow_once(peer: Peer, flow: Flow, count: int) -> Outcome:
 
 
 def flow(peer: Peer, scale: Scale, flow: Flow) -> Outcome:
-    """Publish as many events as the peer can take in the time, after a first few that tell how many these are."""
-    first = _flow_once(peer, flow, scale.count(flow.count // 20))
-    wanted = min(first.figures["rate"] * scale.seconds, scale.count(flow.count) * (1 if not scale.quick else 10))
-    return _flow_once(peer, flow, max(int(wanted) // 100, 10) * 100)
+    """Publish for about `scale.seconds`: more and more events until it takes that long, or all are published."""
+    most, count = scale.count(flow.count), scale.first
+    while True:
+        outcome = _flow_once(peer, flow, count)
+        rate = outcome.figures["rate"]
+        if count >= most or count > rate * scale.seconds / 2:
+            return outcome
+        # A small run is slower than a large one: its rate says too little, but never too much.
+        count = min(max(int(rate * scale.seconds) // 100 * 100, 2 * count), GROWTH_MAX * count, most)
 
 
 class _Times(Tally):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -85,7 +85,7 @@ class Mosquitto(Peer):
         "socket; no limit on queued messages (mosquitto.conf(5): with it, messages are dropped)"
     )
     packages: ClassVar[tuple[str, ...]] = ("mosquitto", "mosquitto-clients")
-    cannot: ClassVar[dict[str, str]] = {
+    cannot: ClassVar[Mapping[str, str]] = {
         "publish": "QoS 0 is not acknowledged",
         "replay": "it keeps a session's own queue, and no history",
     }
@@ -141,8 +141,8 @@ class Mosquitto(Peer):
 class MosquittoOnce(Mosquitto):
     title = "Mosquitto, QoS 1"
     guarantee = Guarantee.WRITTEN
-    promise = "in the broker's memory; saved every 30 minutes (less than its table says)"
+    promise = "acknowledged from memory, saved every 30 minutes: weaker than the others here"
     advice = f"as QoS 0, with {WINDOW} messages on the way at once, `persistence true`"
-    cannot: ClassVar[dict[str, str]] = {"replay": "it keeps a session's own queue, and no history"}
+    cannot: ClassVar[Mapping[str, str]] = {"replay": "it keeps a session's own queue, and no history"}
     qos = 1
     _persistence = "true"

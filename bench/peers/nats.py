@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
@@ -116,8 +116,9 @@ class JetStreamConnection(NatsConnection):
 
 
 def _make_stream(_line: Line, url: str) -> None:
-    with JetStreamConnection(url) as connection:
-        connection.make_stream()
+    connection = JetStreamConnection(url)
+    connection.make_stream()
+    connection.close()
 
 
 class Nats(Peer):
@@ -129,8 +130,8 @@ class Nats(Peer):
         "benchmarks); the subscriptions' pending limits off, as its documentation says for slow consumers; loopback TCP, "
         "it has no UNIX sockets"
     )
-    cannot: ClassVar[dict[str, str]] = {"replay": "it keeps nothing; see JetStream", "command": CLI}
-    notes: ClassVar[dict[str, str]] = {"publish": "published, then `flush`: the server has read it"}
+    cannot: ClassVar[Mapping[str, str]] = {"replay": "it keeps nothing; see JetStream", "command": CLI}
+    notes: ClassVar[Mapping[str, str]] = {"publish": "published, then `flush`: the server has read it"}
     _settings = ""
     _process: ServerProcess | None = None
     _url = ""
@@ -193,8 +194,8 @@ class JetStream(Nats):
         "nats-py on uvloop; `publish_async` with the default window of 4000 (its documentation for throughput); ordered "
         "consumers, which need no acknowledgement and notice gaps; one file stream; loopback TCP"
     )
-    cannot: ClassVar[dict[str, str]] = {"command": CLI}
-    notes: ClassVar[dict[str, str]] = {}
+    cannot: ClassVar[Mapping[str, str]] = {"command": CLI}
+    notes: ClassVar[Mapping[str, str]] = {}
     _sync = ""
 
     def start(self) -> None:

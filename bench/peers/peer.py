@@ -74,10 +74,12 @@ class Tally:
     def __init__(self, expected: int, numbers: int, publishers: int, ready: Callable[[], None]) -> None:
         self.doubled = 0
         self.last_at = time.perf_counter()
-        self._left, self._expected = expected, expected
+        self._left: int = expected
+        self._expected = expected
         self._seen = bytearray(numbers)
         self._publishers, self._heard, self._ready = publishers, set[int](), ready
-        self._left_before, self._quiet_since = expected, time.perf_counter()
+        self._left_before: int = expected
+        self._quiet_since = time.perf_counter()
 
     @property
     def lost(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from itertools import islice
 from typing import Any, ClassVar
@@ -15,6 +15,8 @@ PIPELINE = 1000
 """Commands in one pipeline."""
 READ = 1000
 """Entries of one XREAD."""
+BLOCK_MS = 1000
+"""How long one XREAD waits: less than the client waits for an answer."""
 
 
 class PubSubConnection(Connection):
@@ -64,21 +66,21 @@ class StreamsConnection(PubSubConnection):
         self._client.xadd(_kind(tag), {"tag": tag, "data": self._encode(data)})
 
     def receive(self, pattern: Pattern, tally: Tally) -> None:
-        # "salt/" alone is no kind: all that is measured with it is of one.
-        kind = _kind(pattern.text) if pattern.text.count("/") > 1 else "salt/job"
+        kind = _kind(pattern.text)
         newest = self._client.xrevrange(kind, count=1)
         self._read(kind, newest[0][0] if newest else b"0", pattern, tally)
 
     def replay(self, tally: Tally) -> None:
-        self._read("salt/job", b"0", Pattern("salt/"), tally)
+        self._read("salt/job", b"0", Pattern("salt/job/"), tally)
 
     def _read(self, kind: str, after: bytes, pattern: Pattern, tally: Tally) -> None:
         take, decode, read = tally.take, self._decode, self._client.xread
         matches = pattern.matches if pattern.is_glob else None
         with tally.watched():
             while True:
-                for _, entries in read({kind: after}, count=READ, block=0):
-                    for after, fields in entries:
+                for _, entries in read({kind: after}, count=READ, block=BLOCK_MS):
+                    for identifier, fields in entries:
+                        after = identifier
                         tag = fields[b"tag"].decode()
                         if (matches is None or matches(tag)) and take(tag, decode(fields[b"data"])):
                             return
@@ -97,7 +99,7 @@ class Redis(Peer):
         "(Redis's documentation on latency and pipelining); persistence off"
     )
     packages: ClassVar[tuple[str, ...]] = ("redis-server",)
-    cannot: ClassVar[dict[str, str]] = {"replay": "it keeps nothing; see Redis Streams"}
+    cannot: ClassVar[Mapping[str, str]] = {"replay": "it keeps nothing; see Redis Streams"}
     _persistence: ClassVar[tuple[str, ...]] = ("--appendonly", "no")
     _process: ServerProcess | None = None
 
@@ -145,8 +147,8 @@ class RedisStreams(Redis):
         f"as pub/sub, with XADD and XREAD of up to {READ} entries; `appendonly yes`, `appendfsync everysec`; a stream for "
         "the first two segments of a tag"
     )
-    cannot: ClassVar[dict[str, str]] = {}
-    notes: ClassVar[dict[str, str]] = {
+    cannot: ClassVar[Mapping[str, str]] = {}
+    notes: ClassVar[Mapping[str, str]] = {
         "globs": "it filters nothing: readers get the whole stream and filter themselves"
     }
     _persistence = ("--appendonly", "yes", "--appendfsync", "everysec")

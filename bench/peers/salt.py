@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
@@ -75,11 +75,11 @@ class Salt(Peer):
         "that do not listen, as its documentation advises; the event publisher alone, without a master's other processes"
     )
     environment = "salt"
-    cannot: ClassVar[dict[str, str]] = {
+    cannot: ClassVar[Mapping[str, str]] = {
         "publish": "`fire_event` returns once the socket has taken it; nothing is acknowledged",
         "replay": "it keeps nothing",
     }
-    notes: ClassVar[dict[str, str]] = {
+    notes: ClassVar[Mapping[str, str]] = {
         "prefixes": "everything is sent to every reader, which filters itself",
         "globs": "everything is sent to every reader, which filters itself",
         "command": "`salt-run event.send`",
@@ -95,8 +95,9 @@ class Salt(Peer):
             f"extension_modules: {self.folder}/modules\npidfile: {self.folder}/pid\n"
             f"conf_file: {config}\nid: bench\ninterface: 127.0.0.1\nlog_level: error\nkeysize: 2048\n"
         )
-        for name in ("sock", "pki", "cache"):
-            (self.folder / name).mkdir()
+        for name in ("sock", "pki", "cache/proc"):
+            (self.folder / name).mkdir(parents=True)
+        self._options = import_module("salt.config").master_config(str(config))
         self._process = ServerProcess([sys.executable, "-W", "ignore", "-c", PUBLISHER, config], self.folder)
         pub, pull = (self.folder / "sock" / f"master_event_{name}.ipc" for name in ("pub", "pull"))
         self._process.wait_until(lambda: pub.exists() and pull.exists())
@@ -114,7 +115,6 @@ class Salt(Peer):
     def load(self) -> None:
         for name in ("salt.config", "salt.utils.event"):
             import_module(name)
-        self._options = import_module("salt.config").master_config(str(self.folder / "master"))
 
     def connect(self) -> SaltConnection:
         return SaltConnection(self._options)

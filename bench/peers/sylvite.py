@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
@@ -80,7 +80,7 @@ class SylviteSynced(Peer):
         return self._programs
 
     def command(self, tag: str) -> list[str]:
-        return [str(self._installed() / "sylvite"), "-s", str(self._process.socket), "publish", tag, "n=1"]
+        return [str(self._installed() / "sylvite"), "publish", "--socket", str(self._process.socket), tag, "n=1"]
 
     def script(self, tag: str) -> str:
         return (
@@ -111,4 +111,4 @@ class SylviteNone(SylviteSynced):
     guarantee = Guarantee.MEMORY
     promise = "kept, and nothing acknowledged"
     level = "none"
-    cannot: ClassVar[dict[str, str]] = {"publish": "level `none` is not acknowledged; peers are beside `written`"}
+    cannot: ClassVar[Mapping[str, str]] = {"publish": "level `none` is not acknowledged; peers are beside `written`"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
@@ -79,13 +79,15 @@ class ZeroMQ(Peer):
         "pyzmq, tag and body as two parts, UNIX sockets; high-water marks off (the guide, chapter 2: with them, what is "
         "too much is dropped); the proxy is `zmq.proxy` in a process of its own, as the guide's forwarder"
     )
-    cannot: ClassVar[dict[str, str]] = {
+    cannot: ClassVar[Mapping[str, str]] = {
         "publish": "nothing is acknowledged",
         "replay": "it keeps nothing",
         "command": "it has no command line",
         "script": "a publisher cannot know when its event has left: it has to wait for subscriptions to arrive first",
     }
-    notes: ClassVar[dict[str, str]] = {"globs": "it knows prefixes only: readers get all of them and filter themselves"}
+    notes: ClassVar[Mapping[str, str]] = {
+        "globs": "it knows prefixes only: readers get all of them and filter themselves"
+    }
     _process: ServerProcess | None = None
 
     def start(self) -> None:

@@ -1,0 +1,258 @@
+"""docs/benchmarks.md: our own figures beside their budgets, then the comparison."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.budgets import Row, many
+from bench.columns import ONE_EACH, OURS, peer_class
+from bench.comparison import RUNS, WITHOUT_LEVEL, Cell, Comparison
+from bench.peers.peer import Guarantee
+from bench.processes import Spread
+
+ROOT = Path(__file__).parent.parent
+FINDINGS = Path(__file__).parent / "findings.md"
+MIB = 1024 * 1024
+INTRODUCTION = (
+    f"The same work in one run: 250-byte events, decoded to dicts with their tag at the end. Median of {RUNS} runs, then the "
+    "least and the most. A ratio is the peer's figure over ours at the weakest level that promises as much as the peer; "
+    "where the peer is ahead it is bold. The peers' bodies are packed with the same codec as ours, and Salt's with its "
+    "own. Each flow lasts about three seconds. A dash is explained below its table."
+)
+USES = (
+    "Processor time for each event that was published, and the most resident memory; of several processes of one kind the "
+    "time together and the memory of the largest."
+)
+ORDER = (Guarantee.MEMORY, Guarantee.WRITTEN, Guarantee.SYNCED)
+
+
+def _rate(value: float) -> str:
+    return f"{many(value)}/s"
+
+
+def _time(value: float) -> str:
+    return f"{value * 1e3:.3g} ms" if value >= 0.001 else f"{value * 1e6:.3g} µs"
+
+
+def _size(value: float) -> str:
+    return f"{value / MIB:.1f} MiB"
+
+
+class Line(NamedTuple):
+    """One line of a table: a figure of a workload, and whether more of it is better."""
+
+    workload: str
+    figure: str
+    words: str
+    show: Callable[[float], str]
+    more_is_better: bool = False
+
+
+LINES = (
+    Line("1 to 1", "rate", "1 publisher to 1 subscriber", _rate, True),
+    Line("1 to 10", "rate", "1 to 10, each event to all", _rate, True),
+    Line("1 to 100", "rate", "1 to 100, each event to all", _rate, True),
+    Line("100 to 1", "rate", "100 publishers to 1 subscriber", _rate, True),
+    Line("prefixes", "rate", "100 subscribers with distinct prefixes of 100 tags", _rate, True),
+    Line("globs", "rate", "10 subscribers with distinct globs of 10 tags", _rate, True),
+    Line("latency", "p50", "publish to handler at 500 events/s, p50", _time),
+    Line("latency", "p99", "publish to handler at 500 events/s, p99", _time),
+    Line("publish", "p50", "one publish, acknowledged", _time),
+    Line("stopped", "grown", "one subscriber stopped: the peer's processes grow by", _size),
+    Line("stopped", "missed", "one subscriber stopped: events that it has lost in the end", many),
+    Line("stopped", "other_missed", "one subscriber stopped: events that the other has lost", many),
+    Line("replay", "rate", "replay of a million events to one reader", _rate, True),
+    Line("command", "p50", "publish one event from the shell, all in all", _time),
+    Line("script", "p50", "a Python program that publishes one event, all in all", _time),
+    Line("rest", "bytes", "memory of its processes at rest", _size),
+    Line("size", "bytes", "installed, client and server", _size),
+)
+COUNTS = ("missed", "other_missed")
+
+
+def _between(found: Spread, show: Callable[[float], str]) -> str:
+    if found.least == found.most:
+        return show(found.median)
+    return f"{show(found.median)}, {show(found.least)} to {show(found.most)}"
+
+
+class _Footnotes:
+    """Reasons below a table, each once."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def mark(self, text: str) -> str:
+        if text not in self.texts:
+            self.texts.append(text)
+        return f" [{self.texts.index(text) + 1}]"
+
+
+def _ours_beside(line: Line, peer: str, found: Comparison) -> Spread | None:
+    """Return our figure at the weakest level that promises at least as much as the peer."""
+    if line.workload in WITHOUT_LEVEL:
+        names = [name for name in OURS if name in ONE_EACH]
+    else:
+        least = ORDER.index(peer_class(peer).guarantee)
+        names = [name for name in OURS if ORDER.index(peer_class(name).guarantee) >= least]
+    for name in names:
+        cell = found.cells.get((line.workload, name))
+        if cell is not None and (figure := cell.figure(line.figure)) is not None:
+            return figure
+    return None
+
+
+def _shown(line: Line, peer: str, found: Comparison, footnotes: _Footnotes) -> str:
+    cell = found.cells.get((line.workload, peer))
+    if cell is None:
+        return "–"
+    figure = cell.figure(line.figure)
+    if figure is None:
+        return "–" + footnotes.mark(cell.reason or "it gave no figure")
+    text = _between(figure, line.show)
+    ours = _ours_beside(line, peer, found)
+    if peer not in OURS and line.figure not in COUNTS and ours is not None and ours.median > 0:
+        ratio = f"{figure.median / ours.median:.2g}x"
+        ahead = figure.median > ours.median if line.more_is_better else figure.median < ours.median
+        text = f"{f'**{ratio}**' if ahead else ratio} ({text})"
+    for note in _notes(cell, line, peer):
+        text += footnotes.mark(note)
+    return text
+
+
+def _notes(cell: Cell, line: Line, peer: str) -> list[str]:
+    notes = [cell.reason] if cell.reason else []
+    if note := peer_class(peer).notes.get(line.workload):
+        notes.append(note)
+    if cell.lost and line.workload != "stopped":
+        notes.append(f"lost {many(cell.lost)} of {many(cell.count)} events, or of their copies, in the worst run")
+    if line.workload == "replay" and cell.count != 1_000_000:
+        notes.append(f"of {many(cell.count)} events, which is what it took within two minutes")
+    return notes
+
+
+def _table(peers: Sequence[str], lines: Sequence[Line], found: Comparison, head: Callable[[str], str]) -> list[str]:
+    footnotes = _Footnotes()
+    rows = [
+        f"| {line.words} | {' | '.join(_shown(line, peer, found, footnotes) for peer in peers)} |"
+        for line in lines
+        if line.workload in found.workloads
+    ]
+    if not rows or not peers:
+        return []
+    table = [f"| | {' | '.join(head(peer) for peer in peers)} |", "|---" * (len(peers) + 1) + "|", *rows]
+    if footnotes.texts:
+        table += ["", *(f"- [{number}] {text}." for number, text in enumerate(footnotes.texts, 1))]
+    return [*table, ""]
+
+
+def _comparison(found: Comparison) -> list[str]:
+    lines = [
+        "## Beside other buses",
+        "",
+        INTRODUCTION,
+        "",
+    ]  # fmt: skip
+    by_level = [line for line in LINES if line.workload not in WITHOUT_LEVEL]
+    for guarantee in ORDER:
+        peers = [peer for peer in found.peers if peer_class(peer).guarantee is guarantee]
+        table = _table(peers, by_level, found, lambda peer: f"{peer_class(peer).title}: {peer_class(peer).promise}")
+        if table:
+            lines += [f"### {guarantee.value[0].upper()}{guarantee.value[1:]}", "", *table]
+    others = [line for line in LINES if line.workload in WITHOUT_LEVEL]
+    table = _table([peer for peer in found.peers if peer in ONE_EACH], others, found, _product)
+    return lines + (["### At any level", "", *table] if table else [])
+
+
+def _product(peer: str) -> str:
+    return "Sylvite" if peer in OURS else peer_class(peer).title
+
+
+def _set_up(found: Comparison) -> list[str]:
+    lines = ["### How each is set up", ""]
+    for peer in found.peers:
+        kind = peer_class(peer)
+        versions = ", ".join(f"{name} {each}" for name, each in found.versions.get(peer, {}).items())
+        lines.append(f"- **{kind.title}** ({versions or 'not installed'}): {kind.advice}.")
+    return [*lines, ""]
+
+
+def _uses(found: Comparison) -> list[str]:
+    """Processor time and memory of each process, of the run with the median or the one before it."""
+    rows: list[str] = []
+    for (workload, peer), cell in found.cells.items():
+        if not cell.outcomes or not cell.outcomes[0].processes:
+            continue
+        outcome = cell.outcomes[len(cell.outcomes) // 2]
+        per = max(outcome.count, 1)
+        text = "; ".join(
+            f"{use.role}{f' ({use.number})' if use.number > 1 else ''} {use.cpu_s / per * 1e6:.1f} µs, {_size(use.memory_bytes)}"
+            for use in outcome.processes
+        )
+        doubled = f"; {many(outcome.doubled)} twice" if outcome.doubled else ""
+        rows.append(
+            f"| {workload} | {peer_class(peer).title} | {many(outcome.count)} | {outcome.lost}{doubled} | {text} |"
+        )
+    if not rows:
+        return []
+    return [
+        "### What each process used",
+        "",
+        USES,
+        "",
+        "| workload | bus | events | lost | processes |",
+        "|---|---|---|---|---|",
+        *rows,
+        "",
+    ]  # fmt: skip
+
+
+def _machine() -> str:
+    processors = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    models = sorted({line.partition(":")[2].strip() for line in processors}) or [platform.machine()]
+    return f"{os.cpu_count()} cores ({', '.join(models)}), Linux {platform.release()}"
+
+
+def _budgets(rows: Sequence[Row]) -> list[str]:
+    if not rows:
+        return []
+    words = {True: "yes", False: "**no**", None: ""}
+    return [
+        "| what | ours | beside it | ratio | budget | met |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {row.what} | {row.ours} | {row.beside} | {row.ratio} | {row.budget} | {words[row.met]} |"
+            for row in rows
+        ),
+        "",
+    ]
+
+
+def page(rows: Sequence[Row], found: Comparison) -> str:
+    """Return the whole page."""
+    names = ("msgspec", "uvloop", "google-crc32c", "click")
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30
+    )
+    lines = [
+        "# Benchmarks",
+        "",
+        "Made by `make bench`; the figures are of one run, and the limits beside them of the same run.",
+        "",
+        f"- {datetime.now(UTC):%Y-%m-%d}, commit {commit.stdout.strip() or 'unknown'}",
+        f"- {_machine()}, Python {platform.python_version()}",
+        f"- {', '.join(f'{name} {version(name)}' for name in names)}",
+        "- Median of the runs, with the least and the most in brackets.",
+        "",
+        *_budgets(rows),
+    ]
+    if found.workloads:
+        lines += [*_comparison(found), *_set_up(found), *_uses(found)]
+    return "\n".join(lines) + "\n" + FINDINGS.read_text()
