@@ -69,16 +69,16 @@ def test_plain_values_mean_what_they_mean_to_salt(text: str) -> None:
         assert (type(value), value) == (type(expected), expected)
 
 
-SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=5)
-CONTAINERS: st.SearchStrategy[Any] = st.deferred(
+JSON_SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=5)
+JSON_CONTAINERS: st.SearchStrategy[Any] = st.deferred(
     lambda: (
-        st.lists(SCALARS | CONTAINERS, max_size=3)
-        | st.dictionaries(st.text(max_size=5), SCALARS | CONTAINERS, max_size=3)
+        st.lists(JSON_SCALARS | JSON_CONTAINERS, max_size=3)
+        | st.dictionaries(st.text(max_size=5), JSON_SCALARS | JSON_CONTAINERS, max_size=3)
     )
 )
 
 
-@given(value=CONTAINERS)
+@given(value=JSON_CONTAINERS)
 def test_json_comes_back_as_it_is(value: Any) -> None:
     text = msgspec.json.encode(value).decode()
     assert parse_value(text) == value
