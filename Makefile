@@ -13,9 +13,10 @@ venv: .venv/ready ## Make the environment in .venv
 
 .venv/ready: requirements/dev.lock pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then echo "Sylvite needs Python 3.11 or newer; none was found on the PATH" >&2; exit 1; fi
-	$(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "Making the environment in .venv: once, it takes a minute" >&2
+	@$(PYTHON) -m venv .venv
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 run: .venv/ready ## Start a bus and show events, live
