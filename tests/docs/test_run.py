@@ -37,10 +37,9 @@ class Run:
         pytest.fail(f"{pattern!r} was not printed: {self.process.communicate()[1]}")
 
     def end(self) -> None:
-        """End it and what it has started, also where a test has failed."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.communicate()
+        """End it as its user would: so it ends what it has started, too."""
+        self.process.terminate()
+        self.process.communicate(timeout=WITHIN_S)
 
 
 @pytest.fixture
