@@ -64,6 +64,11 @@ def memory_peak_bytes(pid: int | str = "self") -> int:
     return 0
 
 
+def forget_memory_peak(pid: int) -> None:
+    """Let `memory_peak_bytes` of a process begin anew."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
 class Line:
     """A worker's line to the process that started it: called, it says that the worker is ready."""
 

@@ -14,7 +14,7 @@ from bench.events import TAG, job_return
 from bench.installed import times_s
 from bench.pace import paced
 from bench.peers.peer import Connection, Data, Event, Pattern, Peer, Tally
-from bench.processes import Line, Worker, cpu_s, memory_bytes, memory_peak_bytes, percentile
+from bench.processes import Line, Worker, cpu_s, forget_memory_peak, memory_bytes, memory_peak_bytes, percentile
 
 FULL_S = 3.0
 """About how long one run publishes; the peer's own rate decides how many events that are."""
@@ -354,12 +354,14 @@ def _stopped_once(peer: Peer, count: int) -> tuple[Outcome, float]:
         stopped.ready()
         reading.ready()
         os.kill(stopped.pid, signal.SIGSTOP)
+        for pid in peer.pids().values():
+            forget_memory_peak(pid)
         servers, before = _Servers(peer), _memory(peer)
         started = time.perf_counter()
         publisher.go()
         use: ProcessUse = publisher.result()
         other: Received = reading.result()
-        grown = _memory(peer) - before
+        grown = sum(memory_peak_bytes(pid) for pid in peer.pids().values()) - before
         os.kill(stopped.pid, signal.SIGCONT)
         late: Received = stopped.result()
     figures = {"grown": float(grown), "missed": float(late.lost), "other_missed": float(other.lost)}
