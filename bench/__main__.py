@@ -25,6 +25,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--workload", metavar="W,...", help=f"of {', '.join((BUDGETS, *workloads.NAMES))}")
     parser.add_argument(
+        "--write", action="store_true", help="write the page after a part too; it says what is left out"
+    )
+    parser.add_argument(
         "--results", type=Path, metavar="FILE", help="keep each run in FILE, and do not repeat those that are there"
     )
     return parser
@@ -56,9 +59,10 @@ def main() -> int:
         peers, names, comparison.Results(arguments.results), lambda text: print(text, file=sys.stderr, flush=True),
         quick=arguments.quick,
     )  # fmt: skip
-    text = page.page(run.rows, found)
-    # A page with holes is no page: a run of a part is printed only.
-    if arguments.quick or arguments.only or arguments.workload:
+    left_out = [name for name in workloads.NAMES if name not in found.workloads]
+    text = page.page(run.rows, found, left_out)
+    is_part = arguments.quick or arguments.only or arguments.workload
+    if is_part and not arguments.write:
         print(text)
     else:
         PAGE.write_text(text)
