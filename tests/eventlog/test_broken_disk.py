@@ -189,6 +189,21 @@ def test_a_place_that_cannot_be_read_is_a_gap_and_what_is_behind_it_is_read() ->
     assert all(isinstance(item, Event) for item in read_all(log)), "and tried again by the next reader"
 
 
+@pytest.mark.parametrize("call", ["open", "size", "read"])
+def test_an_index_that_cannot_be_read_is_made_again(call: str) -> None:
+    storage = MemoryStorage()
+    log = open_log(storage)
+    for first in range(0, 600, 10):
+        append(log, first, 10)
+        sync(log)
+    log = open_log(storage.after_kill())
+    after = log.storage
+    assert isinstance(after, MemoryStorage)
+    fault = after.fail(errno.EIO, call=call)
+    assert numbers(read_all(log, 100)) == list(range(100, 600))
+    assert fault.happened
+
+
 def test_an_error_that_says_nothing_of_the_disk_is_no_gap() -> None:
     """Too many open files, or no memory: the reader is where it was."""
     storage = MemoryStorage()

@@ -6,6 +6,7 @@ beyond its checksum and the size of the file it describes.
 
 from __future__ import annotations
 
+import errno
 from bisect import bisect_right
 
 import msgspec
@@ -96,6 +97,10 @@ def _load(storage: Storage, name: str) -> Summary | None:
         return None if content is None else _decoder.decode(content)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return None  # The disk does not give it: as good as none.
 
 
 def save_summary(storage: Storage, segment_name: str, summary: Summary, *, sync: bool = False) -> None:
