@@ -32,6 +32,7 @@ IDLE_SYNC_S = 0.05
 BULK_BYTES = 32 * 1024
 SYNC_BYTES = 512 * 1024
 """Where a flush writes this much at once, more is coming: then a sync waits for a flush that writes less, or for so much."""
+WAIT_FLUSHES = 8
 SYNC_WITHIN_S = 1.0
 """What nobody waits for is synced when the log falls idle, or this long after it was written."""
 
@@ -73,6 +74,7 @@ class Broker:
         self._saving_cursors = False
         self._syncing = False
         self._is_bulk = False
+        self._waited = 0
         self._last_write_s = self._last_progress_s = self._last_retain_s = clock.now_s()
         self._last_cursors_s = self._last_refusals_s = clock.now_s()
         self._reported_damages = 0
@@ -162,10 +164,22 @@ class Broker:
         if self.readers.are_behind:
             self.readers.catch_up(now_ns)
             self._report_damages()
-        while self._output:
-            output, self._output = self._output, {}
-            for connection in output:
-                connection.flush()
+        for connection in self._whose_turn():
+            del self._output[connection]
+            connection.flush()
+
+    def _whose_turn(self) -> list[Connection]:
+        """Return the connections to write to now.
+
+        While much comes in, those with little to hear may wait for a few flushes: a write to a socket takes as long as
+        cutting and routing several batches.
+        """
+        if not self._is_bulk or self._waited >= WAIT_FLUSHES:
+            self._waited = 0
+            return list(self._output)
+        self._waited += 1
+        self.wanted()
+        return [connection for connection in self._output if not connection.may_wait]
 
     def _append(self, now_ns: int) -> None:
         log = self.log

@@ -39,6 +39,8 @@ from sylvite.wire.session import State, broker_session
 if TYPE_CHECKING:
     from sylvite.broker.broker import Broker
 
+MAY_WAIT_BYTES = 16 * 1024
+
 
 class Outlet(Protocol):
     """Where the bytes for one peer go."""
@@ -88,6 +90,11 @@ class Connection:
         self._waiting_size = 0
         self._held_for: set[str] = set()
         self._stalled = False
+
+    @property
+    def may_wait(self) -> bool:
+        """Say whether so little waits that it can leave together with what comes."""
+        return self._waiting_size < MAY_WAIT_BYTES and not self.closing
 
     def can_take(self) -> bool:
         """Say whether a delivery may be added; where not, subscriptions that are behind go on as soon as it may."""

@@ -153,7 +153,7 @@ class BlockBuilder:
     def peek(self) -> tuple[bytes, int]:
         """Return the block so far and its count of events."""
         tags = _tags_encoder.encode(list(self._tags))
-        block = _encode_block(tags, self._numbers, list(map(len, self._data)), None, self._all_links(), self._data)
+        block = _encode_block(tags, self._numbers, list(map(len, self._data)), self._all_links(), self._data)
         return block, len(self._numbers)
 
     def take(self) -> tuple[bytes, int]:
@@ -174,27 +174,22 @@ def _encode_block(
     tags: bytes,
     numbers: Sequence[int],
     sizes: Sequence[int],
-    offsets: Sequence[int] | None,
     links: Iterable[tuple[int, int]] | None,
-    data: Iterable[bytes | memoryview],
+    data: Iterable[bytes],
 ) -> bytes:
     count = len(numbers)
-    flags = (_OFFSETS if offsets is not None else 0) | (_LINKS if links is not None else 0)
-    parts: list[bytes | memoryview] = [
-        BLOCK_HEADER.pack(count, len(tags), flags),
+    parts = [
+        BLOCK_HEADER.pack(count, len(tags), _LINKS if links is not None else 0),
         tags,
-        Struct(f"<{count}H").pack(*numbers),
-        Struct(f"<{count}I").pack(*sizes),
+        struct.pack(f"<{count}H{count}I", *numbers, *sizes),
     ]
-    if offsets is not None:
-        parts.append(Struct(f"<{count}I").pack(*offsets))
     if links is not None:
         parts.extend(_LINK.pack(cause, hop) for cause, hop in links)
     parts.extend(data)
     return b"".join(parts)
 
 
-EMPTY_BLOCK = _encode_block(b"\x90", (), (), None, None, ())
+EMPTY_BLOCK = _encode_block(b"\x90", (), (), None, ())
 """The block of a sync mark: no events, only a header that says what is durable."""
 
 
@@ -357,28 +352,32 @@ class Batch:
 
     def cut(self, indexes: Sequence[int]) -> bytes:
         """Return a batch of only these events, for one reader.  Not for the log: it has no checksum."""
-        raw = self.raw
+        # A broker makes one for each subscription and batch: so it is packed with few calls.
+        raw, block, many = self.raw, self._block, len(indexes)
         tags, numbers, sizes, offsets, links_at, starts = self.columns
         kept: dict[int, int] = {}
         new_numbers = [kept.setdefault(numbers[index], len(kept)) for index in indexes]
-        links = None
-        if links_at is not None:
-            links = [_LINK.unpack_from(raw, links_at + _LINK.size * index) for index in indexes]
-        view = memoryview(raw)
-        block = _encode_block(
-            _tags_encoder.encode([tags[number] for number in kept]),
-            new_numbers,
-            [sizes[index] for index in indexes],
-            indexes if offsets is None else [offsets[index] for index in indexes],
-            links,
-            [view[starts[index] : starts[index] + sizes[index]] for index in indexes],
-        )
-        header = bytearray(raw[: self._block])
-        HEADER.pack_into(
-            header, 0, MAGIC, len(header) + len(block), 0, 0, self.sender_size, self.base, self.epoch, self.durable,
-            self.stamp_ns, self.source_epoch, self.source_seq,
+        listed = _tags_encoder.encode([tags[number] for number in kept])
+        steps = indexes if offsets is None else [offsets[index] for index in indexes]
+        picked = [sizes[index] for index in indexes]
+        columns = struct.pack(
+            f"<III{len(listed)}s{many}H{2 * many}I",
+            many, len(listed), _OFFSETS if links_at is None else _OFFSETS | _LINKS, listed, *new_numbers, *picked, *steps,
         )  # fmt: skip
-        return bytes(header) + block
+        parts = (
+            [raw[at : at + _LINK.size] for at in (links_at + _LINK.size * index for index in indexes)]
+            if links_at
+            else []
+        )
+        parts += [
+            raw[start : start + size] for start, size in zip([starts[index] for index in indexes], picked, strict=True)
+        ]
+        size = block + len(columns) + sum(picked) + (_LINK.size * many if links_at else 0)
+        header = HEADER.pack(
+            MAGIC, size, 0, 0, self.sender_size, self.base, self.epoch, self.durable, self.stamp_ns,
+            self.source_epoch, self.source_seq,
+        )  # fmt: skip
+        return b"".join((header, raw[HEADER.size : block], columns, *parts))
 
 
 class Columns(NamedTuple):
