@@ -263,6 +263,21 @@ def test_a_damaged_batch_is_one_gap_and_what_is_behind_it_is_read() -> None:
     assert numbers(found) == [number for number in range(2000) if not gap.first <= number < gap.next]
 
 
+@pytest.mark.parametrize(("there", "here"), [(12_288, 4096), (12_288, 8192), (4096, 8192)])
+def test_a_block_that_was_written_to_a_wrong_place_costs_only_what_was_there(there: int, here: int) -> None:
+    """Its batches are whole, and of this segment; but it is not their turn."""
+    storage = MemoryStorage()
+    log = _filled(storage, 600)
+    segment = log.segments[1]
+    after = storage.after_kill()
+    content = after.content(segment.name)
+    content[here : here + 4096] = content[there : there + 4096].ljust(4096, b"\0")
+    found = read_all(open_log(after))
+    (gap,) = [item for item in found if isinstance(item, Gap)]
+    assert gap.next - gap.first <= 100, "4096 bytes touch ten batches"
+    assert numbers(found) == [number for number in range(600) if not gap.first <= number < gap.next]
+
+
 def test_every_flipped_bit_is_noticed() -> None:
     """A-04 in short: each 97th bit of a sealed segment; nothing wrong is read, nothing behind it is lost."""
     storage = MemoryStorage()

@@ -103,22 +103,29 @@ def scan(
 
     Stops at the zeros behind the last batch, or at `end`. `epoch` is that of the segment: a batch of another one is a
     block from elsewhere, so damage; None accepts the first batch's. `held`: the offsets that a batch may have here; one
-    with others, or with lower ones than what was before it, is from elsewhere too.
+    with others, or with lower ones than what was before it, is from elsewhere too. So is one that is ahead of its
+    turn, which shows by what has its turn coming later.
     """
     size = file.size() if end is None else end
+    is_turn_known = position == START and held is not ANY
     buffer, start = b"", position  # buffer holds the file's bytes from `start` on
     while position < size:
         if position + HEADER.size > start + len(buffer):
             buffer, start = file.read_at(position, min(READ_BYTES, size - position)), position
         raw = _batch_at(file, buffer, start, position, size, epoch, held)
+        wanted = held
+        if raw is not None and is_turn_known and raw.base > held.start:
+            skipped = range(held.start, raw.base)
+            if _next_batch(file, position + len(raw.raw), size, epoch, skipped) is not None:
+                raw, wanted = None, skipped
         if raw is not None:
-            epoch, held = raw.epoch, range(raw.next, held.stop)
+            epoch, held, is_turn_known = raw.epoch, range(raw.next, held.stop), True
             yield Scanned(position, raw)
             position += len(raw.raw)
             continue
         if _only_zeros(file, position, size):
             return
-        following = _next_batch(file, position + 1, size, epoch, held)
+        following = _next_batch(file, position + 1, size, epoch, wanted)
         until = size if following is None else following
         content = file.read_at(position, min(until - position, 2 * BATCH_BYTES_MAX))
         torn = (following is None and _looks_cut(content)) or _has_zero_sector(content, position)
