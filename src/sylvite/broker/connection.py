@@ -88,13 +88,14 @@ class Connection:
         self._session = broker_session()
         self._waiting: list[bytes] = []
         self._waiting_size = 0
+        self._answers_wait = False
         self._held_for: set[str] = set()
         self._stalled = False
 
     @property
     def may_wait(self) -> bool:
-        """Say whether so little waits that it can leave together with what comes."""
-        return self._waiting_size < MAY_WAIT_BYTES and not self.closing
+        """Say whether only deliveries wait, and so few of them that they can leave together with what comes."""
+        return not self._answers_wait and self._waiting_size < MAY_WAIT_BYTES and not self.closing
 
     def can_take(self) -> bool:
         """Say whether a delivery may be added; where not, subscriptions that are behind go on as soon as it may."""
@@ -220,6 +221,7 @@ class Connection:
 
     def send(self, message: Message) -> None:
         if not self.closing:
+            self._answers_wait = True
             self.send_parts(self._session.send(message))
 
     def send_parts(self, *parts: bytes) -> None:
@@ -235,6 +237,7 @@ class Connection:
 
     def flush(self) -> None:
         parts, self._waiting, self._waiting_size = self._waiting, [], 0
+        self._answers_wait = False
         if parts:
             self._outlet.write(parts)
         if self._stalled and not self._outlet.is_full:
