@@ -30,15 +30,15 @@ def as_nobody(step: Callable[[], str]) -> str:
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        said = "it did not run"
         try:
             os.setgroups([])
             os.setgid(NOBODY)
             os.setuid(NOBODY)
             said = step()
-        finally:
-            os.write(writing, said.encode())
-            os._exit(0)
+        except BaseException as error:  # noqa: BLE001 - whatever goes wrong there is to be read here
+            said = repr(error)
+        os.write(writing, said.encode())
+        os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as pipe:
         said = pipe.read()
