@@ -26,7 +26,7 @@ needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reas
 def parse(text: str) -> configparser.RawConfigParser:
     """Read a unit: names as they are, and the last of several equal ones."""
     parser = configparser.RawConfigParser(strict=False, delimiters="=", comment_prefixes="#", interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.optionxform = str  # type: ignore[assignment,method-assign] - as configparser documents it: names keep their case
     parser.read_string(text)
     return parser
 
