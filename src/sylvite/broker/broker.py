@@ -165,7 +165,7 @@ class Broker:
             self.readers.catch_up(now_ns)
             self._report_damages()
         for connection in self._whose_turn():
-            del self._output[connection]
+            self._output.pop(connection, None)
             connection.flush()
 
     def _whose_turn(self) -> list[Connection]:

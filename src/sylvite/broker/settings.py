@@ -8,6 +8,9 @@ from sylvite.auth.policy import PolicySettings
 from sylvite.core.event import EVENT_BYTES_MAX
 from sylvite.eventlog.eventlog import LogSettings
 
+FILES_APART = 256
+"""Descriptors that a broker needs beside its connections: segments, listeners, the disk's threads."""
+
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one peer can take of the broker.  Each is tested at its edge.

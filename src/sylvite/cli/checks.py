@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from sylvite.broker.settings import FILES_APART
 from sylvite.cli.amounts import show_bytes, show_duration
 from sylvite.client.address import is_tcp
 from sylvite.client.sync_client import Client
@@ -24,8 +25,6 @@ CLOCK_APART_S = 1.0
 YEAR_MIN_NS = 1_704_067_200_000_000_000
 """2024: a clock that says less was never set."""
 NANOSECONDS = 1_000_000_000
-FILES_APART = 256
-"""What a broker needs beside its connections: segments, listeners, the disk's threads."""
 SOCKET_PATH_BYTES_MAX = 107
 
 

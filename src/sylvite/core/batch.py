@@ -364,15 +364,10 @@ class Batch:
             f"<III{len(listed)}s{many}H{2 * many}I",
             many, len(listed), _OFFSETS if links_at is None else _OFFSETS | _LINKS, listed, *new_numbers, *picked, *steps,
         )  # fmt: skip
-        parts = (
-            [raw[at : at + _LINK.size] for at in (links_at + _LINK.size * index for index in indexes)]
-            if links_at
-            else []
-        )
-        parts += [
-            raw[start : start + size] for start, size in zip([starts[index] for index in indexes], picked, strict=True)
-        ]
-        size = block + len(columns) + sum(picked) + (_LINK.size * many if links_at else 0)
+        links = [] if links_at is None else [links_at + _LINK.size * index for index in indexes]
+        parts = [raw[at : at + _LINK.size] for at in links]
+        parts += [raw[starts[index] : starts[index] + sizes[index]] for index in indexes]
+        size = block + len(columns) + sum(map(len, parts))
         header = HEADER.pack(
             MAGIC, size, 0, 0, self.sender_size, self.base, self.epoch, self.durable, self.stamp_ns,
             self.source_epoch, self.source_seq,

@@ -17,7 +17,7 @@ import msgspec
 from sylvite.broker.broker import Broker
 from sylvite.broker.clock import SystemClock
 from sylvite.broker.server import Server
-from sylvite.broker.settings import BrokerSettings
+from sylvite.broker.settings import FILES_APART, BrokerSettings
 from sylvite.config import read_config
 from sylvite.daemons.systemd import notify
 from sylvite.errors import InvalidSetting, LogFailed, SylviteError
@@ -26,8 +26,6 @@ from sylvite.eventlog.storage import DiskStorage
 
 EXIT_DISK_FAILED = 74
 EXIT_INTERNAL = 70
-FILES_APART = 256
-"""Descriptors that a broker needs beside its connections: segments, listeners, the disk's threads."""
 logger = logging.getLogger("sylvite.broker")
 
 
