@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
 
 REPORT_TO = "SYLVITE_FAULTS_REPORT"
 
@@ -18,7 +21,7 @@ def report(
     target: Mapping[str, float] | None = None,
     without: str | None = None,
 ) -> None:
-    """Print the result of a row; append it to the file that $SYLVITE_FAULTS_REPORT names.
+    """Print the result of a row; append it, with the day and the commit, to the file that $SYLVITE_FAULTS_REPORT names.
 
     `target`: the highest value that each of these counters may have; without it, all of them may have only 0.
     `without`: the safeguard that a negative control has taken out; its result is none of the row's, and not printed.
@@ -28,14 +31,20 @@ def report(
     """
     limits = dict.fromkeys(counters, 0.0) if target is None else dict(target)
     passed = all(counters[name] <= limit for name, limit in limits.items())
-    line = json.dumps(
-        {"row": row, "seed": seed, "runs": runs, "counters": dict(counters), "target": limits, "pass": passed}
-    )
+    result = {"row": row, "seed": seed, "runs": runs, "counters": dict(counters), "target": limits, "pass": passed}
+    line = json.dumps(result)
     if without is not None:
         assert passed, line
         return
     print(line)  # noqa: T201 - the result of the row
     if path := os.environ.get(REPORT_TO):
         with open(path, "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+            file.write(json.dumps(result | {"day": datetime.now(UTC).date().isoformat(), "commit": _commit()}) + "\n")
     assert passed, line
+
+
+def _commit() -> str:
+    folder = Path(__file__).parent
+    return subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout.strip()
