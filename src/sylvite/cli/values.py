@@ -159,11 +159,15 @@ def _load_yaml(text: str | bytes) -> Any:
         first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:timestamp"]
         for first, known in base.yaml_implicit_resolvers.items()
     }
+    # PyYAML's safe loader, with one resolver less.
     loader: Any = type("Loader", (base,), {"yaml_implicit_resolvers": resolvers})
     try:
         _check_depth(yaml.parse(text, Loader=base))
-        # The loader is PyYAML's safe one, with one resolver less.
-        return cast("object", yaml.load(text, Loader=loader))
+        document = loader(text)
+        try:
+            return cast("object", document.get_single_data())
+        finally:
+            document.dispose()
     # ValueError: PyYAML lets through what int() and its like say, for `0o9` or `0x_`.
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise InvalidData(f"neither JSON nor YAML: {' '.join(str(error).split())}") from error
