@@ -126,6 +126,17 @@ class BrokerNotReachable(ConnectionLost):
         self.address, self.reason = address, reason
 
 
+class AddressInUse(SylviteError):
+    """Another broker has the path that a broker was to listen at."""
+
+    code = "address_in_use"
+
+    def __init__(self, path: str, holder: str = "") -> None:
+        who = f"another broker (process {holder})" if holder else "another broker"
+        super().__init__(f"{path} is in use by {who}; stop that one or choose another path")
+        self.path, self.holder = path, holder
+
+
 class NotAuthenticated(SylviteError):
     code = "not_authenticated"
 

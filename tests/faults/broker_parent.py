@@ -11,7 +11,6 @@ A broker that does not end in time is killed, so that its code is -9.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import gc
 import os
@@ -20,24 +19,20 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import msgspec
 import uvloop
 
 import sylvite.daemons.broker as daemon
 from sylvite.broker.settings import BrokerSettings
-from sylvite.broker.subscription import Subscription
 from sylvite.cli.exit_codes import exit_code_of
 from sylvite.daemons.broker import BrokerOptions
 from sylvite.errors import SylviteError
-from sylvite.eventlog import eventlog
-from sylvite.eventlog.sources import Sources
-from sylvite.eventlog.storage import DiskFile, DiskStorage
+from sylvite.eventlog.storage import DiskStorage
 from sylvite.testing.storage import WRITE_CALLS, Moment, WatchedStorage
+from tests.faults.controls import CONTROLS, replace, stop_at_stale_socket
 
 FAULTS_FILE = "faults"
 """Where a broker says that its fault has happened: one line each time."""
@@ -56,7 +51,7 @@ class DiskFault(msgspec.Struct, frozen=True):
 
 
 class Start(msgspec.Struct, frozen=True):
-    """`without`: a safeguard to take out (CONTROLS).  `killed_after_s`: it is killed then, ready or not."""
+    """`without`: a safeguard to take out (controls.py).  `killed_after_s`: it is killed then, ready or not."""
 
     folder: str
     settings: BrokerSettings = BrokerSettings()
@@ -67,6 +62,9 @@ class Start(msgspec.Struct, frozen=True):
     killed_after_s: float | None = None
     file_bytes_max: int | None = None
     accept_loss: bool = False
+    tcp: bool = False
+    stops_at_stale_socket: bool = False
+    """It stops itself (SIGSTOP), and says so, when it is about to remove a dead broker's socket."""
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -98,101 +96,8 @@ class _FaultyDisk:
             raise OSError(fault.error, os.strerror(fault.error))
 
 
-def _replace(owner: object, name: str, by: object) -> None:
-    setattr(owner, name, by)
-
-
-def _no_deduplication() -> None:
-    def always(*_: object) -> bool:
-        return True
-
-    _replace(Sources, "is_new", always)
-
-
-def _late_writes() -> None:
-    """Keep each write of batches in the process until the next call on that file: an answer comes before its write."""
-    late: dict[DiskFile, tuple[int, bytes]] = {}
-    write_at, sync, truncate = DiskFile.write_at, DiskFile.sync, DiskFile.truncate
-
-    def write_now(file: DiskFile) -> None:
-        if file in late:
-            position, content = late.pop(file)
-            write_at(file, position, [content])
-
-    def write_late(file: DiskFile, position: int, parts: Sequence[bytes]) -> None:
-        write_now(file)
-        late[file] = (position, b"".join(parts))
-
-    def sync_late(file: DiskFile) -> None:
-        write_now(file)
-        sync(file)
-
-    def truncate_late(file: DiskFile, size: int) -> None:
-        write_now(file)
-        truncate(file, size)
-
-    for name, late_call in (("write_at", write_late), ("sync", sync_late), ("truncate", truncate_late)):
-        _replace(DiskFile, name, late_call)
-
-
-def _trust_in_failed_syncs() -> None:
-    """Take a sync that failed for one that worked."""
-    run = eventlog.SyncJob.run
-
-    def believe(job: eventlog.SyncJob) -> None:
-        with contextlib.suppress(OSError):
-            run(job)
-
-    _replace(eventlog.SyncJob, "run", believe)
-
-
-def _live_too_early() -> None:
-    """Let a subscription go live after the first piece of history."""
-    catch_up = Subscription.catch_up
-
-    def jump(subscription: Subscription, *arguments: Any) -> bool:
-        catch_up(subscription, *arguments)
-        subscription.live = True
-        return False
-
-    _replace(Subscription, "catch_up", jump)
-
-
-def _no_look_at_free_space() -> None:
-    """Let the disk say itself that it is full."""
-
-    def plenty(_: DiskStorage) -> int:
-        return 1 << 50
-
-    _replace(DiskStorage, "free_bytes", plenty)
-
-
-def _no_lock() -> None:
-    def take_nothing(_: DiskStorage) -> None:
-        return
-
-    _replace(DiskStorage, "lock", take_nothing)
-
-
-def _no_full_disk() -> None:
-    """Take a full disk for a broken one."""
-    _no_look_at_free_space()
-
-    def never(_: OSError) -> bool:
-        return False
-
-    _replace(eventlog, "is_full", never)
-
-
-CONTROLS: dict[str, Callable[[], None]] = {
-    "deduplication": _no_deduplication,
-    "write before answer": _late_writes,
-    "doubt about failed syncs": _trust_in_failed_syncs,
-    "looking at free space": _no_look_at_free_space,
-    "the lock": _no_lock,
-    "knowing a full disk": _no_full_disk,
-    "reading on until the end": _live_too_early,
-}
+def _told(folder: Path) -> int:
+    return os.open(folder / FAULTS_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
 
 def _serve(start: Start, ready: int) -> int:
@@ -202,20 +107,23 @@ def _serve(start: Start, ready: int) -> int:
     if start.file_bytes_max is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (start.file_bytes_max, resource.RLIM_INFINITY))
+    if start.stops_at_stale_socket:
+        stop_at_stale_socket(_told(folder))
     if start.fault is not None:
-        told = os.open(folder / FAULTS_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        told = _told(folder)
         watch = _FaultyDisk(start.fault, told)
 
         def faulty(log_folder: Path) -> WatchedStorage:
             return WatchedStorage(DiskStorage(log_folder), watch)
 
-        _replace(daemon, "DiskStorage", faulty)
+        replace(daemon, "DiskStorage", faulty)
     options = BrokerOptions(
         folder=folder,
         socket=Path(start.socket) if start.socket else None,
         log_folder=Path(start.log_folder) if start.log_folder else None,
         settings=start.settings,
         accept_loss=start.accept_loss,
+        tcp=("127.0.0.1", 0) if start.tcp else None,
         ready_fd=ready,
     )
     try:

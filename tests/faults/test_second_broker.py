@@ -1,28 +1,20 @@
-"""A-13: a second broker on a log or a socket that has one, and what dead ones leave behind."""
+"""A-13: a second broker on a log that has one, and what dead ones leave behind."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
-import socket
-import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from sylvite.broker.settings import BrokerSettings
-from sylvite.client.sync_client import Client
-from sylvite.eventlog.eventlog import LogSettings
-from tests.faults.forked_brokers import Forks, Start, Started, broker_output, forked_brokers
+from tests.faults.forked_brokers import Forks, forked_brokers
 from tests.faults.report import report
-
-SETTINGS = BrokerSettings(log=LogSettings(keep_free_bytes=0))
-TRY_AGAIN, CONFIGURATION = 75, 78
-REFUSED_WITHIN_S = 5.0
-"""The target is 1 s; a machine that is busy with other tests is given more."""
+from tests.faults.two_brokers import CONFIGURATION, REFUSED_WITHIN_S, TRY_AGAIN, Case, leave_socket
 
 
 @pytest.fixture(scope="module")
@@ -34,67 +26,6 @@ def forks() -> Iterator[Forks]:
 @pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("a13")
-
-
-class Case:
-    """A first broker in `first`, and room for a second one in `second`."""
-
-    def __init__(self, forks: Forks, folder: Path) -> None:
-        self.forks, self.folder = forks, folder
-        self.first, self.second = folder / "first", folder / "second"
-        self.second.mkdir(mode=0o700)
-        self.refusals_s: list[float] = []
-
-    def start(
-        self, place: Path, *, log: Path | None = None, at: Path | None = None, without: str | None = None
-    ) -> Started:
-        return self.forks.start(
-            Start(
-                str(place), SETTINGS, log_folder=str(log) if log else None, socket=str(at) if at else None,
-                without=without,
-            )
-        )  # fmt: skip
-
-    @contextmanager
-    def running(self) -> Generator[Started]:
-        """The first broker, which has one event, and is unharmed at the end."""
-        started = self.start(self.first)
-        assert started.ready, broker_output(self.first)
-        with Client.connect(self.first / "bus.sock") as client:
-            client.publish("load/one", {"n": 0})
-        try:
-            yield started
-        finally:
-            os.kill(started.pid, signal.SIGCONT)
-        with Client.connect(self.first / "bus.sock") as client:
-            assert client.welcome.broker == f"broker:{started.pid}"
-            client.publish("load/one", {"n": 1})
-            with client.subscribe("load/", since="oldest", until_end=True) as subscription:
-                assert [event.data["n"] for event in subscription] == [0, 1]
-        assert self.forks.stop(started.pid) == 0, broker_output(self.first)
-
-    def refused(
-        self, place: Path, code: int, *, log: Path | None = None, at: Path | None = None, without: str | None = None
-    ) -> None:
-        """Start another one, which must end by itself with that code, and soon."""
-        began = time.monotonic()
-        started = self.start(place, log=log, at=at, without=without)
-        if started.ready:
-            self.forks.kill(started.pid)
-            raise AssertionError("a second broker serves")
-        assert self.forks.ended(started.pid) == code, broker_output(place)
-        self.refusals_s.append(time.monotonic() - began)
-        assert "Traceback" not in broker_output(place), broker_output(place)
-
-    def serves(self, place: Path, *, events: int, log: Path | None = None) -> None:
-        """Start one that must serve, with so many events in its log."""
-        started = self.start(place, log=log)
-        assert started.ready, broker_output(place)
-        with Client.connect(place / "bus.sock") as client:
-            client.publish("load/one", {"n": -1})
-            with client.subscribe("load/", since="oldest", until_end=True) as subscription:
-                assert len(list(subscription)) == events + 1
-        assert self.forks.stop(started.pid) == 0
 
 
 def _same_folder(case: Case) -> None:
@@ -141,17 +72,6 @@ def _after_the_log_was_moved(case: Case) -> None:
         (case.second / "moved").rename(case.first / "log")
 
 
-def _same_socket_other_log(case: Case) -> None:
-    with case.running():
-        case.refused(case.second, CONFIGURATION, at=case.first / "bus.sock")
-
-
-def _same_socket_of_a_stopped_one(case: Case) -> None:
-    with case.running() as first:
-        os.kill(first.pid, signal.SIGSTOP)
-        case.refused(case.second, CONFIGURATION, at=case.first / "bus.sock")
-
-
 def _copied_while_it_runs(case: Case) -> None:
     with case.running():
         shutil.copytree(case.first / "log", case.second / "log")
@@ -169,21 +89,35 @@ def _after_a_kill(case: Case) -> None:
 def _stale_socket_and_no_lock(case: Case) -> None:
     """Who does not get the log does not touch a socket, stale as it may be."""
     stale = case.second / "bus.sock"
-    _leave_socket(stale)
+    leave_socket(stale)
     before = stale.lstat()
     with case.running():
         case.refused(case.second, TRY_AGAIN, log=case.first / "log")
     assert stale.lstat() == before
 
 
-def _stale_socket_of_another_program(case: Case) -> None:
-    _leave_socket(case.second / "bus.sock")
+def _whole_folder_copied_while_it_runs(case: Case) -> None:
+    """With its locks, which name the first one, and its socket, at which nobody listens."""
+    with case.running():
+        subprocess.run(["cp", "-a", case.first, case.second / "copy"], check=True)
+        assert (case.second / "copy" / "bus.sock").is_socket()
+        case.serves(case.second / "copy", events=1)
+
+
+def _held_by_another_program(case: Case) -> None:
+    """Such as a backup that wants the log to keep still."""
+    (case.second / "log").mkdir(mode=0o700)
+    with (case.second / "log" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        case.refused(case.second, TRY_AGAIN)
     case.serves(case.second, events=0)
 
 
-def _leave_socket(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(path))
+def _the_holder_dies_after_the_refusal(case: Case) -> None:
+    started = case.start(case.first)
+    case.refused(case.first, TRY_AGAIN)
+    case.forks.kill(started.pid)
+    case.serves(case.first, events=0)
 
 
 CASES: tuple[Callable[[Case], None], ...] = (
@@ -194,12 +128,12 @@ CASES: tuple[Callable[[Case], None], ...] = (
     _through_a_link,
     _after_the_lock_file_was_deleted,
     _after_the_log_was_moved,
-    _same_socket_other_log,
-    _same_socket_of_a_stopped_one,
     _copied_while_it_runs,
     _after_a_kill,
     _stale_socket_and_no_lock,
-    _stale_socket_of_another_program,
+    _whole_folder_copied_while_it_runs,
+    _held_by_another_program,
+    _the_holder_dies_after_the_refusal,
 )
 
 
@@ -211,10 +145,6 @@ def test_a_second_broker_ends_and_the_first_is_unharmed(
     run(case)
     counters = {"refusals": len(case.refusals_s), "slowest_s": round(max(case.refusals_s, default=0.0), 3)}
     report("A-13", seed=0, runs=1, counters=counters, target={"slowest_s": REFUSED_WITHIN_S})
-
-
-def _file(path: Path) -> None:
-    path.write_text("a report of mine")
 
 
 def _folder(path: Path) -> None:
@@ -229,29 +159,6 @@ def _link_to_a_file(path: Path) -> None:
 
 def _link_to_nothing(path: Path) -> None:
     path.symlink_to(path.with_name("nothing"))
-
-
-def _link_to_a_stale_socket(path: Path) -> None:
-    _leave_socket(path.with_name("elsewhere.sock"))
-    path.symlink_to(path.with_name("elsewhere.sock"))
-
-
-def _fifo(path: Path) -> None:
-    os.mkfifo(path)
-
-
-@pytest.mark.parametrize(
-    "make", [_file, _folder, _link_to_a_file, _link_to_nothing, _link_to_a_stale_socket, _fifo],
-    ids=lambda make: make.__name__.strip("_"),
-)  # fmt: skip
-def test_what_is_no_socket_is_never_replaced(forks: Forks, folder: Path, make: Callable[[Path], None]) -> None:
-    case = Case(forks, folder)
-    place = case.second / "bus.sock"
-    make(place)
-    before = place.lstat()
-    case.refused(case.second, CONFIGURATION)
-    assert place.lstat() == before
-    report("A-13", seed=0, runs=1, counters={"replaced": 0})
 
 
 @pytest.mark.parametrize("content", [b"", b"1\n", b"%d\n" % os.getpid(), b"no number", b"\0" * 5000])

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
 import logging
 import os
 import secrets
 import socket
-import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import cast
 from sylvite.auth.peer import Peer, peer_of, token_holder
 from sylvite.broker.broker import IDLE_SYNC_S, Broker, Job
 from sylvite.broker.connection import Connection
+from sylvite.broker.place import Place
 from sylvite.errors import InvalidSetting, NotAuthenticated, SylviteError
 
 RECEIVE_BYTES = 256 * 1024
@@ -147,7 +146,7 @@ class Server:
         self._flushed = asyncio.Event()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="disk")
         self._listeners: list[asyncio.Server] = []
-        self._paths: list[Path] = []
+        self._places: list[Place] = []
         self._ticking: asyncio.TimerHandle | None = None
         self.broker = make_broker(self._wanted, self._failed)
         self._tick()
@@ -198,15 +197,15 @@ class Server:
         """Listen on a UNIX socket that has its final mode from the first instant.
 
         Raises:
-            InvalidSetting: something that is no socket is at that path, another broker answers there, or it is too long.
+            AddressInUse: another broker has that path, or answers there.
+            InvalidSetting: something that is no socket is there, or the path is too long.
         """
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        _remove_stale(path)
+        place = self._claim(path, "socket")
+        place.remove_stale()
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            # The mode of the file that bind makes is that of the unbound socket: there is no gap before a chmod.
-            os.fchmod(listening.fileno(), mode)
-            _bind(listening, path, mode)
+            place.bind(listening, mode)
             listening.setblocking(False)
             server = await self._loop.create_unix_server(
                 lambda: Wire(self, "unix"), sock=listening, backlog=BACKLOG
@@ -215,16 +214,17 @@ class Server:
             listening.close()
             raise
         self._listeners.append(server)
-        self._paths.append(path)
 
     async def listen_tcp(self, host: str, port: int, address_file: Path) -> int:
         """Listen on loopback; write port and token to a file that only the owner can read; return the port.
 
         Raises:
+            AddressInUse: another broker says there where it listens.
             InvalidSetting: the host is not a loopback address.
         """
         if host not in ("127.0.0.1", "::1", "localhost"):
             raise InvalidSetting("tcp", host, "is not a loopback address; the bus speaks TCP only on this machine")
+        place = self._claim(address_file, "tcp")
         self.token = secrets.token_hex(32)
         server = await self._loop.create_server(lambda: Wire(self, "tcp"), host, port, backlog=BACKLOG)
         self._listeners.append(server)
@@ -233,8 +233,13 @@ class Server:
         descriptor = os.open(address_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "w") as file:
             json.dump({"host": host, "port": bound, "token": self.token}, file)
-        self._paths.append(address_file)
+        place.is_ours()
         return bound
+
+    def _claim(self, path: Path, setting: str) -> Place:
+        place = Place(path, setting)
+        self._places.append(place)
+        return place
 
     async def stop(self) -> None:
         """Take nothing more, finish what was taken, say goodbye, let go of sockets and log."""
@@ -257,43 +262,5 @@ class Server:
             self._ticking.cancel()
         self._threads.shutdown(wait=True)
         self.broker.finish()
-        for path in self._paths:
-            path.unlink(missing_ok=True)
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove the socket of a broker that has died.  The caller holds the lock of the log, but not of the path."""
-    try:
-        status = os.lstat(path)
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(status.st_mode):
-        raise InvalidSetting("socket", str(path), "is there and is no socket; move it away or choose another path")
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        probe.settimeout(1.0)
-        probe.connect(str(path))
-    except (ConnectionRefusedError, FileNotFoundError):
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise InvalidSetting("socket", str(path), f"is there and cannot be tried: {error}") from error
-    else:
-        raise InvalidSetting("socket", str(path), "is in use by another broker; stop that one or choose another path")
-    finally:
-        probe.close()
-
-
-def _bind(listening: socket.socket, path: Path, mode: int) -> None:
-    umask = os.umask(0o777 & ~mode)
-    try:
-        listening.bind(str(path))
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise InvalidSetting("socket", str(path), "was taken in this moment by another process") from error
-        if "too long" in str(error):
-            raise InvalidSetting(
-                "socket", str(path), "is too long: a UNIX socket's path has at most 107 bytes"
-            ) from error
-        raise InvalidSetting("socket", str(path), f"cannot be made: {error.strerror}") from error
-    finally:
-        os.umask(umask)
+        for place in self._places:
+            place.release()

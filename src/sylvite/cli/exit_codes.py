@@ -40,6 +40,7 @@ EXIT_CODES: Mapping[str, int] = {
     "internal": INTERNAL,
     "connection_lost": NOT_REACHABLE,
     "broker_not_reachable": NOT_REACHABLE,
+    "address_in_use": TRY_AGAIN,
     "not_authenticated": NOT_ALLOWED,
     "not_allowed": NOT_ALLOWED,
     "overloaded": TRY_AGAIN,
