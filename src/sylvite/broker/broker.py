@@ -65,7 +65,7 @@ class Broker:
         self.counters = Counters()
         self.intake = Intake(log, settings.limits, self.counters, wanted, failed)
         self.readers = Readers(log, settings.limits, clock, wanted)
-        self.connections: set[Connection] = set()
+        self.connections: dict[Connection, None] = {}
         self.started_ns = clock.now_ns()
         self._per_user: Counter[int] = Counter()
         self._output: dict[Connection, None] = {}
@@ -103,7 +103,7 @@ class Broker:
             raise Overloaded(f"the broker has {limits.connections} connections, its limit")
         if self._per_user[user] >= limits.connections_per_user:
             raise Overloaded(f"{connection.peer.name} has {limits.connections_per_user} connections, its limit")
-        self.connections.add(connection)
+        self.connections[connection] = None
         self._per_user[user] += 1
         self.counters.connections += 1
 
@@ -112,7 +112,7 @@ class Broker:
         self._listening.pop(connection, None)
         self.intake.forget(connection)
         if connection in self.connections:
-            self.connections.discard(connection)
+            del self.connections[connection]
             self._per_user[connection.peer.uid] -= 1
             if not self._per_user[connection.peer.uid]:
                 del self._per_user[connection.peer.uid]
@@ -183,10 +183,11 @@ class Broker:
 
     def _append(self, now_ns: int) -> None:
         log = self.log
-        written = self.intake.append(now_ns)
-        self._is_bulk = sum(len(batch.raw) for batch in written) >= BULK_BYTES
-        for batch in written:
+        size = 0
+        for batch in self.intake.append(now_ns):
+            size += len(batch.raw)
             self.readers.offer(batch, now_ns)
+        self._is_bulk = size >= BULK_BYTES
         if len(log.segments) != self._segments_seen:
             self.retain()
             self._segments_seen = len(log.segments)

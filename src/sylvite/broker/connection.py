@@ -90,6 +90,7 @@ class Connection:
         self._waiting_size = 0
         self._answers_wait = False
         self._held_for: set[str] = set()
+        self._answer_bytes = broker.settings.limits.answer_bytes
         self._stalled = False
 
     @property
@@ -112,25 +113,42 @@ class Connection:
         """Take bytes from the peer.  What it got wrong is answered, and ends this connection only."""
         if self.closing:
             return
+        if not self._held_for:
+            try:
+                message = self._session.single(data)
+            except RemoteProtocolError as error:
+                self._is_wrong(error)
+                return
+            if message is not None:
+                self._take(message)
+                return
         self._session.feed(data)
         if not self._held_for:
             self.listen()
 
     def listen(self) -> None:
         """Handle the messages that are here; stop where the peer has too many answers to read first."""
-        limit = self.broker.settings.limits.answer_bytes
         try:
             for message in self._session.messages():
-                self._handlers[type(message)](self, message)
-                if self.closing:
-                    return
-                if self._waiting_size + self._outlet.waiting_bytes() > limit:
-                    self.hold("answers")
+                self._take(message)
+                if self.closing or self._held_for:
                     return
         except RemoteProtocolError as error:
-            self.broker.counters.protocol_errors += 1
-            self.refuse("connection", 0, error)
-            self.close()
+            self._is_wrong(error)
+
+    def _take(self, message: Message) -> None:
+        try:
+            self._handlers[type(message)](self, message)
+        except RemoteProtocolError as error:
+            self._is_wrong(error)
+            return
+        if not self.closing and self._waiting_size + self._outlet.waiting_bytes() > self._answer_bytes:
+            self.hold("answers")
+
+    def _is_wrong(self, error: RemoteProtocolError) -> None:
+        self.broker.counters.protocol_errors += 1
+        self.refuse("connection", 0, error)
+        self.close()
 
     def _hello(self, message: Hello) -> None:
         try:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 OWN_EVENTS_MAX = 1000
 KNOWN_TAGS_MAX = 65_536
+_LEVELS = {int(level): level for level in Level}
 
 
 class Counters(msgspec.Struct):
@@ -74,7 +75,7 @@ class Intake:
         self._own = BlockBuilder()
         self._own_seq = 0
         self._waiting: deque[tuple[int, Connection, Ack]] = deque()
-        self._held: set[Connection] = set()
+        self._held: dict[Connection, None] = {}
         self._known_tags: set[str] = set()
         self._refusals: dict[tuple[str, str], list[Any]] = {}
         self._full: dict[str, int] | None = None
@@ -101,11 +102,11 @@ class Intake:
         Raises:
             SylviteError: refused; nothing of it will be in the log.
         """
-        tags = check_published(message.block, 0, self._limits.event_bytes)
+        columns = check_published(message.block, 0, self._limits.event_bytes)
         access, known = connection.access, self._known_tags
         assert access is not None
         level = least = Level.NONE
-        for tag in tags:
+        for tag in columns.tags:
             if tag not in known:
                 check_tag(tag)
                 if len(known) >= KNOWN_TAGS_MAX:
@@ -115,11 +116,15 @@ class Intake:
                 self._note_refusal(connection.peer, tag)
                 raise NotAllowed(f"{connection.peer.name} may not publish {tag!r}")
             of_tag, least_of_tag = policy.levels(tag)
-            level, least = max(level, of_tag), max(least, least_of_tag)
+            if of_tag > level:
+                level = of_tag
+            if least_of_tag > least:
+                least = least_of_tag
         if message.level != BY_POLICY:
             level = _asked_level(message.level, least)
-        count = int.from_bytes(message.block[:4], "little")
-        batch = NewBatch(message.block, count, connection.peer.name, connection.source_epoch, message.seq)
+        batch = NewBatch(
+            message.block, len(columns.sizes), connection.peer.name, connection.source_epoch, message.seq, columns.tags
+        )
         self._incoming.append(Incoming(connection, batch, level))
         self._wanted()
 
@@ -212,9 +217,10 @@ class Intake:
             else:
                 self._waiting.append((end, entry.connection, ack))
         if self._log.unsynced_bytes > self._limits.unsynced_bytes:
-            for connection in {entry.connection for entry in new} - self._held:
-                self._held.add(connection)
-                connection.hold("disk")
+            for connection in dict.fromkeys(entry.connection for entry in new):
+                if connection not in self._held:
+                    self._held[connection] = None
+                    connection.hold("disk")
 
     def _answer_repeated(self, entry: Incoming) -> None:
         """Answer a block that is in the log already as it was answered first."""
@@ -250,7 +256,7 @@ class Intake:
             _, connection, ack = waiting.popleft()
             connection.send(ack)
         if self._held and self._log.unsynced_bytes < self._limits.unsynced_bytes // 2:
-            held, self._held = self._held, set()
+            held, self._held = self._held, {}
             for connection in held:
                 connection.release("disk")
 
@@ -269,15 +275,14 @@ class Intake:
 
     def forget(self, connection: Connection) -> None:
         """A connection is gone.  What it published is still written."""
-        self._held.discard(connection)
+        self._held.pop(connection, None)
 
 
 def _asked_level(number: int, least: Level) -> Level:
     """Raises InvalidSetting, NotAllowed: the level cannot be, or the policy wants more."""
-    try:
-        level = Level(number)
-    except ValueError:
-        raise InvalidSetting("level", number, "is not a level") from None
+    level = _LEVELS.get(number)
+    if level is None:
+        raise InvalidSetting("level", number, "is not a level")
     if level is Level.REPLICATED:
         raise InvalidSetting("level", "replicated", "needs a cluster; this broker is alone. Use synced")
     if level < least:

@@ -93,6 +93,10 @@ class ClientCore:
             ConnectionLost: the broker has said goodbye.
             SylviteError: it has refused this client; or RemoteProtocolError.
         """
+        message = self._session.single(data)
+        if message is not None:
+            self._take(message)
+            return
         self._session.feed(data)
         for message in self._session.messages():
             self._take(message)

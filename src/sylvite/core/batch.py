@@ -38,7 +38,6 @@ import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate, count, repeat
-from operator import add
 from struct import Struct, unpack_from
 from typing import Any, NamedTuple
 
@@ -53,7 +52,7 @@ from sylvite.core.event import (
     Offset,
     Origin,
     are_known_texts,
-    decode_data,
+    decode_run,
     encode_data,
     unpack_data,
 )
@@ -236,7 +235,8 @@ class Batch:
         "stamp_ns",
     )
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, tags: list[str] | None = None) -> None:
+        """`tags`: the distinct tags, where they are known already."""
         try:
             (
                 magic, size, self.crc, _, self.sender_size, self.base, self.epoch, self.durable, self.stamp_ns,
@@ -250,7 +250,7 @@ class Batch:
             raise RemoteProtocolError("what should be a batch is none")
         self.raw = raw
         self._columns: Columns | None = None
-        self._tags: list[str] | None = None
+        self._tags = tags
 
     @property
     def columns(self) -> Columns:
@@ -319,12 +319,8 @@ class Batch:
         steps = range(first, until) if offsets is None else offsets[first:until]
         if offsets is None and links_at is None and sizes and max(sizes) <= CONTAINERS_MAX:
             # Nearly all batches: as the loop below, without a step of Python for each event.
-            slices = map(slice, starts, map(add, starts, sizes))
-            try:
-                data = list(map(decode_data, map(memoryview(self.raw).__getitem__, slices)))
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                pass  # One of them: the loop finds out which.
-            else:
+            data = decode_run(self.raw[starts[0] : starts[-1] + sizes[-1]], sizes)
+            if data is not None:  # Else it is one of them: the loop finds out which.
                 tagged = map(tags.__getitem__, numbers)
                 return list(map(Event, tagged, data, count(base + first), repeat(origin), count(seq + first)))
         found: list[Event | Gap] = []
@@ -448,8 +444,8 @@ def _count_tags(raw: bytes, position: int) -> int:
     return first & 0x0F if first & 0xF0 == 0x90 else 0  # Something else is refused by the decoder.
 
 
-def check_published(raw: bytes, start: int, event_bytes_max: int) -> list[str]:
-    """Check a block that a publisher sent; return its tags, whose grammar is not checked here.
+def check_published(raw: bytes, start: int, event_bytes_max: int) -> Columns:
+    """Check a block that a publisher sent; return its columns, with tags whose grammar is not checked here.
 
     Raises:
         RemoteProtocolError: not a block, too big, an empty one, or one with offsets (those are the broker's to give).
@@ -463,4 +459,4 @@ def check_published(raw: bytes, start: int, event_bytes_max: int) -> list[str]:
         raise RemoteProtocolError("a publisher's block must hold events, without offsets")
     if max(columns.sizes) > event_bytes_max:
         raise EventTooBig(max(columns.sizes), event_bytes_max)
-    return columns.tags
+    return columns

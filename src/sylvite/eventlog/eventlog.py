@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Annotated
 
 import msgspec
 
@@ -40,13 +41,14 @@ class LogSettings(msgspec.Struct, frozen=True):
 
 
 class NewBatch(msgspec.Struct, frozen=True):
-    """A block to append, and who it comes from."""
+    """A block to append, and who it comes from.  `tags`: its distinct tags, where they are known."""
 
     block: bytes
     count: int
     sender: str
     source_epoch: int
     source_seq: int
+    tags: list[str] | None = None
 
 
 class SyncJob:
@@ -69,7 +71,7 @@ class Meta(msgspec.Struct, frozen=True):
     """The file `LOG`."""
 
     format: int
-    log_id: str
+    log_id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
     created: str
 
 
@@ -77,19 +79,28 @@ class EventLog(History):
     """A log that can be appended to.
 
     `synced`: every offset below it survives power loss.  `notes`: what recovery did and found.
+    `random_bytes`: where a new log takes its id from, and each start its epoch.
     """
 
-    def __init__(self, storage: Storage, settings: LogSettings, *, now_ns: int, accept_loss: bool = False) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        settings: LogSettings,
+        *,
+        now_ns: int,
+        accept_loss: bool = False,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
         self.settings = settings
         storage.lock()
-        meta = _meta(storage, now_ns)
+        meta = _meta(storage, now_ns, random_bytes)
         self.cursors = Cursors(storage)
         found = recover(storage, meta.log_id, proven=self.cursors.highest, accept_loss=accept_loss)
         super().__init__(storage, meta.log_id, found.segments, found.end)
         self.sources = found.sources
         self.notes: list[Note] = found.notes
         self.synced = found.end
-        self._epoch = int.from_bytes(os.urandom(8), "little") >> 1
+        self._epoch = int.from_bytes(random_bytes(8), "little") >> 1
         self._position = self._reserved = 0
         self._tail_size = 0
         self.unsynced_bytes = 0
@@ -131,20 +142,23 @@ class EventLog(History):
             )  # fmt: skip
             raws.append(sealed(raw))
             base += entry.count
-        position = self._write(raws, now_ns)
-        batches = [Batch(raw) for raw in raws]
-        index = self.segments[-1].index
-        assert index is not None
-        for entry, batch in zip(entries, batches, strict=True):
-            index.note(batch, position)
-            position += len(batch.raw)
+        first = position = self._write(raws, now_ns)
+        batches: list[Batch] = []
+        active = self.segments[-1]
+        assert active.index is not None
+        for entry, raw in zip(entries, raws, strict=True):
+            batch = Batch(raw, entry.tags)
+            batches.append(batch)
+            active.index.note(batch, position)
+            position += len(raw)
             self.sources.note(entry.sender, entry.source_epoch, entry.source_seq, entry.count, batch.base, self._epoch)
-            self._tail.append(batch)
-            self._tail_size += len(batch.raw)
-            self.unsynced_bytes += len(batch.raw)
-        self.end = self.segments[-1].next = base
+        self._tail.extend(batches)
+        self._tail_size += position - first
+        self.unsynced_bytes += position - first
+        self.end = active.next = base
         self._marked = max(self._marked, self.synced)
-        self._trim_tail()
+        if self._tail_size > self.settings.tail_bytes:
+            self._trim_tail()
         return batches
 
     def mark(self, now_ns: int) -> None:
@@ -437,7 +451,7 @@ class EventLog(History):
         super().close()
 
 
-def _meta(storage: Storage, now_ns: int) -> Meta:
+def _meta(storage: Storage, now_ns: int, random_bytes: Callable[[int], bytes]) -> Meta:
     """Read the file that says whose log this is; make it for a new one.
 
     Raises:
@@ -450,7 +464,7 @@ def _meta(storage: Storage, now_ns: int) -> Meta:
                 "there are segments, but the file LOG that says whose is missing; nothing was changed"
             )
         created = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC).isoformat()
-        meta = Meta(FORMAT, os.urandom(16).hex(), created)
+        meta = Meta(FORMAT, random_bytes(16).hex(), created)
         write_whole(storage, META, msgspec.json.encode(meta) + b"\n")
         return meta
     return read_meta(storage)
@@ -462,7 +476,7 @@ def read_meta(storage: Storage) -> Meta:
         meta = msgspec.json.decode(read_whole(storage, META), type=Meta)
     except FileNotFoundError as error:
         raise LogNotUnderstood("there is no log here: the file LOG is missing") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LogNotUnderstood(
             f"the file LOG cannot be read ({error}); restore it from a copy. Nothing was changed"
         ) from error

@@ -220,7 +220,8 @@ def encode(message: Message) -> bytes:
         return encode_frame(_PUBLISH, _PUBLISH_HEAD.pack(message.level, message.seq) + message.block)
     if isinstance(message, Deliver):
         return encode_frame(_DELIVER, _DELIVER_HEAD.pack(message.subscription) + message.batch)
-    return encode_frame(_NUMBERS[type(message)], _encoder.encode(message))
+    body = _encoder.encode(message)
+    return HEADER.pack(len(body) + 1, _NUMBERS[type(message)]) + body
 
 
 def deliver_head(subscription: int, batch_size: int) -> bytes:

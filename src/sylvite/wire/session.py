@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from enum import Enum, auto
+from enum import IntEnum, auto
 
 from sylvite.errors import LocalProtocolError, RemoteProtocolError
 from sylvite.wire.frame import FRAME_BYTES_MAX, GREETING_BYTES_MAX, FrameDecoder
@@ -32,7 +32,7 @@ from sylvite.wire.messages import (
 )
 
 
-class State(Enum):
+class State(IntEnum):
     GREETING = auto()
     READY = auto()
     CLOSED = auto()
@@ -79,20 +79,33 @@ class Session:
         """
         try:
             for kind, body in self._decoder.frames():
-                message = decode(kind, body)
-                self.hearing = self._after(message)
-                self._decoder.bytes_max = self._bytes_max
-                yield message
+                yield self._heard(kind, body)
         except RemoteProtocolError:
             # Whatever follows in the stream was said by someone who does not keep to the rules.
             self.hearing = State.CLOSED
             raise
 
-    def _after(self, message: Message) -> State:
+    def single(self, data: bytes | memoryview) -> Message | None:
+        """Return the message that `data` is, where it is exactly one and nothing waits before it; else None: feed it.
+
+        Raises: as `messages`.
+        """
+        try:
+            frame = self._decoder.single(data)
+            return None if frame is None else self._heard(*frame)
+        except RemoteProtocolError:
+            self.hearing = State.CLOSED
+            raise
+
+    def _heard(self, kind: int, body: bytes) -> Message:
+        message = decode(kind, body)
         following = self._hears[self.hearing].get(type(message))
         if following is None:
             raise RemoteProtocolError(f"{type(message).__name__} is not allowed while {self.hearing.name.lower()}")
-        return following
+        if following is not self.hearing:
+            self.hearing = following
+            self._decoder.bytes_max = self._bytes_max
+        return message
 
     def send(self, message: Message) -> bytes:
         """Return the bytes that say `message`.
