@@ -11,6 +11,7 @@ from sylvite.broker.settings import BrokerSettings, Limits
 from sylvite.client.core import CREDIT_BYTES
 from sylvite.eventlog.eventlog import LogSettings
 from tests.faults.forked_brokers import Forks, Start, broker_output, forked_brokers
+from tests.faults.proc import memory_bytes, reset_peak
 from tests.faults.report import report
 from tests.faults.traffic_processes import traffic
 
@@ -28,14 +29,6 @@ def forks() -> Iterator[Forks]:
         yield parent
 
 
-def _memory(pid: int, what: str) -> int:
-    """Return VmRSS, or its peak VmHWM, in bytes."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(what + ":"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError(f"{what} is not there")
-
-
 def _stop_one(forks: Forks, folder: Path, *, events: int, each: int, without: str | None = None) -> None:
     """Publish to `each` subscribers in each of two processes, and to one that is stopped."""
     settings = BrokerSettings(log=LOG, limits=USUAL if without is None else GENEROUS)
@@ -51,14 +44,14 @@ def _stop_one(forks: Forks, folder: Path, *, events: int, each: int, without: st
         for process in (first, second, stopped):
             process.says()
         stopped.stop()
-        before = _memory(broker.pid, "VmRSS")
-        Path(f"/proc/{broker.pid}/clear_refs").write_text("5")  # count the peak anew
+        before = memory_bytes(broker.pid)
+        reset_peak(broker.pid)
         with traffic("publish", socket, "written", BODY_BYTES, events) as publisher:
             publisher.says()
             assert publisher.says() == {"sent": events}
         heard = [process.says() for process in (first, second)]
         assert not stopped.has_said(), "it was not stopped"
-        growth = _memory(broker.pid, "VmHWM") - before
+        growth = memory_bytes(broker.pid, "VmHWM") - before
         stopped.go_on()
         heard.append(stopped.says())
     forks.kill(broker.pid)

@@ -38,6 +38,11 @@ class TrafficProcess:
         assert output is not None
         return bool(select.select([output], [], [], 0)[0])
 
+    def begin(self) -> None:
+        """Let go one that was told to wait."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"\n")
+
     def end_input(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
