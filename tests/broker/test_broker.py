@@ -492,6 +492,16 @@ def test_a_cursor_has_one_reader_at_a_time_and_one_owner() -> None:
     assert other.only(Subscribed)
 
 
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[2J", "a\u202eb", "a\u2028b", "\0", "x" * 129])
+def test_the_name_of_a_cursor_is_as_plain_as_a_tag(name: str) -> None:
+    """It is shown to people, and stands in lines."""
+    bus = Bus()
+    person = bus.person()
+    person.subscribe(at="cursor", cursor=name)
+    assert person.only(Refuse).code == "invalid_input"
+    assert not list(bus.broker.log.cursors)
+
+
 def test_cursors_of_one_user_are_limited() -> None:
     bus = Bus(BrokerSettings(limits=Limits(cursors_per_user=2)))
     person = bus.person()

@@ -12,6 +12,7 @@ from sylvite.broker.subscription import Subscription
 from sylvite.core.batch import Batch
 from sylvite.core.event import Gap
 from sylvite.core.router import Router
+from sylvite.core.tag import unfit_in
 from sylvite.errors import CursorInUse, InvalidInput, NoSuchOffset, NotAllowed, Overloaded
 from sylvite.eventlog.eventlog import EventLog
 from sylvite.wire.messages import Start, Subscribe, Subscribed
@@ -83,6 +84,8 @@ class Readers:
         known = cursors.find(name)
         if len(name) > CURSOR_NAME_CHARACTERS_MAX:
             raise InvalidInput(f"the name of a cursor has at most {CURSOR_NAME_CHARACTERS_MAX} characters")
+        if unfit := unfit_in(name):
+            raise InvalidInput(f"the name of a cursor: {unfit}")
         if name in self._cursor_holders:
             raise CursorInUse(name)
         if known is not None and known.owner != owner and not connection.peer.is_owner:

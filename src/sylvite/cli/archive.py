@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, BinaryIO, NamedTuple
+from typing import Annotated, Any, BinaryIO, NamedTuple
 
 import msgspec
 
 from sylvite.core.batch import BATCH_BYTES_MAX, HEADER, Batch
-from sylvite.core.event import pack_data
-from sylvite.core.tag import check_tag
+from sylvite.core.event import EVENT_BYTES_MAX, pack_data
+from sylvite.core.tag import check_tag, unfit_in
 from sylvite.errors import InvalidInput, RemoteProtocolError
 from sylvite.eventlog.checksum import is_whole
 
@@ -46,9 +46,18 @@ class BadArchive(InvalidInput):
         self.where, self.reason = where, reason
 
 
+_RANGES = {
+    "offset": range(2**62), "source_epoch": range(2**64), "source_seq": range(2**63), "stamp_ns": range(-(2**63), 2**63),
+    "hop": range(2**32),
+}  # fmt: skip
+"""What a batch has room for (core/batch.py)."""
+_CAUSES = range(2**62)
+SENDER_BYTES_MAX = 256
+
+
 class _Envelope(msgspec.Struct):
     offset: int
-    stamp: datetime
+    stamp: Annotated[datetime, msgspec.Meta(tz=True)]
     tag: str
     sender: str
     source: str
@@ -79,9 +88,24 @@ def _read_lines(file: BinaryIO, start: bytes) -> Iterator[tuple[Archived, int]]:
         if not line.strip():
             continue
         try:
-            yield _from_line(line), done
+            yield _checked(_from_line(line)), done
         except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError) as error:
             raise BadArchive(f"line {number}", f"not an exported event: {error}") from error
+
+
+def _checked(event: Archived) -> Archived:
+    """Return the event.  Raises InvalidInput: the log has no room for one of its numbers, or it is none of ours."""
+    check_tag(event.tag)
+    for name, room in _RANGES.items():
+        if getattr(event, name) not in room:
+            raise InvalidInput(f"{name} is {getattr(event, name)}, beyond what a log can hold")
+    if event.cause is not None and event.cause not in _CAUSES:
+        raise InvalidInput(f"cause is {event.cause}, beyond what a log can hold")
+    if len(event.packed) > EVENT_BYTES_MAX:
+        raise InvalidInput(f"the event has {len(event.packed)} bytes of data; the limit is {EVENT_BYTES_MAX}")
+    if (unfit := unfit_in(event.sender)) or len(event.sender.encode()) > SENDER_BYTES_MAX:
+        raise InvalidInput(f"sender: {unfit or f'it has at most {SENDER_BYTES_MAX} bytes'}")
+    return event
 
 
 def _from_line(line: bytes) -> Archived:
@@ -91,7 +115,7 @@ def _from_line(line: bytes) -> Archived:
     stamp_ns = ((since_1970.days * 86_400 + since_1970.seconds) * 1_000_000 + since_1970.microseconds) * 1000
     return Archived(
         envelope.offset,
-        check_tag(envelope.tag),
+        envelope.tag,
         pack_data(envelope.data),
         envelope.sender,
         int(source_epoch, 16),
@@ -119,12 +143,10 @@ def _read_batches(file: BinaryIO) -> Iterator[tuple[Archived, int]]:
             for row, number in enumerate(batch.numbers):
                 offset = batch.offset(row)
                 cause, hop = batch.link(row)
-                yield (
-                    Archived(
-                        offset, batch.tags[number], batch.packed_data(row), batch.sender, batch.source_epoch,
-                        batch.source_seq + offset - batch.base, batch.stamp_ns, cause, hop,
-                    ),
-                    position,
+                event = Archived(
+                    offset, batch.tags[number], batch.packed_data(row), batch.sender, batch.source_epoch,
+                    batch.source_seq + offset - batch.base, batch.stamp_ns, cause, hop,
                 )  # fmt: skip
-        except RemoteProtocolError as error:
+                yield _checked(event), position
+        except (RemoteProtocolError, InvalidInput) as error:
             raise BadArchive(f"byte {position - size}", str(error)) from error

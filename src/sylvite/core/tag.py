@@ -23,9 +23,17 @@ def check_tag(tag: str) -> str:
         return tag  # Nearly all tags.
     if not tag:
         raise InvalidTag(tag, "a tag has at least one character")
-    if unfit := re.search(_UNFIT, tag):
-        character = f"character U+{ord(unfit.group()):04X} at {unfit.start()}"
-        raise InvalidTag(tag, f"{character} is not allowed: no control characters, no line breaks")
+    if unfit := unfit_in(tag):
+        raise InvalidTag(tag, unfit)
     if len(tag.encode()) > TAG_BYTES_MAX:
         raise InvalidTag(tag, f"a tag has at most {TAG_BYTES_MAX} bytes")
     return tag
+
+
+def unfit_in(text: str) -> str | None:
+    """Say what in a tag, or in another name that people are shown, is not allowed; None where there is nothing."""
+    found = re.search(_UNFIT, text)
+    if found is None:
+        return None
+    character = f"character U+{ord(found.group()):04X} at {found.start()}"
+    return f"{character} is not allowed: no control characters, no line breaks"
