@@ -2,6 +2,7 @@
 
 It keeps apart what a program sees (the kernel's memory) and what would survive: `sync` and `sync_folder` move the one
 into the other, and `after_power_cut` returns a storage with only what was sure, and as much of the rest as a seed says.
+`sylvite.testing.power_cut` enumerates what may be left, instead of drawing it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import errno
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol, TypeVar
 
 import msgspec
@@ -45,18 +46,49 @@ class Fault(msgspec.Struct):
     happened: int = 0
 
 
-class _Inode:
-    """Content as seen, content as it would survive, and the writes between them, in order."""
+class Inode:
+    """A file without its names: content as seen, content as it would survive, and the writes between them, in order."""
 
     def __init__(self) -> None:
         self.seen = bytearray()
         self.sure = bytearray()
         self.open_writes: list[tuple[int, bytes]] = []  # (position, bytes); position -1: truncate to len
 
-    def copy(self) -> _Inode:
-        other = _Inode()
+    def copy(self) -> Inode:
+        other = Inode()
         other.seen[:], other.sure[:], other.open_writes[:] = self.seen, self.sure, self.open_writes
         return other
+
+    def sectors(self, sector: int) -> dict[int, list[int]]:
+        """Return which open writes, by number, have touched which sectors."""
+        touched: dict[int, list[int]] = {}
+        for number, (position, written) in enumerate(self.open_writes):
+            for at in _sectors_of(position, written, sector):
+                touched.setdefault(at, []).append(number)
+        return touched
+
+    def survivor(self, sector: int, arrived: Mapping[int, int], *, cut: bool) -> bytes:
+        """Return the content that a power cut leaves: each sector as it was after so many of its writes, the first ones.
+
+        A later write to a sector carries what earlier ones put there: the kernel writes whole pages of what it holds.
+        `cut`: truncations have arrived too.
+        """
+        content = bytearray(self.sure)
+        done: Counter[int] = Counter()
+        for position, written in self.open_writes:
+            if position < 0:
+                if cut:
+                    del content[len(written) :]
+                continue
+            for at in _sectors_of(position, written, sector):
+                done[at] += 1
+                if done[at] > arrived.get(at, 0):
+                    continue
+                first, last = max(position, at * sector), min(position + len(written), (at + 1) * sector)
+                if len(content) < first:
+                    content.extend(bytes(first - len(content)))
+                content[first:last] = written[first - position : last - position]
+        return bytes(content)
 
     def sync(self) -> None:
         # Only what is still to be written: what a failed sync has forgotten stays lost, although it can be read.
@@ -71,7 +103,7 @@ class _Inode:
 
 
 class MemoryFile:
-    def __init__(self, storage: MemoryStorage, inode: _Inode) -> None:
+    def __init__(self, storage: MemoryStorage, inode: Inode) -> None:
         self._storage, self._inode = storage, inode
         self._closed = False
 
@@ -143,9 +175,9 @@ class MemoryStorage:
         self.calls: Counter[str] = Counter()
         self.syncs = True
         self.tears = False
-        self._names: dict[str, _Inode] = {}
-        self._sure_names: dict[str, _Inode] = {}
-        self._open_names: list[dict[str, _Inode]] = []
+        self._names: dict[str, Inode] = {}
+        self._sure_names: dict[str, Inode] = {}
+        self._open_names: list[dict[str, Inode]] = []
         """The names after each change that is not synced."""
         self._locked = False
         self._on_call = 0
@@ -175,7 +207,7 @@ class MemoryStorage:
         self.faults.append(fault)
         return fault
 
-    def take_space(self, inode: _Inode, end: int) -> None:
+    def take_space(self, inode: Inode, end: int) -> None:
         if self.capacity is None:
             return
         used = sum(len(other.seen) for other in set(self._names.values()) if other is not inode)
@@ -188,12 +220,19 @@ class MemoryStorage:
         Of the writes that were not synced, any sectors may have arrived, in any order; of the changes of names, any
         number of the first ones.
         """
-        after = MemoryStorage(capacity=self.capacity)
         names = rng.choice((self._sure_names, rng.choice((self._sure_names, *self._open_names)), self._names))
+        return self.left_by_power_cut(names, {id(inode): _drawn(inode, rng, sector) for inode in names.values()})
+
+    def names_that_may_survive(self) -> list[dict[str, Inode]]:
+        """Return the names that are sure, and those after each change that is not synced, in order."""
+        return [self._sure_names, *self._open_names]
+
+    def left_by_power_cut(self, names: Mapping[str, Inode], left: Mapping[int, bytes]) -> MemoryStorage:
+        """Return a storage of these names; `left`, by the id of a file, says what is left where not all was sure."""
+        after = MemoryStorage(capacity=self.capacity)
         for name, inode in names.items():
-            content = _survivor(inode, rng, sector)
-            copy = _Inode()
-            copy.seen[:] = copy.sure[:] = content
+            copy = Inode()
+            copy.seen[:] = copy.sure[:] = left.get(id(inode), inode.sure)
             after._names[name] = copy
         after._sure_names = dict(after._names)
         return after
@@ -208,9 +247,9 @@ class MemoryStorage:
     def copy(self) -> MemoryStorage:
         """Return another storage of the same content, synced or not."""
         other = MemoryStorage(capacity=self.capacity)
-        copies: dict[int, _Inode] = {}
+        copies: dict[int, Inode] = {}
 
-        def copied(names: dict[str, _Inode]) -> dict[str, _Inode]:
+        def copied(names: dict[str, Inode]) -> dict[str, Inode]:
             return {name: copies.setdefault(id(inode), inode.copy()) for name, inode in names.items()}
 
         other._names, other._sure_names = copied(self._names), copied(self._sure_names)
@@ -225,7 +264,7 @@ class MemoryStorage:
         if create:
             if name in self._names:
                 raise FileExistsError(errno.EEXIST, "exists", name)
-            self._names[name] = _Inode()
+            self._names[name] = Inode()
             self._renamed()
         if name not in self._names:
             raise FileNotFoundError(errno.ENOENT, "no such file", name)
@@ -284,30 +323,21 @@ class MemoryStorage:
         return self._names[name].seen
 
 
-def _survivor(inode: _Inode, rng: random.Random, sector: int) -> bytes:
-    """Return the content that a power cut leaves: each sector as it was after some of its writes, the first ones.
+def _sectors_of(position: int, written: bytes, sector: int) -> range:
+    if position < 0 or not written:
+        return range(0)
+    return range(position // sector, (position + len(written) - 1) // sector + 1)
 
-    A later write to a sector carries what earlier ones put there: the kernel writes whole pages of what it holds.
-    """
-    content = bytearray(inode.sure)
-    touching: dict[int, list[tuple[int, bytes]]] = {}
-    for position, written in inode.open_writes:
-        if position < 0:
-            continue
-        for number in range(position // sector, (position + len(written) - 1) // sector + 1):
-            first, last = max(position, number * sector), min(position + len(written), (number + 1) * sector)
-            touching.setdefault(number, []).append((first, written[first - position : last - position]))
+
+def _drawn(inode: Inode, rng: random.Random, sector: int) -> bytes:
     keep = rng.random()
-    for writes in touching.values():
-        arrived = len(writes) if rng.random() < keep else rng.randrange(len(writes) + 1) if rng.random() < 0.3 else 0
-        for first, part in writes[:arrived]:
-            if len(content) < first + len(part):
-                content.extend(bytes(first + len(part) - len(content)))
-            content[first : first + len(part)] = part
-    truncated = [len(written) for position, written in inode.open_writes if position < 0]
-    if truncated and rng.random() < keep:
-        del content[truncated[-1] :]
-    return bytes(content)
+    arrived: dict[int, int] = {}
+    for at, writes in inode.sectors(sector).items():
+        arrived[at] = (
+            len(writes) if rng.random() < keep else rng.randrange(len(writes) + 1) if rng.random() < 0.3 else 0
+        )
+    truncated = any(position < 0 for position, _ in inode.open_writes)
+    return inode.survivor(sector, arrived, cut=truncated and rng.random() < keep)
 
 
 class WatchedStorage:
