@@ -273,6 +273,7 @@ class Broker:
         now_s = self.clock.now_s()
         if now_s - self._last_write_s >= IDLE_SYNC_S:
             self._mark()
+        self.readers.try_again()
         if now_s - self._last_progress_s >= PROGRESS_EVERY_S:
             self._last_progress_s = now_s
             for connection in self.connections:

@@ -16,6 +16,7 @@ from sylvite.core.event import pack_data
 from sylvite.core.level import BY_POLICY, Level
 from sylvite.core.tag import check_tag
 from sylvite.errors import (
+    AckUnknown,
     DiskFull,
     DurabilityUnknown,
     EventLogError,
@@ -190,6 +191,7 @@ class Intake:
         return NewBatch(block, count, "broker", self._log.epoch, self._own_seq)
 
     def _not_written(self, new: list[Incoming], error: EventLogError, now_ns: int) -> None:
+        answer: SylviteError = error
         refused = sum(entry.batch.count for entry in new)
         self._counters.refused += refused
         if isinstance(error, DiskFull):
@@ -198,8 +200,10 @@ class Intake:
             self._full["refused"] += refused
         elif isinstance(error, LogFailed):
             self._failed(error)
+            # What a write has left half-way may be whole, and what is said again may have been in such a write.
+            answer = AckUnknown(f"{error}; publishing them again is safe")
         for entry in new:
-            entry.connection.refuse("publish", entry.batch.source_seq, error)
+            entry.connection.refuse("publish", entry.batch.source_seq, answer)
 
     def _answer_written(self, new: list[Incoming], written: list[Batch], now_ns: int) -> None:
         counters, end = self._counters, self._log.end

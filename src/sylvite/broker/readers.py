@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from sylvite.core.batch import Batch
 from sylvite.core.event import Gap
 from sylvite.core.router import Router
 from sylvite.core.tag import unfit_in
-from sylvite.errors import CursorInUse, InvalidInput, NoSuchOffset, NotAllowed, Overloaded
+from sylvite.errors import CursorInUse, EventLogError, InvalidInput, NoSuchOffset, NotAllowed, Overloaded
 from sylvite.eventlog.eventlog import EventLog
 from sylvite.wire.messages import Start, Subscribe, Subscribed
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 CURSOR_NAME_CHARACTERS_MAX = 128
 CATCH_UP_STEPS = 16
+logger = logging.getLogger("sylvite.broker")
 
 
 class Readers:
@@ -32,6 +34,7 @@ class Readers:
         self._router: Router[Subscription] = Router()
         self._behind: dict[Subscription, None] = {}
         self._held_back: dict[Subscription, None] = {}
+        self._stuck: dict[Subscription, None] = {}
         self._cursor_holders: dict[str, Subscription] = {}
 
     @property
@@ -103,7 +106,7 @@ class Readers:
         return self.place(request.start)
 
     def place(self, start: Start) -> tuple[int, Gap | None]:
-        """Return the offset that a Start means.  Raises InvalidInput, NoSuchOffset."""
+        """Return the offset that a Start means.  Raises InvalidInput, NoSuchOffset; EventLogError: it cannot be read."""
         log = self._log
         match start.at:
             case "newest":
@@ -113,7 +116,10 @@ class Readers:
             case "cursor":
                 return (log.oldest if start.value else log.end), None
             case "time":
-                return log.offset_at(start.value), None
+                try:
+                    return log.offset_at(start.value), None
+                except OSError as error:
+                    raise EventLogError(f"the log could not be read: {error}; try again in a moment") from error
             case "resume":
                 return log.resume(start.epoch, start.value)
             case "offset":
@@ -129,6 +135,7 @@ class Readers:
         subscription.closed = True
         subscription.live = False
         self._behind.pop(subscription, None)
+        self._stuck.pop(subscription, None)
         if subscription.held_back:
             self._held_back.pop(subscription, None)
         else:
@@ -174,13 +181,30 @@ class Readers:
                 if subscription.closed or not subscription.can_take():
                     continue
                 end = self._log.synced if subscription.held_back else self._log.end
-                if subscription.catch_up(self._log, end, now_ns):
-                    self._behind[subscription] = None
+                try:
+                    if subscription.catch_up(self._log, end, now_ns):
+                        self._behind[subscription] = None
+                except OSError as error:
+                    self._is_stuck(subscription, error)
+                    continue
+                if self._stuck:
+                    self._stuck.pop(subscription, None)
                 if subscription.cursor_name:
                     self._move_cursor(subscription)
             if not self._behind:
                 return
         self._wanted()
+
+    def _is_stuck(self, subscription: Subscription, error: OSError) -> None:
+        """The log cannot be read for it: it stays where it is until `try_again`.  Said once, until all can read again."""
+        if not self._stuck:
+            logger.error("the log cannot be read, and is tried again: %s", error)
+        self._stuck[subscription] = None
+
+    def try_again(self) -> None:
+        """Let those go on for whom the log could not be read: it may have been for the moment (no file left to open)."""
+        for subscription in list(self._stuck):
+            self.maybe_behind(subscription)
 
     def tell(self, subscription: Subscription) -> None:
         """Say how far a subscription is, if it does not know; and its cursor with it."""

@@ -22,17 +22,21 @@ class Selection:
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
         self._rows: list[list[int]] | None = None
-        self._cuts: dict[tuple[int, ...], bytes] = {}
+        self._cuts: dict[tuple[int, ...], tuple[bytes, int]] = {}
         self._data: dict[int, Any] = {}
 
-    def with_tags(self, numbers: Sequence[int]) -> bytes:
-        """Return a batch of the events that carry one of these tags (indexes into `batch.tags`)."""
-        if len(numbers) == len(self.batch.tags):
-            return self.batch.raw
+    def with_tags(self, numbers: Sequence[int]) -> tuple[bytes, int]:
+        """Return a batch of the events that carry one of these tags (indexes into `batch.tags`), and the offset after
+        the last of them.
+        """
+        batch = self.batch
+        if len(numbers) == len(batch.tags):
+            return batch.raw, batch.next
         key = tuple(numbers)
         cut = self._cuts.get(key)
         if cut is None:
-            cut = self._cuts[key] = self.batch.cut(self._rows_of(key))
+            rows = self._rows_of(key)
+            cut = self._cuts[key] = batch.cut(rows), batch.base + rows[-1] + 1
         return cut
 
     def some(

@@ -49,8 +49,8 @@ class Wire(asyncio.BufferedProtocol):
         except NotAuthenticated:
             self._transport.abort()
             return
-        limit = self._server.broker.settings.limits.socket_bytes
-        self._transport.set_write_buffer_limits(high=limit, low=limit // 4)
+        # Whatever the kernel does not take at once makes us full: a slow reader holds one delivery of our memory.
+        self._transport.set_write_buffer_limits(high=0)
         self._connection = Connection(self._server.broker, peer, self, token=token)
         self._server.wires.add(self)
         self._deadline = asyncio.get_running_loop().call_later(HELLO_WITHIN_S, self._hello_is_late)

@@ -16,7 +16,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one peer can take of the broker.  Each is tested at its edge.
 
     `unsynced_bytes`: written and not yet synced; beyond it publishers are not read from until the disk has followed.
-    `socket_bytes`: deliveries waiting in memory for one connection; beyond it a subscription is served from the log.
+    `socket_bytes`: deliveries that are put together for one connection; with so much, or with anything that its socket
+    has not taken, its subscriptions are served from the log.
     `answer_bytes`: all that waits for one connection; beyond it the peer is not listened to until it has read.
     """
 
@@ -26,7 +27,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subscriptions_per_connection: int = 256
     cursors_per_user: int = 1024
     unsynced_bytes: int = 8 * 1024 * 1024
-    socket_bytes: int = 256 * 1024
+    socket_bytes: int = 64 * 1024
     answer_bytes: int = 4 * 1024 * 1024
 
 

@@ -19,7 +19,7 @@ from sylvite.wire.messages import Missed, Progress, Subscribe, deliver_head
 if TYPE_CHECKING:
     from sylvite.broker.connection import Connection
 
-READ_BYTES = 256 * 1024
+READ_BYTES = 128 * 1024
 _CACHE_MAX = 4096
 
 
@@ -75,7 +75,7 @@ class Subscription:
             self.reader.seek(batch.base)
             return
         if self.predicate is None:
-            self._deliver(selection.with_tags(numbers), batch.next)
+            self._deliver(*selection.with_tags(numbers))
             return
         found = selection.some(numbers, self.predicate, batch.base, batch.next, now_ns)
         if found is not None:

@@ -15,7 +15,7 @@ from sylvite.core.tag import check_tag
 from sylvite.errors import InvalidData, InvalidSetting, SylviteError
 
 WINDOW_BYTES = 4 * 1024 * 1024
-BATCH_BYTES = 64 * 1024
+BATCH_BYTES = 128 * 1024
 BATCH_BYTES_MAX = 128 * 1024
 """An event takes at least 19 bytes, so that a block of this size holds no more of them than a block may."""
 CAUSE_MAX = 2**63 - 1
@@ -91,7 +91,8 @@ class Outgoing:
         self._window_bytes, self._batch_bytes = window_bytes, batch_bytes
         self._builder = BlockBuilder()
         self._sent = 0
-        self._collect = self._collector()
+        self.collect = self._collector()
+        """Takes an event as `add` does, if it is of the common kind; else False.  Another one for each block."""
         self._open: deque[Ticket] = deque()
         self._open_bytes = 0
         self._refusal: SylviteError | None = None
@@ -103,7 +104,7 @@ class Outgoing:
         Raises:
             InvalidTag, InvalidData, EventTooBig: nothing was collected.
         """
-        if cause is None and self._collect(tag, data):
+        if cause is None and self.collect(tag, data):
             return True
         check_tag(tag)
         packed = pack(data, self._core.event_bytes_max)
@@ -118,7 +119,7 @@ class Outgoing:
         if len(self._builder):
             ticket = self._core.ticket(*self._builder.take(), self._level)
             self._sent += ticket.count
-            self._collect = self._collector()
+            self.collect = self._collector()
             self._core.publish(ticket)
             self._open.append(ticket)
             self._open_bytes += len(ticket.block)
