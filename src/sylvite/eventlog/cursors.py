@@ -12,6 +12,7 @@ import msgspec
 
 from sylvite.errors import NoSuchCursor
 from sylvite.eventlog.checksum import with_crc, without_crc
+from sylvite.eventlog.segment import Stored
 from sylvite.eventlog.storage import Storage, read_whole, write_whole
 
 NAME = "cursors"
@@ -24,7 +25,7 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
     name: str
     owner: str
     epoch: int
-    offset: int
+    offset: Stored
     moved_ns: int
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from sylvite.core.batch import Batch
 from sylvite.eventlog.checksum import with_crc, without_crc
+from sylvite.eventlog.segment import Stored
 from sylvite.eventlog.sources import Snapshot
 from sylvite.eventlog.storage import Storage, read_whole, write_whole
 
@@ -20,8 +21,8 @@ EVERY_BYTES = 64 * 1024
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    offset: int
-    position: int
+    offset: Stored
+    position: Stored
     stamp_ns: int
 
 
@@ -56,13 +57,16 @@ class Index:
 
 
 class Summary(msgspec.Struct, frozen=True, array_like=True):
-    """What is kept beside a sealed segment.  `durable`: every offset below it was synced when this was written."""
+    """What is kept beside a sealed segment.  `durable`: every offset below it was synced when this was written;
+    `complete`: no source is missing (`Sources.complete`).
+    """
 
-    size: int
-    next: int
+    size: Stored
+    next: Stored
     entries: list[Entry]
     sources: Snapshot
-    durable: int = 0
+    durable: Stored = 0
+    complete: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()

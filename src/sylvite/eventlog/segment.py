@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from struct import Struct
+from typing import Annotated
 
 import msgspec
 
@@ -33,6 +34,9 @@ START = 4096
 READ_BYTES = 256 * 1024
 SECTOR = 512
 OFFSETS_MAX = 1 << 62
+STORED_MAX = 1 << 61
+"""Of what a file says: what is beyond it was not written by us.  It leaves room for as many events again."""
+Stored = Annotated[int, msgspec.Meta(ge=0, le=STORED_MAX)]
 ANY = range(OFFSETS_MAX)
 _SEGMENT_HEADER = Struct("<8sII16sQQQq")
 _CRC = Struct("<I")
@@ -64,6 +68,8 @@ def decode_header(raw: bytes, name: str) -> SegmentHeader | None:
     magic, version, start, log_id, epoch, base, durable, created_ns = _SEGMENT_HEADER.unpack(head)
     if _CRC.unpack_from(raw, _SEGMENT_HEADER.size)[0] != crc32c(head) or magic != SEGMENT_MAGIC:
         return None
+    if base > STORED_MAX or durable > STORED_MAX:
+        return None
     if version != FORMAT or start != START:
         raise LogNotUnderstood(
             f"{name} has format {version}; this version of Sylvite reads format {FORMAT}. Use a newer one: nothing was changed"
@@ -77,8 +83,9 @@ def file_name(base: int) -> str:
 
 def base_of(name: str) -> int | None:
     """Return the base that a file name says, or None for a file that is no segment."""
-    if name.startswith("seg-") and name.endswith(".log") and len(name) == 28 and name[4:24].isdigit():
-        return int(name[4:24])
+    if name.startswith("seg-") and name.endswith(".log") and len(name) == 28 and name[4:24].isascii() and name[4:24].isdigit():
+        base = int(name[4:24])
+        return base if base <= STORED_MAX else None
     return None
 
 
@@ -154,7 +161,7 @@ def _batch_at(
     except RemoteProtocolError:
         return None
     is_ours = held.start <= batch.base and batch.next <= held.stop and epoch in (None, batch.epoch)
-    return batch if is_ours else None
+    return batch if is_ours and max(batch.next, batch.durable) <= STORED_MAX else None
 
 
 def _only_zeros(file: File, position: int, size: int) -> bool:
