@@ -38,7 +38,7 @@ format: .venv/ready ## Put the code in order
 	.venv/bin/ruff check --fix .
 
 faults: .venv/ready ## The fault tests in their long form
-	@$(PY) -m pytest -q -m "long or not long" tests/faults
+	@$(PY) -m pytest -q -m "long or not long" tests/faults tests/fuzz
 
 bench: .venv/ready ## Measure beside other buses, and write docs/benchmarks.md
 	@$(PY) -m bench $(BENCH)
