@@ -54,6 +54,16 @@ def _late_writes() -> None:
         replace(DiskFile, name, late_call)
 
 
+def _no_syncs() -> None:
+    """Say of everything that the disk has it."""
+
+    def nothing(*_: object) -> None:
+        return
+
+    replace(DiskFile, "sync", nothing)
+    replace(DiskStorage, "sync_folder", nothing)
+
+
 def _trust_in_failed_syncs() -> None:
     """Take a sync that failed for one that worked."""
     run = eventlog.SyncJob.run
@@ -127,6 +137,7 @@ def _no_full_disk() -> None:
 CONTROLS: dict[str, Callable[[], None]] = {
     "deduplication": _no_deduplication,
     "write before answer": _late_writes,
+    "syncs": _no_syncs,
     "doubt about failed syncs": _trust_in_failed_syncs,
     "looking at free space": _no_look_at_free_space,
     "the lock": _no_lock,
