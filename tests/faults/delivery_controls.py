@@ -10,6 +10,10 @@ from sylvite.broker.connection import Connection
 from sylvite.broker.readers import Readers
 from sylvite.broker.selection import Selection
 from sylvite.broker.subscription import Subscription
+from sylvite.core.event import Gap
+from sylvite.eventlog.cursors import Cursor
+from sylvite.eventlog.history import History
+from sylvite.wire.messages import Start
 from tests.faults.controls import replace
 
 
@@ -50,8 +54,38 @@ def _live_out_of_order() -> None:
     replace(Subscription, "offer", swap)
 
 
+def _no_resuming() -> None:
+    """Let readers that come back begin with what comes from now on."""
+    place = Readers.place
+
+    def newest(readers: Readers, start: Start) -> tuple[int, Gap | None]:
+        return place(readers, Start("newest") if start.at == "resume" else start)
+
+    replace(Readers, "place", newest)
+
+
+def _deaf_to_acknowledgements() -> None:
+    def ignore(_: Readers, subscription: Subscription, offset: int) -> None:
+        del subscription, offset
+
+    replace(Readers, "advance", ignore)
+
+
+def _done_when_delivered() -> None:
+    """Let a cursor stand behind what was sent."""
+
+    def at_what_was_sent(subscription: Subscription, history: History, owner: str, now_ns: int) -> Cursor:
+        offset = subscription.told
+        return Cursor(subscription.cursor_name, owner, history.epoch_before(offset), offset, now_ns)
+
+    replace(Subscription, "cursor_at", at_what_was_sent)
+
+
 DELIVERY_CONTROLS: dict[str, Callable[[], None]] = {
     "forgetting connections": _connections_are_kept,
     "forgetting subscriptions": _subscriptions_are_kept,
     "one order": _live_out_of_order,
+    "resuming": _no_resuming,
+    "hearing acknowledgements": _deaf_to_acknowledgements,
+    "waiting for acknowledgements": _done_when_delivered,
 }

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def memory_bytes(pid: int, what: str = "VmRSS") -> int:
@@ -34,9 +31,9 @@ def descriptors(pid: int, *, but_below: Path) -> int:
 
 
 def cpu_s(pid: int) -> float:
-    """Return how long it has worked so far, in user and kernel time of all its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    """Return how long its threads have worked so far; of those that have ended, nothing is known."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
 
 def _number(pid: int, what: str) -> int:

@@ -23,8 +23,7 @@ PUBLISHERS = 8
 READERS = ((4, 1024 * 1024), (4, 32 * 1024))
 """Two processes: how many readers, and their credit.  With little of it they are often behind, and read the log."""
 SETTINGS = BrokerSettings(log=LogSettings(segment_bytes=16 * 1024 * 1024, keep_free_bytes=0))
-SIZE, BATCH_BYTES = 100, 1024
-"""Small batches, so that the publishers take turns often."""
+SIZE = 100
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +49,13 @@ class _Replay(Reading):
             self._before = event.origin.source_epoch
 
 
-def _read_one_order(forks: Forks, folder: Path, events: int, *, without: str | None = None) -> None:
-    """Let each publisher publish so many events, half of them at level written, half synced."""
+def _read_one_order(
+    forks: Forks, folder: Path, events: int, *, batch_bytes: int = 1024, without: str | None = None
+) -> None:
+    """Let each publisher publish so many events, half of them at level written, half synced.
+
+    `batch_bytes`: the smaller, the more often they take turns.
+    """
     broker = forks.start(Start(str(folder), SETTINGS, without=without))
     assert broker.ready, broker_output(folder)
     socket, ledger = folder / "bus.sock", Ledger()
@@ -60,7 +64,7 @@ def _read_one_order(forks: Forks, folder: Path, events: int, *, without: str | N
         for reader in readers:
             reader.says()
         publishers = [
-            stack.enter_context(traffic("publish", socket, level, SIZE, events, BATCH_BYTES))
+            stack.enter_context(traffic("publish", socket, level, SIZE, events, batch_bytes))
             for level in ("written", "synced") * (PUBLISHERS // 2)
         ]
         for publisher in publishers:
@@ -104,7 +108,7 @@ def test_all_readers_see_the_same_order(forks: Forks, tmp_path_factory: pytest.T
 def test_all_readers_see_the_same_order_of_800_000_events(
     forks: Forks, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    _read_one_order(forks, tmp_path_factory.mktemp("b03"), 100_000)
+    _read_one_order(forks, tmp_path_factory.mktemp("b03"), 100_000, batch_bytes=8192)
 
 
 def test_batches_in_another_order_are_found_out(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -1,4 +1,4 @@
-"""Starting tests/faults/traffic_program.py, and hearing what it says."""
+"""Starting tests/faults/traffic_program.py, and programs like it, and hearing what they say."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SAYS_WITHIN_S = 120.0
 
 
 class TrafficProcess:
-    """Made by `traffic`."""
+    """Made by `traffic` or `program`."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
@@ -59,8 +59,15 @@ class TrafficProcess:
 @contextmanager
 def traffic(verb: str, socket: Path, *arguments: object) -> Generator[TrafficProcess]:
     """A process of publishers or subscribers, gone at the end."""
+    with program("tests.faults.traffic_program", verb, socket, *arguments) as process:
+        yield process
+
+
+@contextmanager
+def program(module: str, *arguments: object) -> Generator[TrafficProcess]:
+    """A process that runs a module, and says things in JSON; gone at the end."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.traffic_program", verb, str(socket), *map(str, arguments)],
+        [sys.executable, "-m", module, *map(str, arguments)],
         cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
     )  # fmt: skip
     try:

@@ -4,6 +4,7 @@ publish SOCKET LEVEL SIZE COUNT      {"epoch": …} at the start, {"sent": …} 
 publish … COUNT BATCH                the same in batches of so many bytes, and not before a line of input
 subscribe SOCKET HOW_MANY COUNT CREDIT   {"ready": …} when they stand; {"read": […], "wrong": …} once each has
                                      COUNT events of the tag load/one, numbered from 0
+subscribe … CREDIT WITHIN            the same, but who gets nothing for so many seconds does not wait any more
 digest SOCKET HOW_MANY CREDIT        {"ready": …} when they stand; {"digests": […], "events": […], "reordered": …} once
                                      each has come to the tag load/end: of offset, source and seq of every event
 """
@@ -44,7 +45,7 @@ def publish(socket: str, level: str, size: int, count: int, batch: int | None = 
         _say({"sent": publisher.acknowledged})
 
 
-async def subscribe(socket: str, how_many: int, count: int, credit: int) -> None:
+async def subscribe(socket: str, how_many: int, count: int, credit: int, within_s: float = NEXT_WITHIN_S) -> None:
     ready: list[int] = []
     wrong: list[str] = []
 
@@ -58,7 +59,7 @@ async def subscribe(socket: str, how_many: int, count: int, credit: int) -> None
                 _say({"ready": how_many})
             offset = -1
             for number in range(count):
-                event = await subscription.next(NEXT_WITHIN_S)
+                event = await subscription.next(within_s)
                 if event is None:
                     wrong.append(f"subscriber {name} has no more after {number}")
                     return number
@@ -122,7 +123,7 @@ def main(verb: str, socket: str, *arguments: str) -> None:
     elif verb == "digest":
         asyncio.run(digest(socket, int(arguments[0]), int(arguments[1])))
     else:
-        asyncio.run(subscribe(socket, int(arguments[0]), int(arguments[1]), int(arguments[2])))
+        asyncio.run(subscribe(socket, *map(int, arguments)))
 
 
 if __name__ == "__main__":
