@@ -73,6 +73,27 @@ def test_a_half_written_group_that_cannot_be_erased_ends_the_log() -> None:
         append(log, 2)
 
 
+def test_what_an_earlier_broker_could_not_sync_is_on_the_disk_after_the_next_start() -> None:
+    """After a failed sync the kernel shows what the disk never got, and takes it for clean: it has to be written again."""
+    storage = MemoryStorage()
+    log = open_log(storage)
+    append(log, 0, 3)
+    sync(log)
+    append(log, 3, 3, size=2000)
+    job = log.sync_job()
+    assert job is not None
+    fault = storage.fail(errno.EIO, call="sync")
+    with pytest.raises(OSError, match="EIO"):
+        job.run()
+    assert fault.happened
+    # The broker is killed before it can write them anew.
+    storage = storage.after_kill()
+    log = open_log(storage)
+    assert (log.synced, numbers(read_all(log))) == (6, [*range(6)])
+    for seed in range(10):
+        assert numbers(read_all(open_log(storage.after_power_cut(random.Random(seed))))) == [*range(6)]
+
+
 def test_retention_does_not_close_a_file_that_a_sync_still_needs(tmp_path: Path) -> None:
     """A mark was written to a segment whose events are all synced; it is full, dropped, and then synced."""
     log = open_log(DiskStorage(tmp_path), LogSettings(segment_bytes=16 * 1024, keep_bytes=1, keep_free_bytes=0))

@@ -213,6 +213,8 @@ class _Window:
             if found.segment in segments:
                 file = self._storage.open(found.segment.name, write=True)
                 try:
+                    seen = self.seen(found.segment)
+                    _write_again(file, _unproven_from(found.segment, seen, self.durable), found.segment.size)
                     file.sync()
                 finally:
                     file.close()
@@ -287,11 +289,30 @@ def _close_end(storage: Storage, segment: Segment, seen: _Seen, durable: int, no
         if file.size() != segment.size:
             file.truncate(segment.size)
         # What survived the broker's death may still be only in the kernel's memory; from here on it counts as synced.
+        _write_again(file, _unproven_from(segment, seen, durable), segment.size)
         file.sync()
     finally:
         file.close()
     end = seen.batches[-1].next if seen.batches else segment.base
     return max(end, segment.base)
+
+
+def _unproven_from(segment: Segment, seen: _Seen, durable: int) -> int:
+    """Return the position in a segment behind which nothing is proven to have been synced."""
+    if segment.base >= durable:
+        return 0
+    return next((place.position for place in seen.batches if place.next > durable), segment.size)
+
+
+def _write_again(file: File, position: int, end: int) -> None:
+    """Write the same bytes to the same place.
+
+    Where the disk refused a sync to the broker before, the kernel has counted the pages as clean, and goes on showing
+    what the disk never got: then another sync returns at once, and proves nothing (fsync(2)).
+    """
+    while position < end and (content := file.read_at(position, min(COPY_BYTES, end - position))):
+        file.write_at(position, [content])
+        position += len(content)
 
 
 def _expected(segment: Segment, seen: _Seen, position: int) -> int:
