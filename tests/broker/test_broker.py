@@ -13,6 +13,7 @@ from sylvite.core.batch import BlockBuilder
 from sylvite.core.event import pack_data
 from sylvite.core.level import Level
 from sylvite.eventlog.eventlog import LogSettings
+from sylvite.eventlog.sources import RUNS_PER_SOURCE_MAX
 from sylvite.testing.storage import MemoryStorage
 from sylvite.wire.messages import (
     Ack,
@@ -163,11 +164,12 @@ def test_what_never_arrived_is_stored_although_later_ones_were() -> None:
 def test_a_retry_that_is_older_than_what_is_remembered_is_neither_stored_nor_acknowledged() -> None:
     bus = Bus()
     person = bus.person()
-    person.publish("a", seq=1000)
+    for number in range(RUNS_PER_SOURCE_MAX + 1):
+        person.publish("a", seq=1000 + 2 * number)
     person.read()
     person.publish("a", seq=10)
     assert person.only(Refuse).code == "stale_sequence"
-    assert bus.broker.log.end == 1
+    assert bus.broker.log.end == RUNS_PER_SOURCE_MAX + 1
 
 
 def test_the_brokers_own_tags_are_its_own() -> None:

@@ -159,6 +159,30 @@ def test_a_repeated_batch_is_found_after_opening_again() -> None:
     assert log.sources.is_new("uid:0", 8, 0, 1)
 
 
+def test_it_is_known_over_restarts_and_retention_that_no_publisher_was_forgotten() -> None:
+    """Then what is before the first event of a publisher was never taken, and a retry of it is new."""
+    storage = MemoryStorage()
+    log = _filled(storage)
+    log.drop(log.segments[:3])
+    sync(log)
+    log = open_log(storage.after_kill())
+    log.append([new_batch(5, 1, source_epoch=8)], NOW_NS)
+    assert log.sources.is_new("uid:0", 8, 0, 1)
+
+
+def test_where_a_publisher_may_be_forgotten_nothing_before_its_first_event_is_new() -> None:
+    storage = MemoryStorage()
+    log = _filled(storage)
+    log.drop(log.segments[:3])
+    sync(log)
+    storage = storage.after_kill()
+    for name in [name for name in storage.names() if name.endswith(".idx")]:
+        storage.remove(name)
+    log = open_log(storage)
+    log.append([new_batch(5, 1, source_epoch=8)], NOW_NS)
+    assert not log.sources.is_new("uid:0", 8, 0, 1)
+
+
 def test_a_full_disk_takes_nothing_and_recovers_by_itself() -> None:
     storage = MemoryStorage(capacity=40 * 1024)
     log = open_log(storage)

@@ -288,7 +288,10 @@ class EventLog(History):
             segment.file.truncate(self._position)
             save_summary(
                 self.storage, segment.name,
-                Summary(segment.size, self.end, segment.index.entries, self.sources.snapshot(), self.synced),
+                Summary(
+                    segment.size, self.end, segment.index.entries, self.sources.snapshot(), self.synced,
+                    self.sources.complete,
+                ),
             )  # fmt: skip
         except OSError as error:
             # Neither is needed: zeros at the end are no batch, and the summary can be made again.
@@ -438,7 +441,10 @@ class EventLog(History):
             self.sync_done(None, now_ns, 0.0)
         active = self.segments[-1]
         if active.index is not None and active.next > active.base:
-            summary = Summary(self._position, self.end, active.index.entries, self.sources.snapshot(), self.synced)
+            summary = Summary(
+                self._position, self.end, active.index.entries, self.sources.snapshot(), self.synced,
+                self.sources.complete,
+            )  # fmt: skip
             save_summary(self.storage, active.name, summary, sync=True)
 
     def close(self) -> None:

@@ -148,7 +148,7 @@ def recover(storage: Storage, log_id: str, *, proven: int, accept_loss: bool) ->
         # A broker that started and took no event: the next one's first segment takes its name and its place.
         empty.append(segments.pop())
         end = last.base
-    sources = _sources_of(storage, segments[:-1])
+    sources = _sources_of(storage, segments[:-1], from_start=not segments or segments[0].base == 0)
     for place in last_batches:
         sources.note(
             place.sender, place.source_epoch, place.source_seq, place.count, place.base, segments[-1].epoch
@@ -161,6 +161,8 @@ def recover(storage: Storage, log_id: str, *, proven: int, accept_loss: bool) ->
             )
         notes.append(Note("corrupt", {"first": end, "next": durable, "detail": "lost, accepted by the operator"}))
         end = durable
+    if any(note.kind == "corrupt" for note in notes):
+        sources.complete = False  # What is damaged may have held a source, too.
     for segment in empty:
         if segment.base != end:
             storage.remove(segment.name)
@@ -169,7 +171,9 @@ def recover(storage: Storage, log_id: str, *, proven: int, accept_loss: bool) ->
         storage.sync_folder()
         last = segments[-1]
         index = last.index or Index()
-        save_summary(storage, last.name, Summary(last.size, end, index.entries, sources.snapshot(), end))
+        save_summary(
+            storage, last.name, Summary(last.size, end, index.entries, sources.snapshot(), end, sources.complete)
+        )
     return Recovered(segments, end, sources, notes)
 
 
@@ -365,17 +369,19 @@ def _move_aside(storage: Storage, name: str) -> None:
     storage.sync_folder()
 
 
-def _sources_of(storage: Storage, segments: list[Segment]) -> Sources:
-    """Take the newest snapshot there is; segments behind it are scanned."""
+def _sources_of(storage: Storage, segments: list[Segment], *, from_start: bool) -> Sources:
+    """Take the newest snapshot there is; segments behind it are scanned.  `from_start`: no segment was dropped yet."""
     behind: list[Segment] = []
-    sources = Sources()
+    sources = Sources(complete=from_start)
     for segment in reversed(segments):
         summary = load_summary(storage, segment.name, segment.size)
         if summary is not None:
-            sources = Sources(summary.sources)
+            sources = Sources(summary.sources, complete=summary.complete)
             break
         behind.append(segment)
     for segment in reversed(behind):
-        for place in _read_whole(storage, segment).batches:
+        seen = _read_whole(storage, segment)
+        sources.complete = sources.complete and not seen.damages
+        for place in seen.batches:
             sources.note(place.sender, place.source_epoch, place.source_seq, place.count, place.base, segment.epoch)
     return sources

@@ -39,9 +39,13 @@ Snapshot = list[tuple[str, int, list[Run]]]
 
 
 class Sources:
-    """The latest runs of the latest publishers, by (sender, source epoch); `snapshot` is what to begin with."""
+    """The latest runs of the latest publishers, by (sender, source epoch); `snapshot` is what to begin with.
 
-    def __init__(self, snapshot: Snapshot | None = None) -> None:
+    `complete`: no publisher was ever forgotten, so that one which is not here has nothing in the log.
+    """
+
+    def __init__(self, snapshot: Snapshot | None = None, *, complete: bool = False) -> None:
+        self.complete = complete
         self._runs: OrderedDict[Key, list[Run]] = OrderedDict(
             ((sender, epoch), runs) for sender, epoch, runs in snapshot or []
         )
@@ -58,6 +62,10 @@ class Sources:
         runs = self._runs.get(key)
         if runs is None:
             runs = self._runs[key] = []
+            if seq and self.complete:
+                # An empty run: what is between it and this one was never taken.  It is forgotten like any other.
+                runs.append(Run(0, 0, 0, 0))
+                self._count += 1
         else:
             self._runs.move_to_end(key)
         if runs:
@@ -75,6 +83,7 @@ class Sources:
             del runs[0]
             self._count -= 1
         while self._count > RUNS_MAX or len(self._runs) > SOURCES_MAX:
+            self.complete = False
             self._count -= len(self._runs.popitem(last=False)[1])
 
     def find(self, sender: str, source_epoch: int, seq: int, count: int) -> Taken | None:
@@ -90,7 +99,7 @@ class Sources:
         """Say whether none of these events can be in the log.
 
         Sure for what is behind everything that is known of this source, and for a hole in it; not for what is before
-        the first run that is remembered, unless the source began there.
+        the first run that is remembered.
         """
         runs = self._runs.get((sender, source_epoch))
         if not runs or seq >= runs[-1].seq + runs[-1].count:
