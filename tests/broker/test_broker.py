@@ -161,6 +161,19 @@ def test_what_never_arrived_is_stored_although_later_ones_were() -> None:
     assert person.only(Ack).base == 2
 
 
+def test_what_never_arrived_is_stored_although_the_publisher_is_known_by_later_ones_only() -> None:
+    """Its first block was refused, say, and the answer lost: as long as no publisher was forgotten, that is certain."""
+    bus = Bus()
+    person = bus.person()
+    person.publish("b", seq=1)
+    person.read()
+    person.publish("a", seq=0)
+    assert person.only(Ack).base == 1
+    person.publish("a", seq=0)
+    assert person.only(Ack).base == 1
+    assert bus.broker.log.end == 2
+
+
 def test_a_retry_that_is_older_than_what_is_remembered_is_neither_stored_nor_acknowledged() -> None:
     bus = Bus()
     person = bus.person()
@@ -406,6 +419,18 @@ def test_progress_tells_a_reader_of_a_quiet_tag_where_it_is() -> None:
     assert reader.read() == []
 
 
+def test_progress_tells_a_reader_of_what_is_behind_its_last_event_in_the_same_batch() -> None:
+    """It has got only its own events of the batch: so it does not know how far the batch went."""
+    bus = Bus()
+    writer, reader = bus.person(source_epoch=8), bus.person()
+    reader.subscribe(startswith=("quiet/",))
+    reader.read()
+    writer.publish("quiet/1", "loud/1", "loud/2")
+    assert reader.tags() == ["quiet/1"]
+    bus.pass_s(6)
+    assert reader.only(Progress) == Progress(1, 3, bus.broker.log.epoch)
+
+
 def test_a_reader_of_a_log_that_was_wiped_is_told() -> None:
     bus = Bus()
     reader = bus.person()
@@ -551,6 +576,59 @@ def test_a_failed_sync_leaves_no_acknowledgement_and_publishing_goes_on() -> Non
     writer.publish("b", seq=refused.ref)
     assert writer.only(Ack).level == Level.SYNCED
     assert reader.tags() == ["sylvite/log/sync_failed"]
+
+
+@pytest.mark.parametrize("call", ["open", "read"])
+def test_a_reader_waits_while_the_log_cannot_be_read(call: str, caplog: pytest.LogCaptureFixture) -> None:
+    """No file left to open, say: the others and the broker go on, and it is said once."""
+    settings = BrokerSettings(log=LogSettings(segment_bytes=8 * 1024, keep_free_bytes=0, tail_bytes=1))
+    bus = Bus(settings)
+    writer = bus.person(source_epoch=8)
+    for _ in range(40):
+        writer.publish("a", size=500)
+        writer.read()
+    bus.pass_s(0.1)
+    bus = Bus(settings, bus.storage.after_kill())
+    fault = bus.storage.fail(errno.EMFILE, call=call, sticky=True)
+    reader = bus.person()
+    reader.subscribe(at="oldest")
+    assert reader.tags() == []
+    bus.pass_s(0.1)
+    bus.pass_s(0.1)
+    assert (fault.happened > 1, bus.failures) == (True, [])
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "the log cannot be read, and is tried again"
+    ]
+    bus.storage.faults.clear()
+    bus.pass_s(0.1)
+    assert reader.tags() == ["a"] * 40
+
+
+def test_a_start_by_time_is_refused_while_the_log_cannot_be_read() -> None:
+    bus = Bus()
+    writer = bus.person(source_epoch=8)
+    writer.publish("a")
+    writer.read()
+    bus.storage.fail(errno.ENOMEM, call="read")
+    reader = bus.person()
+    reader.subscribe(at="time", value=1)
+    assert reader.only(Refuse).code == "log_error"
+    reader.subscribe(at="time", value=1)
+    assert reader.tags() == ["a"]
+
+
+def test_a_write_that_failed_half_way_and_cannot_be_erased_is_answered_with_unknown() -> None:
+    """It may be found whole at the next start: so it is no refusal, and neither is what is said again."""
+    bus = Bus()
+    writer = bus.person(source_epoch=8)
+    bus.storage.fail(errno.EIO, call="write", torn=True)
+    bus.storage.fail(errno.EIO, call="truncate", sticky=True)
+    writer.publish("a", seq=0)
+    writer.publish("b", seq=1)
+    assert [refused.code for refused in writer.read() if isinstance(refused, Refuse)] == ["ack_unknown"] * 2
+    assert [failure.code for failure in bus.failures] == ["log_failed"]
+    writer.publish("a", seq=0)
+    assert writer.only(Refuse).code == "ack_unknown"
 
 
 def test_a_disk_that_fails_again_ends_the_broker() -> None:
