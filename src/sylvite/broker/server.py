@@ -145,6 +145,7 @@ class Server:
         self._scheduled = False
         self._flushed = asyncio.Event()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="disk")
+        self._jobs = 0
         self._listeners: list[asyncio.Server] = []
         self._places: list[Place] = []
         self._ticking: asyncio.TimerHandle | None = None
@@ -178,6 +179,7 @@ class Server:
 
     def _run(self, job: Job) -> None:
         def finished(result: asyncio.Future[None]) -> None:
+            self._jobs -= 1
             error = result.exception()
             if error is None or isinstance(error, OSError):
                 self._step(lambda: job.done(error))
@@ -185,6 +187,7 @@ class Server:
                 self._failed(InternalFailure(f"internal error in a thread of the disk: {error!r}"))
             self._wanted()
 
+        self._jobs += 1
         self._loop.run_in_executor(self._threads, job.run).add_done_callback(finished)
 
     def _tick(self) -> None:
@@ -260,6 +263,9 @@ class Server:
             await asyncio.sleep(0.001)
         if self._ticking is not None:
             self._ticking.cancel()
+        # A mark that was written meanwhile may still be on its way to the disk: the log hears of that before it is closed.
+        while self._jobs or self._scheduled:
+            await asyncio.sleep(0.001)
         self._threads.shutdown(wait=True)
         self.broker.finish()
         for place in self._places:
