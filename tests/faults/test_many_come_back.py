@@ -65,9 +65,17 @@ class _Run:
             with Client.connect(socket) as client, client.publisher(level="written", batch_bytes=1000) as publisher:
                 self._publish(publisher)
                 for number in range(restarts):
-                    self._restart(client, in_order=number % 2 == 1)
-                    self._publish(publisher)
-                publisher.flush()
+                    if number % 2:
+                        self._end(in_order=True)
+                        self._wait_for_all(client)
+                        self._publish(publisher)
+                    else:
+                        # They come back late, all at once, and a part of the events was published meanwhile.
+                        clients.stop()
+                        self._end(in_order=False)
+                        self._publish(publisher)
+                        clients.go_on()
+                        self._wait_for_all(client)
             heard = clients.says()
         self.forks.kill(self._pid)
         return heard
@@ -75,15 +83,19 @@ class _Run:
     def _publish(self, publisher: Publisher) -> None:
         for number in range(self._sent, self._sent + EVENTS):
             publisher.publish("load/one", {"n": number})
+        publisher.flush()
         self._sent += EVENTS
 
-    def _restart(self, client: Client, *, in_order: bool) -> None:
+    def _end(self, *, in_order: bool) -> None:
+        """End the broker, and start another one."""
         if in_order:
             assert self.forks.stop(self._pid) == 0, broker_output(self.folder)
         else:
             self.forks.kill(self._pid)
-        began = time.monotonic()
         self._pid = self._started()
+
+    def _wait_for_all(self, client: Client) -> None:
+        began = time.monotonic()
 
         def all_are_back() -> bool:
             return client.ask("stats", timeout_s=BACK_WITHIN_S)["subscriptions"] == self.how_many
