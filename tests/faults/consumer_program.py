@@ -2,9 +2,9 @@
 
 SOCKET CURSOR RECORD KILLS SEED
 
-It forks the consumer, kills it (SIGKILL) at a random moment, and so on, and says {"killed": …}. A line of input lets the
-last one begin, which reads up to the tag load/end: {"code": …}. What each has got it writes into the file RECORD before
-it does anything else with it, and what it knows to be acknowledged: as Marks.
+It forks the consumer, kills it (SIGKILL) at a random moment, and so on, and says {"killed": …} now and then. A line of
+input lets the last one begin, which reads up to the tag load/end: {"code": …}. What each has got it writes into the file
+RECORD before it does anything else with it, and what it knows to be acknowledged: as Marks.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ CONFIRM_EVERY, CONFIRM_AT = 16, 10
 """In the middle between two acknowledgements: a kill while it waits leaves some events that are not acknowledged."""
 EARLY_S = 0.030
 """A third is killed so soon after its fork, at most."""
-MARKS, WORKING_S = 100, 0.3
+MARKS, WORKING_S = 100, 0.15
 """The others once they have written so many marks, at most, or after this time, where not so much comes."""
+SAY_EVERY = 50
 BEGINS_WITHIN_S = 60.0
 CURSOR_FREE_WITHIN_S = 20.0
 NEXT_WITHIN_S = 120.0
@@ -162,7 +163,8 @@ def main(socket: str, cursor: str, record: str, kills: str, seed: str) -> None:
             life.wait_until_begun()
             _wait_for_marks(record, rng.randrange(MARKS))
         life.kill()
-    _say({"killed": int(kills)})
+        if (number + 1) % SAY_EVERY == 0 or number + 1 == int(kills):
+            _say({"killed": number + 1})
     sys.stdin.readline()
     _say({"code": _Life(arguments).end()})
 
