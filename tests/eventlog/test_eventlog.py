@@ -138,6 +138,31 @@ def test_a_segment_that_could_not_be_deleted_stays_in_the_log_and_goes_the_next_
     assert open_log(storage.copy()).oldest == log.oldest > kept
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_segment_that_holds_only_a_sync_mark_is_gone_on_with(restart: bool) -> None:
+    """Another one would have its name: retention would then take the file of both."""
+    storage = MemoryStorage()
+    settings = LogSettings(segment_bytes=16 * 1024, keep_bytes=1, keep_free_bytes=0)
+    log = open_log(storage, settings)
+    number = 0
+    while len(log.segments) < 2 or log.segments[-1].base != log.end:
+        append(log, number, size=100 + number * 7 % 61)
+        number += 1
+        sync(log)
+        log.mark(NOW_NS)
+        assert number < 10_000, "a mark is the first in a segment at some time"
+    if restart:
+        storage = storage.after_kill()
+        log = open_log(storage, settings)
+    append(log, number, size=20_000)
+    sync(log)
+    log.retain(NOW_NS)
+    names = [segment.name for segment in log.segments]
+    assert len(set(names)) == len(names)
+    assert set(names) <= set(storage.names())
+    assert numbers(read_all(open_log(storage.after_kill()))) == [number]
+
+
 def test_retention_never_drops_what_is_not_synced() -> None:
     log = open_log(MemoryStorage(), LogSettings(segment_bytes=16 * 1024, keep_bytes=1, keep_free_bytes=0))
     for first in range(0, 1000, 10):

@@ -181,7 +181,8 @@ class EventLog(History):
         size = sum(map(len, raws))
         active = self.segments[-1]
         try:
-            if self._position > START and self._position + size > self.settings.segment_bytes:
+            # One without events stays, however full: the next one would take its name, and retention the file of both.
+            if self.end > active.base and self._position + size > self.settings.segment_bytes:
                 self._start_segment(now_ns, self.end)
                 active = self.segments[-1]
             self._reserve(self._position + size)

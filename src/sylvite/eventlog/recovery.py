@@ -142,10 +142,10 @@ def recover(storage: Storage, log_id: str, *, proven: int, accept_loss: bool) ->
         last = segments[-1]
         seen = window.seen(last)
         end = _close_end(storage, last, seen, durable, notes)
-        if seen.batches:
+        if any(place.count for place in seen.batches):
             last.index, last_batches = seen.index, seen.batches
             break
-        # A broker that started and took no event: the next one's first segment takes its name and its place.
+        # It has at most a sync mark: the next broker's first segment takes its name and its place.
         empty.append(segments.pop())
         end = last.base
     sources = _sources_of(storage, segments[:-1], from_start=not segments or segments[0].base == 0)
