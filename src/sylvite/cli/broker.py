@@ -89,8 +89,8 @@ def broker(
 def default_places() -> tuple[Path, Path]:
     """Return the folder and the socket of a broker that is told neither."""
     if os.geteuid() == 0:
-        return Path("/var/lib/sylvite"), SYSTEM_SOCKETS[0]
-    return user_folder(), user_socket()
+        return Path("/var/lib/sylvite"), Path(SYSTEM_SOCKETS[0])
+    return Path(user_folder()), Path(user_socket())
 
 
 def _settings(

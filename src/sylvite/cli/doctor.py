@@ -32,7 +32,7 @@ def doctor(options: GlobalOptions) -> int:
 
     Exit code 1 where something fails; what could become a problem is a warning.
     """
-    node = Node(Path(options.socket) if options.socket is not None else default_socket())
+    node = Node(Path(options.socket if options.socket is not None else default_socket()))
     painter = Painter(enabled=wants_color(options.color, sys.stdout))
     findings: list[Finding] = []
     for check in CHECKS:

@@ -12,11 +12,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sylvite.client.address import default_socket
+from sylvite.client.address import AnyPath, default_socket
 from sylvite.client.async_connection import AsyncConnection
 from sylvite.client.core import CREDIT_BYTES, ClientCore, new_source_epoch
 from sylvite.client.publisher import BATCH_BYTES, WINDOW_BYTES, Counts, Outgoing, new_ticket, read_level, read_ticket
@@ -70,14 +69,14 @@ class AsyncClient:
     @classmethod
     def connect(
         cls,
-        path: str | Path | None = None,
+        path: AnyPath | None = None,
         *,
         timeout_s: float = GREETING_S,
         reconnect_s: float | None = None,
         name: str = "",
     ) -> _Connecting:
         """As `Client.connect`; `await` it, or use it with `async with`."""
-        where = Path(path) if path is not None else default_socket()
+        where = os.fspath(path) if path is not None else default_socket()
 
         async def connected() -> AsyncClient:
             core = ClientCore(new_source_epoch(), name=name or f"pid:{os.getpid()}")

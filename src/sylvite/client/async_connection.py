@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import cast
 
 from sylvite.client.address import is_tcp, read_tcp
@@ -75,7 +74,7 @@ class _Wire(asyncio.BufferedProtocol):
 class AsyncConnection:
     """Bytes between a core and its broker.  It connects again by itself; `reconnect_s`: for how long, None for ever."""
 
-    def __init__(self, path: Path, core: ClientCore, reconnect_s: float | None) -> None:
+    def __init__(self, path: str, core: ClientCore, reconnect_s: float | None) -> None:
         self.path = path
         self.core = core
         self._retry = Retry(reconnect_s)

@@ -11,11 +11,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
 
-from sylvite.client.address import default_socket
+from sylvite.client.address import AnyPath, default_socket
 from sylvite.client.core import CREDIT_BYTES, ClientCore, new_source_epoch
 from sylvite.client.publisher import BATCH_BYTES, WINDOW_BYTES, Counts, Outgoing, new_ticket, read_level, read_ticket
 from sylvite.client.start import Since, read_start
@@ -49,7 +48,7 @@ class Client:
     @classmethod
     def connect(
         cls,
-        path: str | Path | None = None,
+        path: AnyPath | None = None,
         *,
         timeout_s: float = GREETING_S,
         reconnect_s: float | None = None,
@@ -63,7 +62,7 @@ class Client:
         Raises:
             BrokerNotReachable, NotAllowed, NotAuthenticated: at once, without trying again.
         """
-        where = Path(path) if path is not None else default_socket()
+        where = os.fspath(path) if path is not None else default_socket()
         connection = SyncConnection(
             where, ClientCore(new_source_epoch(), name=name or f"pid:{os.getpid()}"), reconnect_s
         )

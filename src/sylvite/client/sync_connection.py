@@ -11,7 +11,6 @@ import select
 import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from sylvite.client.address import is_tcp, read_tcp
 from sylvite.client.core import ClientCore
@@ -30,7 +29,7 @@ PASSING = ("overloaded", "shutting_down")
 class SyncConnection:
     """Bytes between a core and its broker.  It connects again by itself; `reconnect_s`: for how long, None for ever."""
 
-    def __init__(self, path: Path, core: ClientCore, reconnect_s: float | None) -> None:
+    def __init__(self, path: str, core: ClientCore, reconnect_s: float | None) -> None:
         self.path = path
         self.core = core
         self._retry = Retry(reconnect_s)
