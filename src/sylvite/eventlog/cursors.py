@@ -50,7 +50,7 @@ class Cursors:
                 if content is not None:
                     self.restored_from_previous = name == PREVIOUS and NAME in self._storage.names()
                     return _decoder.decode(content)
-            except (FileNotFoundError, msgspec.DecodeError):
+            except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
         self.restored_from_previous = NAME in self._storage.names()
         return []

@@ -99,7 +99,7 @@ def _load(storage: Storage, name: str) -> Summary | None:
     try:
         content = without_crc(read_whole(storage, name))
         return None if content is None else _decoder.decode(content)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     except OSError as error:
         if error.errno != errno.EIO:
