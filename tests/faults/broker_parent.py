@@ -34,6 +34,7 @@ from sylvite.eventlog.storage import DiskStorage
 from sylvite.testing.storage import WRITE_CALLS, Moment, WatchedStorage
 from tests.faults.controls import CONTROLS, replace, stop_at_stale_socket
 from tests.faults.delivery_controls import DELIVERY_CONTROLS
+from tests.faults.input_controls import INPUT_CONTROLS
 
 FAULTS_FILE = "faults"
 """Where a broker says that its fault has happened: one line each time."""
@@ -104,7 +105,7 @@ def _told(folder: Path) -> int:
 def _serve(start: Start, ready: int) -> int:
     folder = Path(start.folder)
     if start.without is not None:
-        (CONTROLS | DELIVERY_CONTROLS)[start.without]()
+        (CONTROLS | DELIVERY_CONTROLS | INPUT_CONTROLS)[start.without]()
     if start.file_bytes_max is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (start.file_bytes_max, resource.RLIM_INFINITY))
