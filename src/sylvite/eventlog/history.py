@@ -89,7 +89,9 @@ class History:
             return offset, None
         behind = [segment.next for segment in self.segments if epoch and segment.epoch == epoch]
         start = min(behind[-1], self.end) if behind else self.oldest
-        detail = f"the reader was at @{offset} of epoch {epoch:016x}, which this log does not have there"
+        here = self.epoch_before(min(offset, self.end)) or self.epoch
+        has = f"has epoch {here:016x} there" if offset <= self.end else f"ends before @{self.end}, in epoch {here:016x}"
+        detail = f"the reader was at @{offset} of epoch {epoch:016x}; this log {has}"
         return start, Gap(offset, start, "reset", None, detail)
 
     def offset_at(self, stamp_ns: int) -> int:
