@@ -3,6 +3,7 @@
 PYTHON := $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(shell \
 	command -v $(name) >/dev/null 2>&1 && $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 PY := .venv/bin/python
+FAULTS := $(CURDIR)/.faults.jsonl
 
 .PHONY: help venv run test check lint format lock bench faults clean dist
 
@@ -37,8 +38,10 @@ format: .venv/ready ## Put the code in order
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-faults: .venv/ready ## The fault tests in their long form
-	@$(PY) -m pytest -q -m "long or not long" tests/faults tests/fuzz
+faults: .venv/ready ## The fault tests in their long form, hours of them, and docs/reliability.md
+	@rm -f $(FAULTS)
+	@SYLVITE_FAULTS_REPORT=$(FAULTS) $(PY) -m pytest -q -m "long or not long" tests/faults tests/fuzz tests/simulation; \
+		failed=$$?; $(PY) -m tests.faults.page $(FAULTS); exit $$failed
 
 bench: .venv/ready ## Measure beside other buses, and write docs/benchmarks.md
 	@$(PY) -m bench $(BENCH)
@@ -50,10 +53,14 @@ lock: ## Choose the newest versions anew, with hashes
 		--no-annotate pyproject.toml --extra fast -o requirements/run.lock
 	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--no-annotate pyproject.toml --extra fast --group dev requirements/build.in -o requirements/dev.lock
+	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate requirements/bench.in -o requirements/bench.lock
+	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate requirements/bench.salt.in -o requirements/bench.salt.lock
 	rm -rf .venv-lock
 
 dist: .venv/ready ## Build the wheel
 	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
 
 clean: ## Remove what the other targets made
-	rm -rf .venv .venv-lock dist .hypothesis .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-lock $(FAULTS) dist .hypothesis .ruff_cache .pytest_cache .import_linter_cache

@@ -24,7 +24,8 @@ def report(
     """Print the result of a row; append it, with the day and the commit, to the file that $SYLVITE_FAULTS_REPORT names.
 
     `target`: the highest value that each of these counters may have; without it, all of them may have only 0.
-    `without`: the safeguard that a negative control has taken out; its result is none of the row's, and not printed.
+    `without`: the safeguard that a negative control has taken out; its result is none of the row's, and not printed.  The
+    file is told whether the row saw it.
 
     Raises:
         AssertionError: a counter is above its target.
@@ -34,13 +35,18 @@ def report(
     result = {"row": row, "seed": seed, "runs": runs, "counters": dict(counters), "target": limits, "pass": passed}
     line = json.dumps(result)
     if without is not None:
+        _keep({"row": row, "without": without, "caught": not passed})
         assert passed, line
         return
     print(line)  # noqa: T201 - the result of the row
+    _keep(result)
+    assert passed, line
+
+
+def _keep(result: Mapping[str, object]) -> None:
     if path := os.environ.get(REPORT_TO):
         with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(result | {"day": datetime.now(UTC).date().isoformat(), "commit": _commit()}) + "\n")
-    assert passed, line
+            file.write(json.dumps({**result, "day": datetime.now(UTC).date().isoformat(), "commit": _commit()}) + "\n")
 
 
 def _commit() -> str:

@@ -1,0 +1,119 @@
+"""docs/reliability.md, from the results of `make faults`: `python -m tests.faults.page results.jsonl`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+TEXTS = Path(__file__).with_name("scorecard.toml")
+
+INTRODUCTION = """\
+# Reliability
+
+What happens to events when something breaks, and how it is known. Made by `make faults`, which breaks a real broker, its
+disk and its clients on purpose, again and again, and counts what went wrong. Each row is a fault; *what it means* is what you
+may rely on. A counter that is 0 has no other value that is allowed; others stand with the most that is.
+
+A row counts only with its **controls**: the same test with a safeguard taken out (no sync, no checksum, no lock, ...) must fail.
+`make test` runs a short form of every row, `make faults` the long one; each takes its seed from what it prints, and the seed
+repeats the run. Rows are named as in the scorecard of the tests in `tests/faults/`.
+"""
+
+
+class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What breaks, and what the row means to a user."""
+
+    id: str
+    fault: str
+    means: str
+
+
+class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    rows: tuple[Row, ...]
+
+
+class Result(msgspec.Struct, frozen=True):
+    """A line of the results; with `without`, of a control."""
+
+    row: str
+    day: str
+    commit: str
+    runs: int = 0
+    counters: dict[str, float] = {}
+    target: dict[str, float] = {}
+    passed: bool = msgspec.field(name="pass", default=True)
+    without: str = ""
+    caught: bool = False
+
+    @property
+    def id(self) -> str:
+        """The row of the scorecard; behind it may stand which part of it."""
+        return self.row.partition(" ")[0]
+
+
+def rows() -> tuple[Row, ...]:
+    return msgspec.toml.decode(TEXTS.read_bytes(), type=Texts).rows
+
+
+def read(lines: Iterable[bytes]) -> list[Result]:
+    decoder = msgspec.json.Decoder(Result)
+    return [decoder.decode(line) for line in lines if line.strip()]
+
+
+def page(results: Sequence[Result]) -> str:
+    """Return the page; what ran several times is counted together, with the worst of each counter."""
+    lines = [
+        INTRODUCTION,
+        "| row | what breaks | what it means | runs | found | controls caught |",
+        "|---|---|---|---|---|---|",
+    ]
+    notes: list[str] = []
+    for row in rows():
+        runs = [result for result in results if result.id == row.id and not result.without]
+        controls = {result.without for result in results if result.id == row.id and result.without and result.caught}
+        missed = {result.without for result in results if result.id == row.id and result.without and not result.caught}
+        found = _found(runs) if runs else "**not run**"
+        caught = f"{len(controls)}" + (f", **not caught: {', '.join(sorted(missed))}**" if missed else "")
+        many = f"{sum(result.runs for result in runs):,}"
+        lines.append(f"| {row.id} | {row.fault} | {row.means} | {many} | {found} | {caught} |")
+        if controls:
+            notes.append(f"- **{row.id}**: {'; '.join(sorted(controls))}.")
+    days = sorted({result.day for result in results})
+    commits = list(dict.fromkeys(result.commit for result in results))
+    lines += ["", f"Run from {days[0]} to {days[-1]}, commits {', '.join(commits)}." if days else "Nothing was run."]
+    lines += ["", "## What was taken out for the controls", "", *notes, ""]
+    return "\n".join(lines)
+
+
+def _found(runs: Sequence[Result]) -> str:
+    worst: dict[str, float] = {}
+    limits: dict[str, float] = {}
+    for result in runs:
+        for name, limit in result.target.items():
+            limits[name] = max(limit, limits.get(name, limit))
+            worst[name] = max(result.counters[name], worst.get(name, result.counters[name]))
+    none = [_words(name) for name, limit in limits.items() if not limit and not worst[name]]
+    parts = [f"{', '.join(none)}: 0"] if none else []
+    parts += [f"**{_words(name)}: {worst[name]:g}**" for name, limit in limits.items() if not limit and worst[name]]
+    for name, limit in limits.items():
+        if limit:
+            text = f"{_words(name)}: {worst[name]:g} (at most {limit:g})"
+            parts.append(text if worst[name] <= limit else f"**{text}**")
+    return "; ".join(parts) + ("" if all(result.passed for result in runs) else " **failed**")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def main() -> None:
+    with open(sys.argv[1], "rb") as file:
+        PAGE.write_text(page(read(file)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
