@@ -14,7 +14,7 @@ from sylvite.core.batch import Batch
 from sylvite.core.event import Gap
 from sylvite.core.router import Router
 from sylvite.core.tag import unfit_in
-from sylvite.errors import CursorInUse, EventLogError, InvalidInput, NoSuchOffset, NotAllowed, Overloaded
+from sylvite.errors import CursorInUse, EventLogError, InvalidInput, NoSuchOffset, NotAllowed, Overloaded, SylviteError
 from sylvite.eventlog.eventlog import EventLog
 from sylvite.wire.messages import Start, Subscribe, Subscribed
 
@@ -159,7 +159,10 @@ class Readers:
             selection = Selection(batch)
             for subscription, numbers in wanted.items():
                 if subscription.live:
-                    subscription.offer(selection, numbers, now_ns)
+                    try:
+                        subscription.offer(selection, numbers, now_ns)
+                    except Exception as error:  # noqa: BLE001 - it is logged, and ends what it guards
+                        self._end(subscription, error)
 
     def maybe_behind(self, subscription: Subscription) -> None:
         """Something has changed for a subscription: if it is behind and could go on, let it."""
@@ -187,6 +190,9 @@ class Readers:
                 except OSError as error:
                     self._is_stuck(subscription, error)
                     continue
+                except Exception as error:  # noqa: BLE001 - as above
+                    self._end(subscription, error)
+                    continue
                 if self._stuck:
                     self._stuck.pop(subscription, None)
                 if subscription.cursor_name:
@@ -194,6 +200,19 @@ class Readers:
             if not self._behind:
                 return
         self._wanted()
+
+    def _end(self, subscription: Subscription, error: Exception) -> None:
+        """Something in the broker does not bear what one subscription wants: that one ends, and the others go on.
+
+        Raises MemoryError: that concerns all.
+        """
+        if isinstance(error, MemoryError):
+            raise error
+        logger.error("a subscription is ended by a mistake in the broker; please report it", exc_info=error)
+        connection = subscription.connection
+        connection.subscriptions.pop(subscription.id, None)
+        self.unsubscribe(subscription)
+        connection.refuse("subscribe", subscription.id, SylviteError(f"internal error in the broker: {error!r}"))
 
     def _is_stuck(self, subscription: Subscription, error: OSError) -> None:
         """The log cannot be read for it: it stays where it is until `try_again`.  Said once, until all can read again."""
