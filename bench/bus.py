@@ -196,10 +196,15 @@ def cold_start_s(folder: Path, programs: Path, runs: int) -> list[float]:
         return times_s([programs / "sylvite", "publish", TAG, "n=1"], runs, SYLVITE_SOCKET=str(process.socket))
 
 
-def import_s(programs: Path, runs: int) -> list[float]:
-    """Return the times of `from sylvite import Client` beyond a bare interpreter."""
+def import_s(programs: Path, runs: int, imported: str = "from sylvite import Client") -> list[float]:
+    """Return the times of an import beyond a bare interpreter."""
     bare = percentile(times_s([programs / "python", "-c", "pass"], runs), 0.5)
-    return [took - bare for took in times_s([programs / "python", "-c", "from sylvite import Client"], runs)]
+    return [took - bare for took in times_s([programs / "python", "-c", imported], runs)]
+
+
+def start_s(programs: Path, runs: int) -> list[float]:
+    """Return the times of a program that does nothing but load what a command cannot do without."""
+    return times_s([programs / "python", "-c", "import click, google_crc32c, msgspec, socket"], runs)
 
 
 class Recovery(NamedTuple):

@@ -16,7 +16,7 @@ from bench.pace import paced
 from bench.peers.peer import Connection, Data, Event, Pattern, Peer, Tally
 from bench.processes import Line, Worker, cpu_s, forget_memory_peak, memory_bytes, memory_peak_bytes, percentile
 
-FULL_S = 3.0
+FULL_S = 1.5
 """About how long one run publishes; the peer's own rate decides how many events that are."""
 QUICK_S = 0.3
 HELLO_S = 0.5
