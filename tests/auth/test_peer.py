@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from sylvite.auth.peer import Peer, peer_of, token_holder
+from sylvite.auth.peer import Peer, _groups_of, peer_of, token_holder  # pyright: ignore[reportPrivateUsage]
 from sylvite.errors import NotAuthenticated
 
 
@@ -22,6 +22,13 @@ def test_the_kernel_tells_who_connected() -> None:
         assert ours.send(b"still open") == 10
     assert peer == Peer(f"uid:{os.geteuid()}", os.geteuid(), frozenset({os.getegid(), *os.getgroups()}))
     assert peer.is_owner
+
+
+def test_the_other_groups_are_told_too() -> None:
+    """Apart from the first one, which hides them where a user has no others."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX)
+    with ours, theirs:
+        assert set(_groups_of(ours)) == set(os.getgroups())
 
 
 @pytest.mark.parametrize("family", [socket.AF_UNIX, socket.AF_INET])

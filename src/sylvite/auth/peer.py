@@ -13,7 +13,7 @@ from sylvite.errors import NotAuthenticated
 _CREDENTIALS = Struct("iII")
 _GROUP = Struct("I")
 _SO_PEERGROUPS = 59  # <asm-generic/socket.h>; the socket module does not name it
-_GROUPS_MAX = 1024
+_GROUPS_MAX = 256  # What Python lets getsockopt answer, 1024 bytes, has room for.
 _NOBODY = 2**32 - 1  # What the kernel answers for a socket of another family, or one that is not connected.
 
 
@@ -55,7 +55,7 @@ def _groups_of(connected: socket.socket) -> tuple[int, ...]:
     try:
         raw = connected.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_MAX * _GROUP.size)
     except OSError:
-        return ()  # An older kernel: the primary group is all that is known.
+        return ()  # An older kernel, or more groups than that: the primary one is all that is known.
     return tuple(gid for (gid,) in _GROUP.iter_unpack(raw))
 
 
