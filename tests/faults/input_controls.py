@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
+import sylvite.broker.server
 import sylvite.wire.session
+from sylvite.auth.peer import Peer
 from sylvite.broker.connection import Connection
+from sylvite.broker.place import Place
 from sylvite.broker.server import Wire
 from sylvite.errors import RemoteProtocolError
 from sylvite.wire.messages import Message
@@ -58,9 +64,40 @@ def _dwell_on_mistakes() -> None:
     replace(Connection, "refuse", dwell)
 
 
+def _mode_after_bind() -> None:
+    """Make the socket open to all, and close it a moment later."""
+
+    def bind(place: Place, listening: socket.socket, mode: int) -> None:
+        umask = os.umask(0)
+        listening.bind(str(place.path))
+        os.umask(umask)
+        asyncio.get_running_loop().call_later(0.02, os.chmod, place.path, mode)
+        place.is_ours()
+
+    replace(Place, "bind", bind)
+
+
+def _look_up_the_process() -> None:
+    """Take a peer for who its process belongs to now."""
+    peer_of = sylvite.broker.server.peer_of
+
+    def look_up(descriptor: int) -> Peer:
+        with socket.socket(fileno=os.dup(descriptor)) as connected:
+            pid = int.from_bytes(connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], sys.byteorder)
+        try:
+            uid = os.stat(f"/proc/{pid}").st_uid
+        except FileNotFoundError:
+            return Peer("uid:?", 0, frozenset())
+        return Peer(f"uid:{uid}", uid, peer_of(descriptor).gids)
+
+    replace(sylvite.broker.server, "peer_of", look_up)
+
+
 INPUT_CONTROLS: dict[str, Callable[[], None]] = {
     "documented errors": _no_translation,
     "letting go of what was received": _keep_what_was_received,
     "closing descriptors": _keep_descriptors,
     "quick refusals": _dwell_on_mistakes,
+    "the mode at bind": _mode_after_bind,
+    "the kernel's word of a peer": _look_up_the_process,
 }
