@@ -94,6 +94,17 @@ def test_what_an_earlier_broker_could_not_sync_is_on_the_disk_after_the_next_sta
         assert numbers(read_all(open_log(storage.after_power_cut(random.Random(seed))))) == [*range(6)]
 
 
+def test_a_log_is_closed_although_the_disk_does_not_take_its_spare_space_back() -> None:
+    storage = MemoryStorage()
+    log = open_log(storage)
+    append(log, 0, 3)
+    sync(log)
+    fault = storage.fail(errno.EIO, call="truncate")
+    log.close()
+    assert fault.happened
+    assert numbers(read_all(open_log(storage))) == [0, 1, 2]
+
+
 def test_retention_does_not_close_a_file_that_a_sync_still_needs(tmp_path: Path) -> None:
     """A mark was written to a segment whose events are all synced; it is full, dropped, and then synced."""
     log = open_log(DiskStorage(tmp_path), LogSettings(segment_bytes=16 * 1024, keep_bytes=1, keep_free_bytes=0))

@@ -452,7 +452,8 @@ class EventLog(History):
         """Let go of the files.  Sync first: this does not."""
         active = self.segments[-1]
         if active.file is not None and not self.failed:
-            active.file.truncate(self._position)
+            with contextlib.suppress(OSError):  # Only to give space back: zeros at the end are no batch.
+                active.file.truncate(self._position)
         self._unsynced_files, self._job = [], None
         self._close_late()
         super().close()
