@@ -212,7 +212,8 @@ class Readers:
         connection = subscription.connection
         connection.subscriptions.pop(subscription.id, None)
         self.unsubscribe(subscription)
-        connection.refuse("subscribe", subscription.id, SylviteError(f"internal error in the broker: {error!r}"))
+        reason = "the broker has made a mistake over this subscription, and ended it; the broker's log says more"
+        connection.refuse("subscribe", subscription.id, SylviteError(reason))
 
     def _is_stuck(self, subscription: Subscription, error: OSError) -> None:
         """The log cannot be read for it: it stays where it is until `try_again`.  Said once, until all can read again."""
