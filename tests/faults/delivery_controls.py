@@ -11,6 +11,8 @@ from sylvite.broker.readers import Readers
 from sylvite.broker.selection import Selection
 from sylvite.broker.subscription import Subscription
 from sylvite.core.event import Gap
+from sylvite.core.predicate import Predicate
+from sylvite.errors import SylviteError
 from sylvite.eventlog.cursors import Cursor
 from sylvite.eventlog.history import History
 from sylvite.wire.messages import Start
@@ -91,11 +93,72 @@ def _any_epoch() -> None:
     replace(History, "resume", believe)
 
 
+def _a_condition_that_breaks() -> None:
+    """Let the broker make a mistake over conditions that name `data.broken`.  No safeguard is taken out."""
+    matches = Predicate.matches
+
+    def break_some(predicate: Predicate, *arguments: Any) -> bool:
+        if "data.broken" in predicate.text:
+            raise ZeroDivisionError
+        return matches(predicate, *arguments)
+
+    replace(Predicate, "matches", break_some)
+
+
+def _one_mistake_for_all() -> None:
+    """Let a mistake over one subscription stop the broker."""
+    _a_condition_that_breaks()
+
+    def raise_it(_: Readers, subscription: Subscription, error: Exception) -> None:
+        del subscription
+        raise error
+
+    replace(Readers, "_end", raise_it)
+
+
+def _one_end_for_all() -> None:
+    """Let whoever is refused take all other connections with it."""
+    close = Connection.close
+
+    def close_all(connection: Connection, goodbye: str | None = None) -> None:
+        for each in list(connection.broker.connections):
+            close(each, goodbye)
+        close(connection, goodbye)
+
+    def refuse_and_close(connection: Connection, what: str, ref: int, error: SylviteError) -> None:
+        refuse(connection, what, ref, error)
+        if what == "connection":
+            close_all(connection)
+
+    refuse = Connection.refuse
+    replace(Connection, "refuse", refuse_and_close)
+
+
+def _one_full_socket_for_all() -> None:
+    """Bring a batch to nobody any more once one subscription could not take it."""
+    offer = Subscription.offer
+    over: set[int] = set()
+
+    def stop_at_first(subscription: Subscription, selection: Selection, *others: Any) -> None:
+        if id(selection) in over:
+            return
+        if not subscription.can_take():
+            over.clear()
+            over.add(id(selection))
+        offer(subscription, selection, *others)
+
+    replace(Subscription, "offer", stop_at_first)
+
+
 DELIVERY_CONTROLS: dict[str, Callable[[], None]] = {
     "forgetting connections": _connections_are_kept,
     "forgetting subscriptions": _subscriptions_are_kept,
     "one order": _live_out_of_order,
     "resuming": _no_resuming,
+    "mistakes": _a_condition_that_breaks,
+    "guarding each subscription": _one_mistake_for_all,
+    "ending one connection": _one_end_for_all,
+    "going on behind a full socket": _one_full_socket_for_all,
     "looking at epochs": _any_epoch,
     "hearing acknowledgements": _deaf_to_acknowledgements,
     "waiting for acknowledgements": _done_when_delivered,

@@ -206,7 +206,9 @@ class Case:
             gaps: list[Gap] = []
             events = list(client.subscribe("load/", since="oldest", until_end=True, on_gap=gaps.append))
             epochs = {client.welcome.epoch, *(event.epoch for event in events)}
-        content = {event.offset: (event.epoch, event.data["n"]) for event in events if event.tag != "load/end"}
+        content: Content = {
+            int(event.offset): (event.epoch, event.data["n"]) for event in events if event.tag != "load/end"
+        }
         return Log(content, gaps, epochs, former_epochs)
 
 
