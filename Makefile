@@ -52,7 +52,7 @@ lock: ## Choose the newest versions anew, with hashes
 	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--no-annotate pyproject.toml --extra fast -o requirements/run.lock
 	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--no-annotate pyproject.toml --extra fast --group dev requirements/build.in -o requirements/dev.lock
+		--no-annotate pyproject.toml --extra cloud --extra fast --group dev requirements/build.in -o requirements/dev.lock
 	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--no-annotate requirements/bench.in -o requirements/bench.lock
 	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

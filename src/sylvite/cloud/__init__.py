@@ -1,0 +1,1 @@
+"""Cloud machines: created and destroyed through libcloud, each step an event."""

@@ -1,0 +1,1 @@
+"""What a job can call: execution functions, runners, and the loader that finds them."""

@@ -1,0 +1,1 @@
+"""Jobs: ids, targets, publishing, collecting returns."""

@@ -1,0 +1,1 @@
+"""The link between a minion and its master."""
