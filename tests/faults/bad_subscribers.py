@@ -21,7 +21,7 @@ _NONSENSE = 'data.pad > 3 and len(data.n) < "x" or regex(data.n, "[a-z]") and da
 class Bad(msgspec.Struct, frozen=True):
     """`act` is called when half of the events were published, `prove` when the others have got all: it happened.
 
-    `events`, `size`: how many, and of how many bytes.  `has_list`: events hold a list, which costs conditions much.
+    `events`, `size`: how many, and of how many bytes.  `has_list`: the first one holds a list, which costs conditions much.
     """
 
     act: Callable[[RawPeer, random.Random], None]
@@ -107,7 +107,7 @@ BAD: dict[str, Bad] = {
     "resets over TCP": Bad(_reset, _no_proof, over_tcp=True),
     "stops hearing": Bad(_stop_hearing, _no_proof),
     "sends garbage": Bad(_garbage, _is_ended),
-    "reads nothing": Bad(_nothing, _no_proof, events=600, size=1000),
+    "reads nothing": Bad(_nothing, _no_proof, events=150, size=4000),
     "reads no answers": Bad(_flood, _no_proof),
     "wants nonsense": Bad(_nothing, _no_proof, where=_NONSENSE, has_list=True),
     "wants what costs too much": Bad(_nothing, _gets_all, where=_COSTLY, events=4, has_list=True),

@@ -86,9 +86,9 @@ class Bus:
                 subscription.close()
 
     def _publish(self, publisher: Publisher, bad: Bad, tag: str, numbers: Sequence[int]) -> None:
-        data = {"pad": "x" * bad.size, "list": LIST if bad.has_list else []}
         for number in numbers:
-            publisher.publish(f"{tag}{number % 3}", {**data, "n": number})
+            values = LIST if bad.has_list and not number else []
+            publisher.publish(f"{tag}{number % 3}", {"n": number, "pad": "x" * bad.size, "list": values})
         publisher.flush()
 
     def _read(self, subscription: Subscription, count: int) -> None:
