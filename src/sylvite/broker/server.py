@@ -9,13 +9,13 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
 
 from sylvite.auth.peer import Peer, peer_of, token_holder
 from sylvite.broker.broker import IDLE_SYNC_S, Broker, Job
 from sylvite.broker.connection import Connection
+from sylvite.broker.disk import DiskThreads
 from sylvite.broker.place import Place
 from sylvite.errors import InvalidSetting, NotAuthenticated, SylviteError
 
@@ -144,7 +144,7 @@ class Server:
         self._loop = asyncio.get_running_loop()
         self._scheduled = False
         self._flushed = asyncio.Event()
-        self._threads = ThreadPoolExecutor(4, thread_name_prefix="disk")
+        self._disk = DiskThreads(self._loop, self._finished)
         self._jobs = 0
         self._listeners: list[asyncio.Server] = []
         self._places: list[Place] = []
@@ -178,17 +178,16 @@ class Server:
             self._failed(InternalFailure(f"internal error: {error!r}"))
 
     def _run(self, job: Job) -> None:
-        def finished(result: asyncio.Future[None]) -> None:
-            self._jobs -= 1
-            error = result.exception()
-            if error is None or isinstance(error, OSError):
-                self._step(lambda: job.done(error))
-            else:
-                self._failed(InternalFailure(f"internal error in a thread of the disk: {error!r}"))
-            self._wanted()
-
         self._jobs += 1
-        self._loop.run_in_executor(self._threads, job.run).add_done_callback(finished)
+        self._disk.run(job)
+
+    def _finished(self, job: Job, error: Exception | None) -> None:
+        self._jobs -= 1
+        if error is None or isinstance(error, OSError):
+            self._step(lambda: job.done(error))
+        else:
+            self._failed(InternalFailure(f"internal error in a thread of the disk: {error!r}"))
+        self._flush()
 
     def _tick(self) -> None:
         self._step(self.broker.tick)
@@ -266,7 +265,7 @@ class Server:
         # A mark that was written meanwhile may still be on its way to the disk: the log hears of that before it is closed.
         while self._jobs or self._scheduled:
             await asyncio.sleep(0.001)
-        self._threads.shutdown(wait=True)
+        self._disk.stop()
         self.broker.finish()
         for place in self._places:
             place.release()
