@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import select
+import time
 from collections.abc import Callable
 from typing import Any
 
+from sylvite.auth.policy import Policy
 from sylvite.broker.broker import Broker
 from sylvite.broker.connection import Connection
+from sylvite.broker.intake import Intake
 from sylvite.broker.readers import Readers
 from sylvite.broker.selection import Selection
+from sylvite.broker.server import Wire
 from sylvite.broker.subscription import Subscription
 from sylvite.core.event import Gap
 from sylvite.core.predicate import Predicate
 from sylvite.errors import SylviteError
 from sylvite.eventlog.cursors import Cursor
 from sylvite.eventlog.history import History
-from sylvite.wire.messages import Start
+from sylvite.wire.messages import Publish, Start
 from tests.faults.controls import replace
+
+LISTENS_S, PAUSE_S = 5.0, 0.05
+MUCH_AT_ONCE_BYTES, MUCH_BYTES = 16 * 1024, 256 * 1024
 
 
 def _connections_are_kept() -> None:
@@ -150,6 +160,38 @@ def _one_full_socket_for_all() -> None:
     replace(Subscription, "offer", stop_at_first)
 
 
+def _no_turns() -> None:
+    """Let the broker listen to one peer that says much for as long as it goes on."""
+    buffer_updated = Wire.buffer_updated
+
+    def listen_on(wire: Wire, nbytes: int) -> None:
+        buffer_updated(wire, nbytes)
+        transport: asyncio.BaseTransport | None = vars(wire)["_transport"]
+        if transport is None or nbytes < MUCH_AT_ONCE_BYTES:
+            return
+        descriptor = transport.get_extra_info("socket").fileno()
+        until = time.monotonic() + LISTENS_S
+        while time.monotonic() < until and select.select([descriptor], [], [], PAUSE_S)[0]:
+            data = os.read(descriptor, len(wire.get_buffer(0)))
+            wire.get_buffer(0)[: len(data)] = data
+            buffer_updated(wire, len(data))
+            if not data:
+                return
+
+    replace(Wire, "buffer_updated", listen_on)
+
+
+def _drops_at_level_none() -> None:
+    """Let go of events that nobody waits for, while there is much to do."""
+    take = Intake.take
+
+    def take_or_drop(intake: Intake, connection: Connection, message: Publish, policy: Policy) -> None:
+        if message.level or connection.broker.log.unsynced_bytes < MUCH_BYTES:
+            take(intake, connection, message, policy)
+
+    replace(Intake, "take", take_or_drop)
+
+
 DELIVERY_CONTROLS: dict[str, Callable[[], None]] = {
     "forgetting connections": _connections_are_kept,
     "forgetting subscriptions": _subscriptions_are_kept,
@@ -159,6 +201,8 @@ DELIVERY_CONTROLS: dict[str, Callable[[], None]] = {
     "guarding each subscription": _one_mistake_for_all,
     "ending one connection": _one_end_for_all,
     "going on behind a full socket": _one_full_socket_for_all,
+    "turns": _no_turns,
+    "keeping what nobody waits for": _drops_at_level_none,
     "looking at epochs": _any_epoch,
     "hearing acknowledgements": _deaf_to_acknowledgements,
     "waiting for acknowledgements": _done_when_delivered,
