@@ -38,11 +38,11 @@ def read_config(path: Path, kind: type[Settings]) -> Settings:
         raise InvalidSetting("config", str(path), f"cannot be read: {error.strerror}") from error
     if len(raw) > CONFIG_BYTES_MAX:
         raise InvalidSetting("config", str(path), f"has more than {CONFIG_BYTES_MAX} bytes")
-    found = _read_yaml(raw, str(path))
+    found = read_yaml(raw, str(path))
     return convert({} if found is None else found, kind, str(path))
 
 
-def _read_yaml(raw: bytes, where: str) -> object:
+def read_yaml(raw: bytes, where: str) -> object:
     """Return what the YAML says.
 
     The grammar is read first, piece by piece, and then made: an alias makes a bomb of a few lines, brackets within

@@ -10,7 +10,7 @@ import msgspec
 
 from sylvite.auth.policy import Policy
 from sylvite.broker.settings import BrokerSettings
-from sylvite.config import _read_yaml, convert  # pyright: ignore[reportPrivateUsage] - the part under its file
+from sylvite.config import convert, read_yaml
 from sylvite.core.environment import Environment
 from sylvite.core.pattern import Filter, read_regex
 from sylvite.core.predicate import compile_predicate
@@ -100,7 +100,7 @@ def run_tag(raw: bytes) -> None:
 
 def run_configuration(raw: bytes) -> None:
     """A configuration is read whole, or refused with what is wrong in it."""
-    found = _read_yaml(raw, "broker.yaml")
+    found = read_yaml(raw, "broker.yaml")
     Policy(convert({} if found is None else found, BrokerSettings, "broker.yaml").policy)
 
 
