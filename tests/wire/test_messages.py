@@ -32,6 +32,7 @@ from sylvite.wire.messages import (
     Progress,
     Publish,
     Refuse,
+    Relay,
     Start,
     Subscribe,
     Subscribed,
@@ -45,6 +46,7 @@ from sylvite.wire.messages import (
 U64 = 2**64 - 1
 EXAMPLES: list[Message] = [
     Hello(1, "client", U64), Hello(1, "client", 0, "token"), Publish(255, SEQ_MAX, b"block"), Publish(0, 0, b""),
+    Relay(255, SEQ_MAX, U64, SEQ_MAX, "minion:web1", b"block"), Relay(0, 0, 0, 0, "", b""),
     Subscribe(1, Filter(("a",), ("b",), ("c",), ("d",), ("e",), ("f",), ("g",), "true"), Start("resume", 5, U64), 1, "c", True),
     Subscribe(2**32 - 1, Filter(), Start("time", -(2**63)), U64), Unsubscribe(1), Credit(1, U64), Advance(1, U64),
     Ask(1, "stats", {"a": [1, {"b": None}]}), Welcome(1, "broker", "id", U64, U64, "uid:0", 1), Ack(U64, 1, U64, U64, Level.REPLICATED),
@@ -76,9 +78,12 @@ def test_the_bytes_are_those_of_the_specification() -> None:
     """docs/protocol.md: a change here is another protocol."""
     assert encode(Ping(5)).hex(" ") == "03 00 00 00 41 91 05"
     assert encode(Publish(2, 7, b"xy")).hex(" ") == "0c 00 00 00 02 02 07 00 00 00 00 00 00 00 78 79"
+    assert encode(Relay(2, 7, 1, 9, "m", b"xy")).hex(" ") == (
+        "1e 00 00 00 08 02 07 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00 09 00 00 00 00 00 00 00 01 6d 78 79"
+    )
     assert encode(Deliver(3, b"xy")).hex(" ") == "07 00 00 00 25 03 00 00 00 78 79"
     assert {kind.__name__: number for number, kind in KINDS.items()} == {
-        "Hello": 1, "Publish": 2, "Subscribe": 3, "Unsubscribe": 4, "Credit": 5, "Advance": 6, "Ask": 7, "Welcome": 33,
+        "Hello": 1, "Publish": 2, "Subscribe": 3, "Unsubscribe": 4, "Credit": 5, "Advance": 6, "Ask": 7, "Relay": 8, "Welcome": 33,
         "Ack": 34, "Refuse": 35, "Subscribed": 36, "Deliver": 37, "Missed": 38, "Progress": 39, "Answer": 40, "Ping": 65,
         "Pong": 66, "Bye": 67,
     }  # fmt: skip
@@ -97,7 +102,7 @@ def test_a_delivery_is_laid_out_without_copying_its_batch(subscription: int, bat
         Subscribe(2**32, Filter(), Start("newest"), 1), Subscribe(1, Filter(), Start("newest"), -1),
         Subscribe(1, Filter(), Start("resume", 1, -1), 1), Ask(-1, "", {}), Ack(1, 1, -1, 1, 1), Ack(1, 1, 1, 1, 4),
         Welcome(1, "", "", -1, 1, "", 1), Subscribed(1, -1, 1, 1), Missed(1, -1, 0, "", 1, ""), Progress(2**32, 1, 1),
-        Publish(1, SEQ_MAX + 1, b"x"), Refuse("", -1, "", ""),
+        Publish(1, SEQ_MAX + 1, b"x"), Relay(1, SEQ_MAX + 1, 0, 0, "", b""), Relay(1, 0, 0, SEQ_MAX + 1, "", b""), Refuse("", -1, "", ""),
     ],
     ids=repr,
 )  # fmt: skip

@@ -21,7 +21,7 @@ from sylvite.broker.settings import BrokerSettings
 from sylvite.broker.verbs import VERBS
 from sylvite.errors import EventLogError, InvalidInput, LogFailed, NotAllowed, Overloaded, ShuttingDown, SylviteError
 from sylvite.eventlog.eventlog import EventLog, SyncJob
-from sylvite.wire.messages import Publish
+from sylvite.wire.messages import Publish, Relay
 
 PROGRESS_EVERY_S = 5.0
 RETAIN_EVERY_S = 60.0
@@ -139,11 +139,14 @@ class Broker:
         self._output[connection] = None
         self.wanted()
 
-    def take(self, connection: Connection, message: Publish) -> None:
+    def take(self, connection: Connection, message: Publish | Relay) -> None:
         """Keep a block for the next flush.  Raises SylviteError: refused; nothing of it will be in the log."""
         if self._draining:
             raise ShuttingDown("the broker is stopping; publish again in a moment")
-        self.intake.take(connection, message, self.policy)
+        if isinstance(message, Relay):
+            self.intake.relay(connection, message, self.policy)
+        else:
+            self.intake.take(connection, message, self.policy)
 
     def publish_own(self, tag: str, data: dict[str, Any]) -> None:
         """Publish an event of the broker's own, below `sylvite/`."""

@@ -30,6 +30,7 @@ from sylvite.wire.messages import (
     Pong,
     Publish,
     Refuse,
+    Relay,
     Subscribe,
     Unsubscribe,
     Welcome,
@@ -182,6 +183,14 @@ class Connection:
         except SylviteError as error:
             self.refuse("publish", message.seq, error)
 
+    def _relay(self, message: Relay) -> None:
+        try:
+            self.broker.take(self, message)
+        except RemoteProtocolError:
+            raise
+        except SylviteError as error:
+            self.refuse("publish", message.ref, error)
+
     def _subscribe(self, message: Subscribe) -> None:
         try:
             if message.subscription in self.subscriptions:
@@ -231,7 +240,7 @@ class Connection:
         self.close()
 
     _handlers: ClassVar[Mapping[type[Message], Callable[..., None]]] = {
-        Hello: _hello, Publish: _publish, Subscribe: _subscribe, Unsubscribe: _unsubscribe, Credit: _credit,
+        Hello: _hello, Publish: _publish, Relay: _relay, Subscribe: _subscribe, Unsubscribe: _unsubscribe, Credit: _credit,
         Advance: _advance, Ask: _ask, Ping: _ping, Pong: _pong, Bye: _bye,
     }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from sylvite.errors import (
     DiskFull,
     DurabilityUnknown,
     EventLogError,
+    InvalidInput,
     InvalidSetting,
     LogFailed,
     NotAllowed,
@@ -27,12 +29,14 @@ from sylvite.errors import (
     SylviteError,
 )
 from sylvite.eventlog.eventlog import EventLog, NewBatch
-from sylvite.wire.messages import Ack, Publish
+from sylvite.wire.messages import Ack, Publish, Relay
 
 if TYPE_CHECKING:
     from sylvite.broker.connection import Connection
 
 OWN_EVENTS_MAX = 1000
+RELAYED_SENDER = re.compile(r"(minion|salt):[\x21-\x7e]{1,240}")
+"""Nobody whom the broker names itself: `uid:…` and `broker` come from the socket."""
 KNOWN_TAGS_MAX = 65_536
 _LEVELS = {int(level): level for level in Level}
 
@@ -52,11 +56,12 @@ class Counters(msgspec.Struct):
 
 
 class Incoming(msgspec.Struct, frozen=True):
-    """A block that waits for the next flush."""
+    """A block that waits for the next flush.  `ref`: what its publisher hears the answer by."""
 
     connection: Connection
     batch: NewBatch
     level: Level
+    ref: int
 
 
 class Intake:
@@ -103,7 +108,32 @@ class Intake:
         Raises:
             SylviteError: refused; nothing of it will be in the log.
         """
-        columns = check_published(message.block, 0, self._limits.event_bytes)
+        origin = (connection.peer.name, connection.source_epoch, message.seq)
+        self._keep(connection, message.block, message.level, policy, origin, message.seq)
+
+    def relay(self, connection: Connection, message: Relay, policy: Policy) -> None:
+        """As `take`, for a block whose origin the peer answers for.
+
+        Raises:
+            NotAllowed, InvalidInput: the peer is not the broker's user; the sender is none that may be relayed.
+        """
+        if not connection.peer.is_owner:
+            raise NotAllowed("only the user that runs the broker brings events of others")
+        if not RELAYED_SENDER.fullmatch(message.sender):
+            raise InvalidInput(f"{message.sender!r} is no sender that may be relayed: minion:ID, for one")
+        origin = (message.sender, message.source_epoch, message.seq)
+        self._keep(connection, message.block, message.level, policy, origin, message.ref)
+
+    def _keep(
+        self,
+        connection: Connection,
+        block: bytes,
+        asked: int,
+        policy: Policy,
+        origin: tuple[str, int, int],
+        ref: int,
+    ) -> None:
+        columns = check_published(block, 0, self._limits.event_bytes)
         access, known = connection.access, self._known_tags
         assert access is not None
         level = least = Level.NONE
@@ -121,12 +151,11 @@ class Intake:
                 level = of_tag
             if least_of_tag > least:
                 least = least_of_tag
-        if message.level != BY_POLICY:
-            level = _asked_level(message.level, least)
-        batch = NewBatch(
-            message.block, len(columns.sizes), connection.peer.name, connection.source_epoch, message.seq, columns.tags
+        if asked != BY_POLICY:
+            level = _asked_level(asked, least)
+        self._incoming.append(
+            Incoming(connection, NewBatch(block, len(columns.sizes), *origin, columns.tags), level, ref)
         )
-        self._incoming.append(Incoming(connection, batch, level))
         self._wanted()
 
     def publish_own(self, tag: str, data: dict[str, Any]) -> None:
@@ -203,7 +232,7 @@ class Intake:
             # What a write has left half-way may be whole, and what is said again may have been in such a write.
             answer = AckUnknown(f"{error}; publishing them again is safe")
         for entry in new:
-            entry.connection.refuse("publish", entry.batch.source_seq, answer)
+            entry.connection.refuse("publish", entry.ref, answer)
 
     def _answer_written(self, new: list[Incoming], written: list[Batch], now_ns: int) -> None:
         counters, end = self._counters, self._log.end
@@ -215,7 +244,7 @@ class Intake:
             counters.published += batch.count
             if entry.level is Level.NONE:
                 continue
-            ack = Ack(batch.source_seq, batch.count, batch.base, batch.epoch, entry.level)
+            ack = Ack(entry.ref, batch.count, batch.base, batch.epoch, entry.level)
             if entry.level is Level.WRITTEN:
                 entry.connection.send(ack)
             else:
@@ -240,12 +269,12 @@ class Intake:
             error = StaleSequence(
                 f"seq {batch.source_seq} of this publisher is too old to tell whether it is in the log; read the log to find out"
             )
-            connection.refuse("publish", batch.source_seq, error)
+            connection.refuse("publish", entry.ref, error)
             return
         self._counters.duplicates += 1
         if entry.level is Level.NONE:
             return
-        ack = Ack(batch.source_seq, batch.count, taken.base, taken.epoch, entry.level)
+        ack = Ack(entry.ref, batch.count, taken.base, taken.epoch, entry.level)
         if entry.level is Level.WRITTEN or taken.next <= self._log.synced:
             connection.send(ack)
         else:

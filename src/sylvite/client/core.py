@@ -31,7 +31,6 @@ from sylvite.wire.messages import (
     Ping,
     Pong,
     Progress,
-    Publish,
     Refuse,
     Start,
     Subscribed,
@@ -159,7 +158,7 @@ class ClientCore:
             self._say(feed.request())
         # In the order of their seq, whatever was tried again in between: so the broker stores them in this order.
         for ticket in sorted(self._open.values(), key=lambda ticket: ticket.seq):
-            self._say(Publish(ticket.level, ticket.seq, ticket.block))
+            self._say(ticket.message())
         for question in self._questions.values():
             self._say(question.message)
 
@@ -191,6 +190,12 @@ class ClientCore:
         self._seq += count
         return ticket
 
+    def relayed(self, block: bytes, count: int, sender: str, source_epoch: int, seq: int) -> Ticket:
+        """As `ticket`, for a block of somebody else: of `sender`, whose source epoch and seq these are."""
+        ticket = self.ticket(block, count, Level.SYNCED)
+        ticket.origin = (sender, source_epoch, seq)
+        return ticket
+
     def publish(self, ticket: Ticket) -> None:
         """Say a block, for the first time or again; the broker will not take it twice.
 
@@ -204,7 +209,7 @@ class ClientCore:
                 del self._unacknowledged[next(iter(self._unacknowledged))]
         else:
             self._open[ticket.seq] = ticket
-        self._say(Publish(ticket.level, ticket.seq, ticket.block))
+        self._say(ticket.message())
 
     def forget(self, ticket: Ticket) -> None:
         """Nobody waits for this ticket any more; it will not be said again."""

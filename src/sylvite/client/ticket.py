@@ -7,7 +7,7 @@ import msgspec
 from sylvite.core.event import Offset, Position
 from sylvite.core.level import Level
 from sylvite.errors import AckTimeout, AckUnknown, SylviteError
-from sylvite.wire.messages import Ask
+from sylvite.wire.messages import Ask, Publish, Relay
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -28,16 +28,31 @@ class Published(msgspec.Struct, frozen=True):
 class Ticket:
     """One block that was published: `published` is its first event, or `error` is why not; neither while it is open.
 
-    `source_epoch` and `seq` name it to the broker: said again, it is not taken twice.
+    `source_epoch` and `seq` name it to the broker: said again, it is not taken twice.  `origin`: of somebody else, whose
+    sender, source epoch and seq these are.
     """
 
-    __slots__ = ("block", "count", "error", "level", "published", "seq", "source_epoch")
+    __slots__ = ("block", "count", "error", "level", "origin", "published", "seq", "source_epoch")
 
-    def __init__(self, source_epoch: int, seq: int, count: int, level: int, block: bytes) -> None:
+    def __init__(
+        self,
+        source_epoch: int,
+        seq: int,
+        count: int,
+        level: int,
+        block: bytes,
+        origin: tuple[str, int, int] | None = None,
+    ) -> None:
         self.source_epoch, self.seq, self.count = source_epoch, seq, count
-        self.level, self.block = level, block
+        self.level, self.block, self.origin = level, block, origin
         self.published: Published | None = None
         self.error: SylviteError | None = None
+
+    def message(self) -> Publish | Relay:
+        if self.origin is None:
+            return Publish(self.level, self.seq, self.block)
+        sender, source_epoch, seq = self.origin
+        return Relay(self.level, self.seq, source_epoch, seq, sender, self.block)
 
     def is_answered(self) -> bool:
         return self.published is not None or self.error is not None

@@ -101,6 +101,20 @@ class Ask(Message, frozen=True):
     arguments: dict[str, Any]
 
 
+class Relay(Message, frozen=True):
+    """A block of somebody else, for whom the one that relays answers: a minion's, brought by its link.
+
+    `sender`, `source_epoch` and `seq` are of whom it comes from; `ref` is what `Ack` and `Refuse` name as seq.
+    """
+
+    level: int
+    ref: int
+    source_epoch: int
+    seq: int
+    sender: str
+    block: bytes
+
+
 # -- What a broker says ------------------------------------------------------------------------------------------
 
 
@@ -198,13 +212,14 @@ class Bye(Message, frozen=True):
 
 
 KINDS: dict[int, type[Message]] = {
-    1: Hello, 2: Publish, 3: Subscribe, 4: Unsubscribe, 5: Credit, 6: Advance, 7: Ask,
+    1: Hello, 2: Publish, 3: Subscribe, 4: Unsubscribe, 5: Credit, 6: Advance, 7: Ask, 8: Relay,
     33: Welcome, 34: Ack, 35: Refuse, 36: Subscribed, 37: Deliver, 38: Missed, 39: Progress, 40: Answer,
     65: Ping, 66: Pong, 67: Bye,
 }  # fmt: skip
 _NUMBERS = {kind: number for number, kind in KINDS.items()}
-_PUBLISH, _DELIVER = _NUMBERS[Publish], _NUMBERS[Deliver]
+_PUBLISH, _DELIVER, _RELAY = _NUMBERS[Publish], _NUMBERS[Deliver], _NUMBERS[Relay]
 _PUBLISH_HEAD = Struct("<BQ")
+_RELAY_HEAD = Struct("<BQQQB")
 _DELIVER_HEAD = Struct("<I")
 _DELIVER_FRAME = Struct("<IBI")
 assert _DELIVER_FRAME.size == HEADER.size + _DELIVER_HEAD.size
@@ -220,6 +235,10 @@ def encode(message: Message) -> bytes:
         return encode_frame(_PUBLISH, _PUBLISH_HEAD.pack(message.level, message.seq) + message.block)
     if isinstance(message, Deliver):
         return encode_frame(_DELIVER, _DELIVER_HEAD.pack(message.subscription) + message.batch)
+    if isinstance(message, Relay):
+        sender = message.sender.encode()
+        head = _RELAY_HEAD.pack(message.level, message.ref, message.source_epoch, message.seq, len(sender))
+        return encode_frame(_RELAY, head + sender + message.block)
     body = _encoder.encode(message)
     return HEADER.pack(len(body) + 1, _NUMBERS[type(message)]) + body
 
@@ -238,9 +257,10 @@ def decode(kind: int, body: bytes) -> Message:
     try:
         if kind == _PUBLISH:
             level, seq = _PUBLISH_HEAD.unpack_from(body)
-            if seq > SEQ_MAX:
-                raise RemoteProtocolError(f"seq {seq} is beyond {SEQ_MAX}")
+            _check_seq(seq)
             return Publish(level, seq, body[_PUBLISH_HEAD.size :])
+        if kind == _RELAY:
+            return _decode_relay(body)
         if kind == _DELIVER:
             (subscription,) = _DELIVER_HEAD.unpack_from(body)
             return Deliver(subscription, body[_DELIVER_HEAD.size :])
@@ -255,3 +275,18 @@ def decode(kind: int, body: bytes) -> Message:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, struct.error) as error:
         name = KINDS[kind].__name__
         raise RemoteProtocolError(f"a {name} cannot be read: {error}") from error
+
+
+def _decode_relay(body: bytes) -> Relay:
+    level, ref, source_epoch, seq, size = _RELAY_HEAD.unpack_from(body)
+    _check_seq(seq)
+    _check_seq(ref)
+    end = _RELAY_HEAD.size + size
+    if end > len(body):
+        raise RemoteProtocolError("a Relay ends within its sender")
+    return Relay(level, ref, source_epoch, seq, str(body[_RELAY_HEAD.size : end], "utf-8"), body[end:])
+
+
+def _check_seq(seq: int) -> None:
+    if seq > SEQ_MAX:
+        raise RemoteProtocolError(f"seq {seq} is beyond {SEQ_MAX}")

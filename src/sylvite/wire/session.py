@@ -23,6 +23,7 @@ from sylvite.wire.messages import (
     Progress,
     Publish,
     Refuse,
+    Relay,
     Subscribe,
     Subscribed,
     Unsubscribe,
@@ -43,7 +44,7 @@ Table = Mapping[State, Mapping[type[Message], State]]
 CLIENT_SAYS: Table = {
     State.GREETING: {Hello: State.READY},
     State.READY: {
-        **dict.fromkeys((Publish, Subscribe, Unsubscribe, Credit, Advance, Ask, Ping, Pong), State.READY),
+        **dict.fromkeys((Publish, Relay, Subscribe, Unsubscribe, Credit, Advance, Ask, Ping, Pong), State.READY),
         Bye: State.CLOSED,
     },
     State.CLOSED: {},
