@@ -1,8 +1,8 @@
 """Publishers of other users, as processes of their own.  Each begins with a line of input.
 
 flood SOCKET UID LEVEL SIZE SECONDS   as much as it can: {"ready": …}, {"sent": …, "acknowledged": …, "dropped": …}
-pace SOCKET UID LEVEL RATE SECONDS    so many a second, each when it is due: {"ready": …}, {"late_ms": […]}, from when an
-                                      event was due until it was answered, in order
+pace SOCKET UID LEVEL RATE SECONDS    so many a second, whatever becomes of those before: {"ready": …}, {"took_ms": […]},
+                                      from each call until its answer
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 from sylvite.client.async_client import AsyncClient
 from sylvite.client.sync_client import Client
@@ -53,19 +54,22 @@ async def pace(socket: str, level: str, rate: float, seconds: float) -> None:
         sys.stdin.readline()
         began = loop.time()
 
-        async def one(number: int, due: float) -> float:
+        async def one(number: int) -> float:
+            called = loop.time()
             await bus.publish("pace/one", {"n": number}, level=level, timeout_s=ANSWERED_WITHIN_S)
-            return loop.time() - due
+            return loop.time() - called
 
         tasks: list[asyncio.Task[float]] = []
         for number in range(int(rate * seconds)):
-            due = began + number / rate
-            await asyncio.sleep(max(due - loop.time(), 0))
-            tasks.append(asyncio.create_task(one(number, due)))
-        _say({"late_ms": [round(1000 * late_s, 3) for late_s in await asyncio.gather(*tasks)]})
+            await asyncio.sleep(max(began + number / rate - loop.time(), 0))
+            tasks.append(asyncio.create_task(one(number)))
+        _say({"took_ms": [round(1000 * took_s, 3) for took_s in await asyncio.gather(*tasks)]})
 
 
-def main(verb: str, socket: str, uid: str, level: str, *numbers: str) -> None:
+def main(verb: str, path: str, uid: str, level: str, *numbers: str) -> None:
+    # From here, the path is only a name: whatever folders are above it, and closed to others.
+    os.chdir(Path(path).parent)
+    socket = Path(path).name
     become(int(uid))
     if verb == "flood":
         flood(socket, level, int(numbers[0]), float(numbers[1]))
