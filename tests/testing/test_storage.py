@@ -260,6 +260,54 @@ def test_pages_whose_sync_failed_are_lost_although_they_can_be_read() -> None:
         assert read_whole(storage.after_power_cut(random.Random(seed)), "a") == b""
 
 
+def _in_any_power_cut(storage: MemoryStorage) -> set[bytes]:
+    """What of the file `a` may be found; nothing where it has no name."""
+    cuts = [storage.after_power_cut(random.Random(seed)) for seed in range(40)]
+    return {read_whole(cut, "a") if "a" in cut.names() else b"" for cut in cuts}
+
+
+def test_a_sync_that_takes_time_makes_sure_of_what_was_written_before_it_was_asked_for() -> None:
+    storage = MemoryStorage()
+    file = storage.open("a", create=True)
+    file.write_at(0, [b"x" * 512])
+    with storage.hold_syncs() as syncs:
+        file.sync()
+        storage.sync_folder()
+    file.write_at(512, [b"y" * 512])
+    assert b"" in _in_any_power_cut(storage)
+    syncs.arrive()
+    assert _in_any_power_cut(storage) == {b"x" * 512, b"x" * 512 + b"y" * 512}
+
+
+def test_a_sync_that_takes_time_does_not_undo_a_later_one() -> None:
+    storage = MemoryStorage()
+    file = storage.open("a", create=True)
+    file.write_at(0, [b"x" * 512])
+    with storage.hold_syncs() as syncs:
+        file.sync()
+        storage.sync_folder()
+    file.write_at(0, [b"y" * 512])
+    storage.open("b", create=True)
+    file.sync()
+    storage.sync_folder()
+    syncs.arrive()
+    assert _in_any_power_cut(storage) == {b"y" * 512}
+    assert storage.after_power_cut(random.Random(0)).names() == ["a", "b"]
+
+
+def test_a_sync_that_takes_time_and_fails_forgets_the_writes_when_it_is_answered() -> None:
+    storage = MemoryStorage()
+    file = storage.open("a", create=True)
+    storage.sync_folder()
+    file.write_at(0, [b"x" * 512])
+    storage.fail(errno.EIO, call="sync")
+    with storage.hold_syncs() as syncs, pytest.raises(OSError, match="EIO"):
+        file.sync()
+    assert b"x" * 512 in _in_any_power_cut(storage)
+    syncs.arrive()
+    assert _in_any_power_cut(storage) == {b""}
+
+
 def test_after_a_kill_everything_written_is_there_and_still_not_synced() -> None:
     storage = MemoryStorage()
     storage.lock()

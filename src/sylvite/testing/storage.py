@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Literal, Protocol, TypeVar
 
 import msgspec
@@ -90,16 +91,38 @@ class Inode:
                 content[first:last] = written[first - position : last - position]
         return bytes(content)
 
-    def sync(self) -> None:
+    def sync(self, asked: Sequence[tuple[int, bytes]] | None = None) -> None:
+        """Make sure of all writes, or of these."""
         # Only what is still to be written: what a failed sync has forgotten stays lost, although it can be read.
-        for position, written in self.open_writes:
-            if position < 0:
+        names = None if asked is None else set(map(id, asked))
+        still_open: list[tuple[int, bytes]] = []
+        for write in self.open_writes:
+            position, written = write
+            if names is not None and id(write) not in names:
+                still_open.append(write)
+            elif position < 0:
                 del self.sure[len(written) :]
-                continue
-            if len(self.sure) < position:
-                self.sure.extend(bytes(position - len(self.sure)))
-            self.sure[position : position + len(written)] = written
-        self.open_writes.clear()
+            else:
+                if len(self.sure) < position:
+                    self.sure.extend(bytes(position - len(self.sure)))
+                self.sure[position : position + len(written)] = written
+        self.open_writes[:] = still_open
+
+
+class HeldSyncs:
+    """Syncs that were asked for, and take effect with `arrive`: for what was written before they were asked for."""
+
+    def __init__(self) -> None:
+        self._effects: list[Callable[[], None]] = []
+
+    def hold(self, effect: Callable[[], None]) -> None:
+        self._effects.append(effect)
+
+    def arrive(self) -> None:
+        """The disk has answered."""
+        for effect in self._effects:
+            effect()
+        self._effects.clear()
 
 
 class MemoryFile:
@@ -145,10 +168,11 @@ class MemoryFile:
             self._call("sync")
         except OSError:
             # What a kernel does after a failed fsync: the pages count as clean, and never reach the disk.
-            self._inode.open_writes.clear()
+            self._storage.take_effect(self._inode.open_writes.clear)
             raise
         if self._storage.syncs:
-            self._inode.sync()
+            inode, asked = self._inode, list(self._inode.open_writes)
+            self._storage.take_effect(lambda: inode.sync(asked))
 
     def truncate(self, size: int) -> None:
         self._call("truncate")
@@ -181,6 +205,25 @@ class MemoryStorage:
         """The names after each change that is not synced."""
         self._locked = False
         self._on_call = 0
+        self._held: HeldSyncs | None = None
+
+    # -- Syncs that take time ----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def hold_syncs(self) -> Generator[HeldSyncs]:
+        """Let what is synced inside take effect later, as where another thread waits for the disk."""
+        held = self._held = HeldSyncs()
+        try:
+            yield held
+        finally:
+            self._held = None
+
+    def take_effect(self, effect: Callable[[], None]) -> None:
+        """Of a sync: now, or when it is told to."""
+        if self._held is None:
+            effect()
+        else:
+            self._held.hold(effect)
 
     # -- Faults ------------------------------------------------------------------------------------------------------
 
@@ -300,15 +343,26 @@ class MemoryStorage:
     def sync_folder(self, folder: str = "") -> None:
         del folder
         self.call("sync_folder")
-        if self.syncs:
-            self._sure_names = dict(self._names)
-            self._open_names.clear()
+        if self.syncs and self._open_names:
+            newest = self._open_names[-1]
+            self.take_effect(lambda: self._sync_names(newest))
+
+    def _sync_names(self, newest: dict[str, Inode]) -> None:
+        for at, names in enumerate(self._open_names):
+            if names is newest:  # Else a later sync has taken them along.
+                self._sure_names = dict(names)
+                del self._open_names[: at + 1]
+                return
 
     def free_bytes(self) -> int:
         self.call("free_bytes")
         if self.capacity is None:
             return 1 << 50
-        return max(self.capacity - sum(len(inode.seen) for inode in set(self._names.values())), 0)
+        return max(self.capacity - self.used_bytes(), 0)
+
+    def used_bytes(self) -> int:
+        """How much space the files take."""
+        return sum(len(inode.seen) for inode in set(self._names.values()))
 
     def lock(self) -> None:
         if self._locked:
