@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from sylvite.broker.settings import BrokerSettings
 from sylvite.client.sync_client import Client
 from sylvite.eventlog.eventlog import LogSettings
 from tests.faults.forked_brokers import Forks, Start, broker_output
+from tests.faults.proc import go_on, stop
 
 SETTINGS = BrokerSettings(log=LogSettings(segment_bytes=8 * 1024, keep_free_bytes=0))
 CURSOR = "kept"
@@ -43,9 +42,9 @@ class Logs:
         with Client.connect(self._place / "bus.sock") as client:
             if snapshot:
                 self._publish(client, SNAPSHOT)
-                os.kill(broker.pid, signal.SIGSTOP)
+                stop(broker.pid)
                 shutil.copytree(self._place / "log", self.folders["snapshot"])
-                os.kill(broker.pid, signal.SIGCONT)
+                go_on(broker.pid)
                 events -= SNAPSHOT
             self._publish(client, events)
             with client.subscribe("load/", since="oldest", cursor=CURSOR, until_end=True) as subscription:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
+
+STOPS_WITHIN_S = 20.0
 
 
 def memory_bytes(pid: int, what: str = "VmRSS") -> int:
@@ -13,6 +18,19 @@ def memory_bytes(pid: int, what: str = "VmRSS") -> int:
 def reset_peak(pid: int) -> None:
     """Count VmHWM anew."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def stop(pid: int) -> None:
+    """Stop a process that is no child of ours in the middle of whatever it does; return when it has stopped."""
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + STOPS_WITHIN_S
+    while _fields(pid)[0] != "T":
+        assert time.monotonic() < deadline, "it does not stop"
+        time.sleep(0.0005)
+
+
+def go_on(pid: int) -> None:
+    os.kill(pid, signal.SIGCONT)
 
 
 def threads(pid: int) -> int:
@@ -34,6 +52,11 @@ def cpu_s(pid: int) -> float:
     """Return how long its threads have worked so far; of those that have ended, nothing is known."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def _fields(pid: int) -> list[str]:
+    """Return what stands in its `stat` behind the name of the program: first the state."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
 
 
 def _number(pid: int, what: str) -> int:

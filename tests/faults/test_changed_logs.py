@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import product
@@ -21,6 +19,7 @@ from sylvite.errors import AckTimeout, AckUnknown
 from tests.faults.changed_logs import CURSOR, SETTINGS, Logs
 from tests.faults.consumer_view import Content, View
 from tests.faults.forked_brokers import Forks, Start, Started, broker_output, forked_brokers
+from tests.faults.proc import go_on, stop
 from tests.faults.report import report
 
 EPOCH = re.compile(r"\b[0-9a-f]{16}\b")
@@ -154,10 +153,10 @@ class Case:
     def _publish_before(self, publisher: Client, broker: Started) -> AckUnknown:
         """Return what the publisher got no answer for in time; it is in the log all the same."""
         publisher.publish("load/0", {"n": 1000})
-        os.kill(broker.pid, signal.SIGSTOP)
+        stop(broker.pid)
         with pytest.raises(AckTimeout) as caught:
             publisher.publish("load/0", {"n": RETRIED}, timeout_s=SOON_S)
-        os.kill(broker.pid, signal.SIGCONT)
+        go_on(broker.pid)
         publisher.retry(caught.value, timeout_s=WITHIN_S)
         return caught.value
 
