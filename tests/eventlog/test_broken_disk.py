@@ -115,7 +115,7 @@ def test_retention_does_not_close_a_file_that_a_sync_still_needs(tmp_path: Path)
     assert len(log.segments) == 2
     job = log.sync_job()
     assert job is not None
-    assert log.retain(NOW_NS)
+    assert log.drop(log.segments[:1])
     job.run()
     log.sync_done(None, NOW_NS, 0.0)
     append(log, log.end, 10)

@@ -17,6 +17,7 @@ from sylvite.eventlog.cursors import Cursor
 from sylvite.eventlog.eventlog import EventLog, LogSettings
 from sylvite.eventlog.index import index_name
 from sylvite.eventlog.storage import DiskStorage
+from sylvite.testing.power_cut import states_after_power_cut
 from sylvite.testing.storage import MemoryStorage
 from tests.eventlog.logs import NOW_NS, SMALL, append, new_batch, numbers, open_log, read_all, sync
 
@@ -170,6 +171,22 @@ def test_retention_never_drops_what_is_not_synced() -> None:
     assert log.retain(NOW_NS) == []
     sync(log)
     assert log.retain(NOW_NS) != []
+
+
+def test_retention_leaves_something_that_a_power_cut_cannot_take() -> None:
+    """All that is synced is beyond the limit, and the segment behind it has not reached the disk."""
+    storage = MemoryStorage()
+    settings_ = LogSettings(segment_bytes=1, keep_bytes=1, keep_free_bytes=0, tail_bytes=0)
+    log = open_log(storage, settings_)
+    for number in range(3):
+        append(log, number)
+    sync(log)
+    append(log, 3)
+    log.retain(NOW_NS)
+    log.cursors.put(Cursor("reader", "uid:0", log.epoch, log.synced, NOW_NS))
+    log.cursors.save(log.cursors.content())  # This makes the names durable, but not what is in the files.
+    for state in states_after_power_cut(storage, random.Random(0)):
+        assert numbers(read_all(open_log(state.storage, settings_))) in ([2], [2, 3]), state.what
 
 
 def test_a_repeated_batch_is_found_after_opening_again() -> None:

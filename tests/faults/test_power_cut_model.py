@@ -18,7 +18,7 @@ from tests.faults.script import Run, check
 
 SHORT_STATES = 3_000
 LONG_STATES = int(os.environ.get("SYLVITE_FAULTS_CRASH_STATES", "100000"))
-EVENTS = 80
+LONG_RUNS = 10
 
 
 class _CutEverywhere:
@@ -74,7 +74,7 @@ def _cut_everywhere(
     while counters["states"] < states:
         storage = MemoryStorage()
         storage.syncs = syncs
-        events = EVENTS + counters["scripts"]  # It is the seed of the script, too.
+        events = 20 + seed % 100 + counters["scripts"]  # It is the seed of the script, too.
         cuts = _CutEverywhere(storage, rng, f"seed {seed}, script of {events}", each)
         cuts.run(events)
         cuts.look(f"{cuts.case}, at the end")
@@ -91,9 +91,10 @@ def test_after_a_power_cut_at_any_call_what_was_synced_is_there_and_the_rest_is_
 
 
 @pytest.mark.long
-def test_after_a_power_cut_in_any_state_what_was_synced_is_there_and_the_rest_is_a_prefix() -> None:
-    """All states of each call, until there are 100,000 of them."""
-    _cut_everywhere(LONG_STATES, 62, each=None)
+@pytest.mark.parametrize("seed", range(600, 600 + LONG_RUNS))
+def test_after_a_power_cut_in_any_state_what_was_synced_is_there_and_the_rest_is_a_prefix(seed: int) -> None:
+    """All states of each call, until there are 100,000 of them, in ten runs, so that none of them looks as if it hung."""
+    _cut_everywhere(LONG_STATES // LONG_RUNS, seed, each=None)
 
 
 def test_without_syncs_states_are_found_that_have_lost_events() -> None:

@@ -14,11 +14,12 @@ def to_drop(
 ) -> list[Segment]:
     """Return the oldest segments that are beyond a limit, oldest first.
 
-    Never the last one, and none with an event that is not synced.  By age at most one a call: after a jump of the
+    Never the last one, and none unless an event behind it is synced: else a power cut could leave nothing of the log, as if
+    it had been lost.  By age at most one a call: after a jump of the
     clock the operator has time to see what happens (it is called once a minute).  A segment is as old as the one
     behind it was made.
     """
-    sealed = [segment for segment in segments[:-1] if segment.next <= synced]
+    sealed = [segment for segment in segments[:-1] if segment.next < synced]
     dropped: list[Segment] = []
     if keep_bytes is not None:
         total = sum(segment.size for segment in segments)
