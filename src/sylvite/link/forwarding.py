@@ -84,8 +84,8 @@ def _listed(minion: str, load: Mapping[str, Any], is_for_minion: IsForMinion) ->
         except msgspec.ValidationError:
             found.refusals.append(Refusal("", "an entry of events must be a map, and its data too"))
             continue
-        plain = event.get("tag")
-        tags = [plain] if pretag is None else [f"{pretag}/{plain}", plain]
+        plain: Any = event.get("tag")
+        tags: list[Any] = [plain] if pretag is None else [f"{pretag}/{plain}", plain]
         for tag in tags:
             reason = why_not(minion, tag, is_for_minion)
             if reason is None:
