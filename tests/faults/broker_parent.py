@@ -32,7 +32,7 @@ from sylvite.daemons.broker import BrokerOptions
 from sylvite.errors import SylviteError
 from sylvite.eventlog.storage import DiskStorage
 from sylvite.testing.storage import WRITE_CALLS, Moment, WatchedStorage
-from tests.faults.controls import CONTROLS, replace, stop_at_stale_socket
+from tests.faults.controls import CONTROLS, fail_allocations, replace, stop_at_stale_socket
 from tests.faults.delivery_controls import DELIVERY_CONTROLS
 from tests.faults.input_controls import INPUT_CONTROLS
 
@@ -67,6 +67,8 @@ class Start(msgspec.Struct, frozen=True):
     tcp: bool = False
     stops_at_stale_socket: bool = False
     """It stops itself (SIGSTOP), and says so, when it is about to remove a dead broker's socket."""
+    allocations_fail: tuple[int, int] | None = None
+    """From when it serves on, this one (from 1), and so many together."""
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -109,6 +111,8 @@ def _serve(start: Start, ready: int) -> int:
     if start.file_bytes_max is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (start.file_bytes_max, resource.RLIM_INFINITY))
+    if start.allocations_fail is not None:
+        fail_allocations(*start.allocations_fail)
     if start.stops_at_stale_socket:
         stop_at_stale_socket(_told(folder))
     if start.fault is not None:

@@ -7,9 +7,11 @@ import os
 import signal
 import stat
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import sylvite.daemons.broker as daemon
 from sylvite.broker.place import Place
 from sylvite.broker.subscription import Subscription
 from sylvite.eventlog import eventlog
@@ -122,6 +124,18 @@ def stop_at_stale_socket(told: int) -> None:
         unlink(path, missing_ok)
 
     replace(Path, "unlink", stop_first)
+
+
+def fail_allocations(at: int, many: int) -> None:
+    """Let the `at`-th allocation from when the broker serves on fail, and those behind it up to so many."""
+    hook: Any = import_module("_testcapi")  # of CPython; it has no types
+    ready = daemon._ready  # pyright: ignore[reportPrivateUsage] - the moment from when it serves on
+
+    def then_fail(options: daemon.BrokerOptions) -> None:
+        ready(options)
+        hook.set_nomemory(at, at + many)
+
+    replace(daemon, "_ready", then_fail)
 
 
 def _no_full_disk() -> None:

@@ -10,7 +10,7 @@ import secrets
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from sylvite.auth.peer import Peer, peer_of, token_holder
 from sylvite.broker.broker import IDLE_SYNC_S, Broker, Job
@@ -24,6 +24,7 @@ DRAIN_S = 5.0
 GOODBYE_S = 1.0
 BACKLOG = 1024
 HELLO_WITHIN_S = 10.0
+NO_MEMORY = "the broker stops: there is no memory left. What it has acknowledged is in the log"
 logger = logging.getLogger("sylvite.broker")
 
 
@@ -84,8 +85,11 @@ class Wire(asyncio.BufferedProtocol):
     def _guarded(self, step: Callable[..., None], *arguments: object) -> None:
         try:
             step(*arguments)
-        except Exception:
-            logger.exception("a connection is ended by a mistake in the broker; please report it")
+        except Exception as error:
+            if isinstance(error, MemoryError):
+                logger.error("a connection is ended: there is no memory for what it wants")
+            else:
+                logger.exception("a connection is ended by a mistake in the broker; please report it")
             if self._transport is not None:
                 self._transport.abort()
 
@@ -142,6 +146,7 @@ class Server:
         self.failure: SylviteError | None = None
         self.stopping = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._unhandled)
         self._scheduled = False
         self._flushed = asyncio.Event()
         self._disk = DiskThreads(self._loop, self._finished)
@@ -173,9 +178,18 @@ class Server:
             step()
             for job in self.broker.take_jobs():
                 self._run(job)
+        except MemoryError:
+            self._failed(InternalFailure(NO_MEMORY))
         except Exception as error:
             logger.exception("the broker stops because of a mistake in it; please report it")
             self._failed(InternalFailure(f"internal error: {error!r}"))
+
+    def _unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What nobody has caught in a callback of the loop."""
+        if isinstance(context.get("exception"), MemoryError):
+            self._failed(InternalFailure(NO_MEMORY))
+        else:
+            loop.default_exception_handler(context)
 
     def _run(self, job: Job) -> None:
         self._jobs += 1
@@ -247,7 +261,7 @@ class Server:
         """Take nothing more, finish what was taken, say goodbye, let go of sockets and log."""
         for listener in self._listeners:
             listener.close()
-        self.broker.drain()
+        self._step(self.broker.drain)
         deadline = self._loop.time() + DRAIN_S
         while not self.broker.is_drained and self.failure is None and self._loop.time() < deadline:
             self._flushed.clear()

@@ -104,15 +104,26 @@ class BlockBuilder:
         number = self._tags.get(tag)
         if number is None:
             number = self._new_tag(tag)
-        if cause is not None or hop:
-            self._links[len(self._numbers)] = (_NO_CAUSE if cause is None else cause, hop)
+        index, size = len(self._numbers), self.size + len(packed) + EVENT_SIZE
         self._numbers.append(number)
-        self._data.append(packed)
-        self.size += len(packed) + EVENT_SIZE
+        try:
+            self._data.append(packed)
+        except MemoryError:
+            self._numbers.pop()  # Columns of different lengths would give later events the tags of their neighbours.
+            raise
+        if cause is not None or hop:
+            try:
+                self._links[index] = (_NO_CAUSE if cause is None else cause, hop)
+            except MemoryError:
+                self._numbers.pop()
+                self._data.pop()
+                raise
+        self.size = size
 
     def _new_tag(self, tag: str) -> int:
+        size = self.size + len(tag.encode()) + 3
         number = self._tags[tag] = len(self._tags)
-        self.size += len(tag.encode()) + 3
+        self.size = size
         return number
 
     def collector(self, bytes_max: int, data_bytes_max: int) -> Collect:
@@ -126,6 +137,7 @@ class BlockBuilder:
             InvalidTag: from that function.
         """
         number_of, add_number, add_data = self._tags.get, self._numbers.append, self._data.append
+        take_number_back = self._numbers.pop
 
         def collect(tag: str, data: Mapping[str, Any]) -> bool:
             if data.__class__ is not dict or not are_known_texts(data):
@@ -142,9 +154,13 @@ class BlockBuilder:
             if number is None:
                 number = self._new_tag(check_tag(tag))
                 size = self.size + length + EVENT_SIZE
-            self.size = size
             add_number(number)
-            add_data(packed)
+            try:
+                add_data(packed)
+            except MemoryError:
+                take_number_back()  # As in `add`.
+                raise
+            self.size = size
             return True
 
         return collect

@@ -16,7 +16,7 @@ import msgspec
 
 from sylvite.broker.broker import Broker
 from sylvite.broker.clock import SystemClock
-from sylvite.broker.server import Server
+from sylvite.broker.server import NO_MEMORY, Server
 from sylvite.broker.settings import FILES_APART, BrokerSettings
 from sylvite.config import read_config
 from sylvite.daemons.systemd import notify
@@ -61,8 +61,12 @@ def main(options: BrokerOptions) -> int:
         import uvloop
 
         factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_serve(options))
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(_serve(options))
+    except MemoryError:
+        logger.error("%s", NO_MEMORY)
+        return EXIT_INTERNAL
 
 
 def _format() -> str:
@@ -147,10 +151,14 @@ def _ready(options: BrokerOptions) -> None:
 def _on_signals(server: Server, options: BrokerOptions) -> None:
     loop = asyncio.get_running_loop()
 
+    told = False
+
     def stop() -> None:
-        if server.stopping.is_set():
+        nonlocal told
+        if told:
             logger.warning("told twice: stopping at once")
             os._exit(130)  # Safe at any instant: the log needs no clean-up to be whole.
+        told = True
         server.stopping.set()
 
     def reload() -> None:

@@ -25,6 +25,10 @@ from sylvite.eventlog.storage import File, Storage, is_full, read_whole, write_w
 META = "LOG"
 RESERVE_BYTES = 4 * 1024 * 1024
 SECOND_FAILURE_WITHIN_S = 60.0
+INTERRUPTED = (
+    "a write was interrupted by a lack of memory, or a mistake: what is in the log is not known before the next start"
+)
+"""Made beforehand: there may be no memory left to make it."""
 
 
 class LogSettings(msgspec.Struct, frozen=True):
@@ -130,6 +134,7 @@ class EventLog(History):
             DiskFull: nothing was written.
             LogFailed: the disk has failed us twice; nothing will be written any more.
             EventLogError: writing failed; nothing was kept.
+            MemoryError: there was none for it.  Where that shows in the middle, nothing will be written any more.
         """
         if self.failed:
             raise LogFailed(self.failed)
@@ -142,6 +147,16 @@ class EventLog(History):
             )  # fmt: skip
             raws.append(sealed(raw))
             base += entry.count
+        try:
+            return self._take(entries, raws, base, now_ns)
+        except EventLogError:
+            raise
+        except Exception:
+            self.failed = INTERRUPTED
+            raise
+
+    def _take(self, entries: Sequence[NewBatch], raws: list[bytes], base: int, now_ns: int) -> list[Batch]:
+        """Write batches, and take note of them; `base` is the offset after the last one's events."""
         first = position = self._write(raws, now_ns)
         batches: list[Batch] = []
         active = self.segments[-1]
