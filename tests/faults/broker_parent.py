@@ -52,8 +52,33 @@ class DiskFault(msgspec.Struct, frozen=True):
     moment: Moment = "before"
 
 
+class Process(msgspec.Struct, frozen=True):
+    """What the process of a broker is before it starts: real, effective and saved ids, groups, umask, open streams."""
+
+    uids: tuple[int, int, int] | None = None
+    gids: tuple[int, int, int] | None = None
+    groups: tuple[int, ...] | None = None
+    umask: int | None = None
+    has_streams: bool = True
+
+    def become(self) -> None:
+        if self.groups is not None:
+            os.setgroups(self.groups)
+        if self.gids is not None:
+            os.setresgid(*self.gids)
+        if self.uids is not None:
+            os.setresuid(*self.uids)
+        if self.umask is not None:
+            os.umask(self.umask)
+        if not self.has_streams:
+            os.closerange(0, 3)
+
+
 class Start(msgspec.Struct, frozen=True):
-    """`without`: a safeguard to take out (controls.py).  `killed_after_s`: it is killed then, ready or not."""
+    """`without`: a safeguard to take out (controls.py).  `killed_after_s`: it is killed then, ready or not.
+
+    `output`: the folder of `broker.log`, where it shall not be `folder`, which then is not made either.
+    """
 
     folder: str
     settings: BrokerSettings = BrokerSettings()
@@ -65,6 +90,9 @@ class Start(msgspec.Struct, frozen=True):
     file_bytes_max: int | None = None
     accept_loss: bool = False
     tcp: bool = False
+    config: str | None = None
+    output: str | None = None
+    process: Process = Process()
     stops_at_stale_socket: bool = False
     """It stops itself (SIGSTOP), and says so, when it is about to remove a dead broker's socket."""
     allocations_fail: tuple[int, int] | None = None
@@ -130,8 +158,10 @@ def _serve(start: Start, ready: int) -> int:
         settings=start.settings,
         accept_loss=start.accept_loss,
         tcp=("127.0.0.1", 0) if start.tcp else None,
+        config=Path(start.config) if start.config else None,
         ready_fd=ready,
     )
+    start.process.become()
     try:
         return daemon.main(options)
     except SylviteError as error:
@@ -170,8 +200,9 @@ def _child(start: Start, ready: int, parent: int) -> int:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         return 1
-    Path(start.folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-    output = os.open(Path(start.folder) / "broker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    place = Path(start.output or start.folder)
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    output = os.open(place / "broker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(0)

@@ -8,15 +8,18 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import sylvite.broker.server
+import sylvite.daemons.broker
 import sylvite.wire.session
 from sylvite.auth.peer import Peer
 from sylvite.broker.connection import Connection
 from sylvite.broker.place import Place
 from sylvite.broker.server import Wire
 from sylvite.errors import RemoteProtocolError
+from sylvite.eventlog.storage import DiskStorage
 from sylvite.wire.messages import Message
 from tests.faults.controls import replace
 
@@ -93,6 +96,22 @@ def _look_up_the_process() -> None:
     replace(sylvite.broker.server, "peer_of", look_up)
 
 
+def _take_what_is_found() -> None:
+    """Look at neither folders nor files before they are used, nor at the process."""
+
+    def make(path: Path, _: str) -> None:
+        path.mkdir(mode=0o755, parents=True, exist_ok=True)
+
+    def nothing(*_: object, **__: object) -> None:
+        return
+
+    replace(sylvite.daemons.broker, "secure_process", nothing)
+    replace(sylvite.daemons.broker, "secure_folder", make)
+    replace(sylvite.daemons.broker, "check_file", nothing)
+    replace(DiskStorage, "_check_file", nothing)
+    replace(Place, "_check_lock", nothing)
+
+
 INPUT_CONTROLS: dict[str, Callable[[], None]] = {
     "documented errors": _no_translation,
     "letting go of what was received": _keep_what_was_received,
@@ -100,4 +119,5 @@ INPUT_CONTROLS: dict[str, Callable[[], None]] = {
     "quick refusals": _dwell_on_mistakes,
     "the mode at bind": _mode_after_bind,
     "the kernel's word of a peer": _look_up_the_process,
+    "precautions": _take_what_is_found,
 }

@@ -107,10 +107,7 @@ class Place:
         try:
             while True:
                 descriptor = os.open(self._lock_path, flags, 0o600)
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise InvalidSetting(
-                        self._setting, str(self.path), f"cannot be locked: {self._lock_path.name} is no regular file"
-                    )
+                self._check_lock(os.fstat(descriptor))
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _identity(self._lock_path) == _identity(descriptor):
                     os.ftruncate(descriptor, 0)
@@ -130,6 +127,18 @@ class Place:
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
+
+    def _check_lock(self, status: os.stat_result) -> None:
+        """We write into it: so it has to be a file of our own, with no other name elsewhere."""
+        if not stat.S_ISREG(status.st_mode):
+            wrong = "is no regular file"
+        elif status.st_uid not in (0, os.geteuid()):
+            wrong = f"belongs to uid {status.st_uid}"
+        elif status.st_nlink > 1:
+            wrong = "has another name elsewhere"
+        else:
+            return
+        raise InvalidSetting(self._setting, str(self.path), f"cannot be locked: {self._lock_path.name} {wrong}")
 
 
 def _identity(file: Path | int) -> tuple[int, int] | None:

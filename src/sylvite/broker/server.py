@@ -242,13 +242,19 @@ class Server:
             raise InvalidSetting("tcp", host, "is not a loopback address; the bus speaks TCP only on this machine")
         place = self._claim(address_file, "tcp")
         self.token = secrets.token_hex(32)
-        server = await self._loop.create_server(lambda: Wire(self, "tcp"), host, port, backlog=BACKLOG)
+        try:
+            server = await self._loop.create_server(lambda: Wire(self, "tcp"), host, port, backlog=BACKLOG)
+        except OSError as error:
+            raise InvalidSetting("tcp", f"{host} port {port}", f"cannot be listened on: {error.strerror}") from error
         self._listeners.append(server)
         bound: int = server.sockets[0].getsockname()[1]
-        address_file.unlink(missing_ok=True)
-        descriptor = os.open(address_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump({"host": host, "port": bound, "token": self.token}, file)
+        try:
+            address_file.unlink(missing_ok=True)
+            descriptor = os.open(address_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                json.dump({"host": host, "port": bound, "token": self.token}, file)
+        except OSError as error:
+            raise InvalidSetting("tcp", str(address_file), f"cannot be written: {error.strerror}") from error
         place.is_ours()
         return bound
 

@@ -69,8 +69,6 @@ def broker(
     if folder is None:
         folder, place = default_places()
         socket = socket or place
-    if socket is not None:
-        socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return main(
         BrokerOptions(
             folder=folder,

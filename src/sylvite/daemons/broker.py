@@ -19,6 +19,7 @@ from sylvite.broker.clock import SystemClock
 from sylvite.broker.server import NO_MEMORY, Server
 from sylvite.broker.settings import FILES_APART, BrokerSettings
 from sylvite.config import read_config
+from sylvite.daemons.precautions import check_file, secure_folder, secure_process
 from sylvite.daemons.systemd import notify
 from sylvite.errors import InvalidSetting, LogFailed, SylviteError
 from sylvite.eventlog.eventlog import EventLog
@@ -55,6 +56,7 @@ def main(options: BrokerOptions) -> int:
     Raises:
         SylviteError: it could not start; nothing was changed.
     """
+    secure_process()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=_format())
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     with contextlib.suppress(ImportError):
@@ -74,9 +76,25 @@ def _format() -> str:
     return "<6>%(message)s" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s %(name)s: %(message)s"
 
 
+def _log_folder(options: BrokerOptions) -> Path:
+    return options.log_folder or options.folder / "log"
+
+
+def _socket(options: BrokerOptions) -> Path:
+    return options.socket or options.folder / "bus.sock"
+
+
+def _secure_places(options: BrokerOptions) -> None:
+    """Raises InvalidSetting: somebody else could put his own in the place of a file of ours."""
+    if options.config is not None:
+        check_file(options.config, "config")
+    secure_folder(options.folder, "folder")
+    secure_folder(_log_folder(options), "log folder")
+    secure_folder(_socket(options).parent, "socket")
+
+
 def _open(options: BrokerOptions) -> EventLog:
-    folder = options.log_folder or options.folder / "log"
-    options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = _log_folder(options)
     storage = DiskStorage(folder)
     try:
         return EventLog(
@@ -105,11 +123,12 @@ def _limit_connections(settings: BrokerSettings) -> BrokerSettings:
 
 
 async def _serve(options: BrokerOptions) -> int:
+    _secure_places(options)
     settings = _limit_connections(options.settings)
     log = _open(options)
     for note in log.notes:
         logger.warning("log %s: %s", note.kind, ", ".join(f"{name}={value}" for name, value in note.facts.items()))
-    log_folder = str((options.log_folder or options.folder / "log").resolve())
+    log_folder = str(_log_folder(options).resolve())
 
     def make(wanted: Callable[[], None], failed: Callable[[SylviteError], None]) -> Broker:
         return Broker(
@@ -118,7 +137,7 @@ async def _serve(options: BrokerOptions) -> int:
         )  # fmt: skip
 
     server = Server(make)
-    socket_path = options.socket or options.folder / "bus.sock"
+    socket_path = _socket(options)
     try:
         open_to_others = server.broker.policy.is_open_to_others
         mode = options.socket_mode if options.socket_mode is not None else (0o666 if open_to_others else 0o600)
@@ -166,6 +185,7 @@ def _on_signals(server: Server, options: BrokerOptions) -> None:
             logger.info("nothing to read again: started without --config")
             return
         try:
+            check_file(options.config, "config")
             settings = read_config(options.config, BrokerSettings)
             server.broker.change_policy(settings.policy)
         except SylviteError as error:

@@ -116,7 +116,8 @@ class DiskStorage:
     """A folder of the operating system, private to its owner.
 
     Raises:
-        InvalidSetting: the folder belongs to somebody else or others may write to it.
+        InvalidSetting: the folder belongs to somebody else or others may write to it; with `open` and `lock`: a file in
+            it does, or has another name elsewhere.
     """
 
     def __init__(self, folder: Path, *, create: bool = True) -> None:
@@ -125,6 +126,7 @@ class DiskStorage:
         self.folder = folder
         self._descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._lock: int | None = None
+        self._is_own = create
         status = os.fstat(self._descriptor)
         if create and (status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
             os.close(self._descriptor)
@@ -133,16 +135,42 @@ class DiskStorage:
                 str(folder),
                 "must belong to the user that runs the broker, and nobody else may write to it",
             )
+        if create and status.st_mode & 0o077:
+            # The log of a copy, say: what it holds is for nobody else to read.
+            os.fchmod(self._descriptor, 0o700)
 
     def open(self, name: str, *, create: bool = False, write: bool = False) -> File:
         flags = os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_RDWR if write or create else os.O_RDONLY)
         if create:
             flags |= os.O_CREAT | os.O_EXCL
-        descriptor = os.open(name, flags, 0o600, dir_fd=self._descriptor)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        # Without O_NONBLOCK a FIFO of that name would keep us for ever; for a file it means nothing.
+        descriptor = os.open(name, flags | os.O_NONBLOCK, 0o600, dir_fd=self._descriptor)
+        try:
+            self._check_file(descriptor, name, write=write or create)
+        except BaseException:
             os.close(descriptor)
-            raise LogNotUnderstood(f"{self.folder / name} is not a regular file")
+            raise
         return DiskFile(descriptor)
+
+    def _check_file(self, descriptor: int, name: str, *, write: bool) -> None:
+        """What is in the folder may be older than the rights that it has now.  Raises LogNotUnderstood, InvalidSetting."""
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise LogNotUnderstood(f"{self.folder / name} is not a regular file")
+        if not self._is_own:
+            return
+        if status.st_uid not in (0, os.geteuid()):
+            raise InvalidSetting(
+                "log folder",
+                str(self.folder),
+                f"holds {name}, which belongs to uid {status.st_uid}; give it to the broker's user",
+            )
+        if write and status.st_nlink > 1:
+            raise InvalidSetting(
+                "log folder",
+                str(self.folder),
+                f"holds {name}, which has another name elsewhere; put a copy in its place",
+            )
 
     def names(self, folder: str = "") -> list[str]:
         return sorted(os.listdir(self.folder / folder if folder else self._descriptor))
@@ -174,9 +202,10 @@ class DiskStorage:
         return status.f_bavail * status.f_frsize
 
     def lock(self) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         descriptor = os.open("lock", flags, 0o600, dir_fd=self._descriptor)
         try:
+            self._check_file(descriptor, "lock", write=True)
             # The folder too: whoever deletes the file must not let a second broker in.
             for each in (descriptor, self._descriptor):
                 fcntl.flock(each, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -186,6 +215,9 @@ class DiskStorage:
             raise LogInUse(
                 f"the log in {self.folder} is in use by process {holder}. One broker owns a log: stop that one first"
             ) from error
+        except BaseException:
+            os.close(descriptor)
+            raise
         self._lock = descriptor
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
