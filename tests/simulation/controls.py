@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from sylvite.broker.broker import Broker
 from sylvite.broker.intake import Intake
 from sylvite.broker.selection import Selection
 from sylvite.broker.subscription import Subscription
@@ -46,15 +45,16 @@ def answer_before_the_write(patch: pytest.MonkeyPatch) -> None:
 
 
 def answer_before_the_sync(patch: pytest.MonkeyPatch) -> None:
-    """What is written counts as synced at once, for answers and for cursors."""
-    real = Broker.flush
+    """Who waits for the disk is answered once it is written, as if it were synced."""
+    real = Intake.append
 
-    def flush(self: Broker) -> None:
-        real(self)
-        self.log.synced = self.log.end
-        self.intake.answer_synced()
+    def append(self: Intake, now_ns: int) -> Any:
+        written = real(self, now_ns)
+        for _, connection, ack in self._waiting:
+            connection.send(ack)
+        return written
 
-    patch.setattr(Broker, "flush", flush)
+    patch.setattr(Intake, "append", append)
 
 
 def retries_that_are_stored_again(patch: pytest.MonkeyPatch) -> None:
@@ -110,7 +110,7 @@ def _nothing(*_: Any) -> None:
 CONTROLS: dict[Control, tuple[int, set[str]]] = {
     sync_that_does_nothing: (1, {"lost"}),
     answer_before_the_write: (1, {"lost", "conflict"}),
-    answer_before_the_sync: (1, {"lost"}),
+    answer_before_the_sync: (5, {"lost"}),
     retries_that_are_stored_again: (6, {"duplicate"}),
     cursors_ahead_of_the_disk: (1, {"lost", "hole"}),
     recovery_that_drops_the_last_batch: (1, {"lost"}),
