@@ -14,7 +14,7 @@ from typing import Any
 import sylvite.daemons.broker as daemon
 from sylvite.broker.place import Place
 from sylvite.broker.subscription import Subscription
-from sylvite.eventlog import eventlog
+from sylvite.eventlog import eventlog, recovery
 from sylvite.eventlog.sources import Sources
 from sylvite.eventlog.storage import DiskFile, DiskStorage
 
@@ -138,6 +138,15 @@ def fail_allocations(at: int, many: int) -> None:
     replace(daemon, "_ready", then_fail)
 
 
+def _no_summaries() -> None:
+    """Let recovery read every segment again, for what its summary would say."""
+
+    def none(*_: object) -> None:
+        return
+
+    replace(recovery, "load_summary", none)
+
+
 def _no_full_disk() -> None:
     """Take a full disk for a broken one."""
     _no_look_at_free_space()
@@ -154,6 +163,7 @@ CONTROLS: dict[str, Callable[[], None]] = {
     "syncs": _no_syncs,
     "doubt about failed syncs": _trust_in_failed_syncs,
     "looking at free space": _no_look_at_free_space,
+    "summaries": _no_summaries,
     "the lock": _no_lock,
     "the lock of the socket": _no_lock_of_places,
     "knowing a full disk": _no_full_disk,

@@ -24,8 +24,10 @@ LONG_RUNS = 10
 class _CutEverywhere:
     """A watch that looks, after each call that writes, at what a power cut would leave there."""
 
-    def __init__(self, storage: MemoryStorage, rng: random.Random, case: str, most_states: int | None) -> None:
-        self.storage, self.rng, self.case, self.most_states = storage, rng, case, most_states
+    def __init__(
+        self, storage: MemoryStorage, rng: random.Random, case: str, most_states: int | None, enough: int
+    ) -> None:
+        self.storage, self.rng, self.case, self.most_states, self.enough = storage, rng, case, most_states, enough
         self.run = Run(WatchedStorage(storage, self))
         self.states = self.calls = 0
         self.kinds: Counter[str] = Counter()
@@ -38,6 +40,8 @@ class _CutEverywhere:
 
     def look(self, when: str) -> None:
         """Raises AssertionError: what was answered is not there, or what is there is no prefix."""
+        if self.states >= self.enough:
+            return
         for state in states_after_power_cut(self.storage, self.rng, most=self.most_states):
             self.states += 1
             self.kinds[_kind(state.what)] += 1
@@ -75,7 +79,7 @@ def _cut_everywhere(
         storage = MemoryStorage()
         storage.syncs = syncs
         events = 20 + seed % 100 + counters["scripts"]  # It is the seed of the script, too.
-        cuts = _CutEverywhere(storage, rng, f"seed {seed}, script of {events}", each)
+        cuts = _CutEverywhere(storage, rng, f"seed {seed}, script of {events}", each, states - counters["states"])
         cuts.run(events)
         cuts.look(f"{cuts.case}, at the end")
         counters.update(scripts=1, states=cuts.states, calls=cuts.calls)
