@@ -604,6 +604,20 @@ def test_a_reader_waits_while_the_log_cannot_be_read(call: str, caplog: pytest.L
     assert reader.tags() == ["a"] * 40
 
 
+def test_a_file_that_cannot_be_deleted_is_an_answer_and_no_mistake_of_the_broker() -> None:
+    bus = Bus(BrokerSettings(log=LogSettings(segment_bytes=8 * 1024, keep_free_bytes=0)))
+    writer = bus.person(source_epoch=8)
+    for _ in range(40):
+        writer.publish("a", size=500)
+        writer.read()
+    fault = bus.storage.fail(errno.EACCES, call="remove")
+    assert writer.ask("prune", before=30) == "log_error"
+    assert fault.happened
+    answer = writer.ask("prune", before=30)
+    assert isinstance(answer, dict)
+    assert answer["segments"]
+
+
 def test_a_start_by_time_is_refused_while_the_log_cannot_be_read() -> None:
     bus = Bus()
     writer = bus.person(source_epoch=8)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sylvite.errors import CursorInUse, NotAllowed
+from sylvite.errors import CursorInUse, EventLogError, NotAllowed
 from sylvite.eventlog import retention
 from sylvite.eventlog.cursors import Cursor
 from sylvite.wire.messages import Start
@@ -107,7 +107,10 @@ def _prune(broker: Broker, connection: Connection, arguments: Prune) -> dict[str
     facts = [{"segment": segment.name, "first": segment.base, "next": segment.next} for segment in going]
     freed = sum(segment.size for segment in going)
     if going and not arguments.dry_run:
-        gaps = log.drop(going)
+        try:
+            gaps = log.drop(going)
+        except OSError as error:
+            raise EventLogError(f"a file could not be deleted: {error}; the log begins at @{log.oldest}") from error
         broker.publish_own("log/pruned", {"first": gaps[0].first, "next": gaps[-1].next})
     return {"segments": facts, "bytes": freed, "oldest": log.oldest, "dry_run": arguments.dry_run}
 
