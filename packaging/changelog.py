@@ -15,13 +15,13 @@ def section(version: str, day: dt.date, changes: list[Path]) -> str:
     """Return the new section: the changes by kind, then by number.
 
     Raises:
-        ValueError: a file whose name is not NUMBER.KIND.md.
+        ValueError: a file whose name is not NUMBER.KIND.md or NUMBER.NAME.KIND.md.
     """
     found: dict[str, list[tuple[int, str]]] = {kind: [] for kind in KINDS}
     for path in changes:
-        named = re.fullmatch(rf"(\d+)\.({'|'.join(KINDS)})\.md", path.name)
+        named = re.fullmatch(rf"(\d+)(?:\.[a-z-]+)?\.({'|'.join(KINDS)})\.md", path.name)
         if named is None:
-            raise ValueError(f"{path.name}: a change is named NUMBER.KIND.md, with KIND one of {', '.join(KINDS)}")
+            raise ValueError(f"{path.name}: a change is named NUMBER.KIND.md or NUMBER.NAME.KIND.md, with KIND one of {', '.join(KINDS)}")
         found[named[2]].append((int(named[1]), " ".join(path.read_text().split())))
     parts = [f"## {version} ({day})\n"]
     for kind, title in KINDS.items():

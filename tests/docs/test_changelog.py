@@ -35,7 +35,7 @@ def test_changes_become_a_section_before_the_older_ones(tmp_path: Path) -> None:
     assert (tmp_path / "CHANGELOG.md").read_text() == f"# Changelog\n\nFor users.\n\n{first}"
     assert not list((tmp_path / "changes").iterdir())
 
-    (tmp_path / "changes" / "10.change.md").write_text("Otherwise.\n")
+    (tmp_path / "changes" / "10.some-name.change.md").write_text("Otherwise.\n")
     changelog.main(tmp_path, "0.2.0", DAY)
     second = "## 0.2.0 (2026-11-24)\n\n### Changed\n\n- Otherwise. (#10)\n"
     assert (tmp_path / "CHANGELOG.md").read_text() == f"# Changelog\n\nFor users.\n\n{second}\n{first}"
