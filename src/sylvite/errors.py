@@ -61,6 +61,20 @@ class InvalidExpression(InvalidInput):
         self.expression, self.position, self.reason = expression, position, reason
 
 
+class InvalidTarget(InvalidExpression):
+    """A target that cannot be read, or that nobody here can resolve.  `position` as for any expression."""
+
+    code = "invalid_target"
+
+
+class InvalidJid(InvalidInput):
+    code = "invalid_jid"
+
+    def __init__(self, jid: str, reason: str) -> None:
+        super().__init__(f"{_shown(jid)} is no job id: {reason}")
+        self.jid, self.reason = jid, reason
+
+
 class InvalidData(InvalidInput):
     """Data that is not a map, or that has no form in MessagePack within our limits."""
 
@@ -214,6 +228,29 @@ class NoSuchCursor(SylviteError):
     def __init__(self, name: str) -> None:
         super().__init__(f"there is no cursor {name!r}; `sylvite cursors list` shows those that there are")
         self.name = name
+
+
+# -- Jobs --------------------------------------------------------------------------------------------------------
+
+
+class NoSuchJob(SylviteError):
+    code = "no_such_job"
+
+    def __init__(self, jid: str) -> None:
+        super().__init__(f"there is no job {_shown(jid)}: it was never published here, or is older than what is kept")
+        self.jid = jid
+
+
+class JobStoreFailed(SylviteError):
+    """The file of the jobs cannot be used, or the disk refused it; the event log has their events all the same."""
+
+    code = "job_store_failed"
+
+
+class JobStoreInUse(JobStoreFailed):
+    """Another process writes to it."""
+
+    code = "job_store_in_use"
 
 
 # -- The log -----------------------------------------------------------------------------------------------------

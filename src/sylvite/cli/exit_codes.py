@@ -29,6 +29,8 @@ EXIT_CODES: Mapping[str, int] = {
     "invalid_tag": USAGE,
     "invalid_pattern": USAGE,
     "invalid_expression": USAGE,
+    "invalid_target": USAGE,
+    "invalid_jid": USAGE,
     "invalid_data": USAGE,
     "event_too_big": USAGE,
     "invalid_setting": CONFIGURATION,
@@ -53,6 +55,10 @@ EXIT_CODES: Mapping[str, int] = {
     "events_missed": NO,
     "cursor_in_use": TRY_AGAIN,
     "no_such_cursor": NO,
+    # Jobs
+    "no_such_job": NO,
+    "job_store_failed": DISK_FAILED,
+    "job_store_in_use": TRY_AGAIN,
     # The log
     "log_error": DISK_FAILED,
     "offset_gone": NO,

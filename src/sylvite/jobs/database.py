@@ -1,0 +1,210 @@
+"""The file of the job store: opened with care, locked by its writer, and each failure told as ours.
+
+SQLite with a write-ahead log and `synchronous=FULL`: after a kill or a power cut the file holds every transaction that was
+committed, and nothing of one that was not.  Readers read while the writer writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import sqlite3
+import stat
+from collections.abc import Generator
+from pathlib import Path
+
+from sylvite.errors import DiskFull, JobStoreFailed, JobStoreInUse
+
+APPLICATION_ID = 0x53594A42
+"""`SYJB`: tells the file from any other of SQLite."""
+VERSION = 1
+BUSY_S = 5.0
+SCHEMA = """
+CREATE TABLE jobs (
+    jid TEXT PRIMARY KEY,
+    published_ns INTEGER NOT NULL,
+    closed_ns INTEGER,
+    expected INTEGER NOT NULL,
+    returned INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    content BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX active ON jobs (jid) WHERE closed_ns IS NULL;
+CREATE INDEX age ON jobs (published_ns);
+CREATE TABLE minions (
+    jid TEXT NOT NULL REFERENCES jobs ON DELETE CASCADE,
+    minion TEXT NOT NULL,
+    returned_ns INTEGER,
+    content BLOB,
+    late INTEGER NOT NULL DEFAULT 0,
+    repeats INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (jid, minion)
+) STRICT, WITHOUT ROWID;
+"""
+_CURE = "move it away to begin with an empty one: the events of all jobs are in the event log"
+
+
+class WriteLock:
+    """The right to write, held while the process lives or until `release`.  The lock (flock) on PATH.lock alone counts."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises:
+        JobStoreInUse: another process has it.
+        JobStoreFailed: the lock cannot be taken, or is no file of ours.
+        """
+        self._path = path.with_name(f"{path.name}.lock")
+        self._descriptor = _open_own(self._path)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip()
+            os.close(self._descriptor)
+            raise JobStoreInUse(
+                f"{path} is in use by process {holder or '?'}: one process writes jobs at a time"
+            ) from error
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, b"%d\n" % os.getpid(), 0)
+
+    def release(self) -> None:
+        # The file stays: who takes it away could take it from somebody who has just opened it.
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def open_to_write(path: Path) -> sqlite3.Connection:
+    """Open the file, and make it if there is none.  The caller has the lock.
+
+    Raises:
+        JobStoreFailed: it is not ours, damaged, or of a newer version; it is left as it is.
+    """
+    os.close(_open_own(path))
+    with failures(path):
+        connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    try:
+        with failures(path):
+            if _is_empty(connection):
+                # Before anything else is written: a page of another size cannot be changed later.
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(
+                    f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+                )
+            _check(connection, path)
+            for pragma in (
+                "journal_mode = WAL",
+                "synchronous = FULL",
+                "foreign_keys = ON",
+                "journal_size_limit = 4194304",
+            ):
+                connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Open what another process may be writing to.
+
+    Raises:
+        JobStoreFailed: there is none, or it is damaged, or of a newer version.
+    """
+    with failures(path):
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", timeout=BUSY_S, isolation_level=None, uri=True
+        )
+        try:
+            _check(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+@contextlib.contextmanager
+def failures(path: Path) -> Generator[None]:
+    """Tell what SQLite raises as an error of ours.
+
+    Raises:
+        DiskFull: nothing of the transaction was written.
+        JobStoreFailed: everything else.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            raise DiskFull(f"{path}: the disk is full; jobs are kept again once there is space") from error
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise JobStoreFailed(f"{path} is damaged ({error}); {_CURE}") from error
+        raise JobStoreFailed(f"{path} cannot be used: {error}") from error
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Generator[None]:
+    """All of it is committed at the end, or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # After some failures SQLite has rolled back by itself.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return pages == 0 or tables == 0
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise JobStoreFailed(f"{path} is a file of another program; choose another place, or move it away")
+    if version != VERSION:
+        raise JobStoreFailed(
+            f"{path} has version {version}, and this program knows version {VERSION}; it is left as it is"
+        )
+
+
+def _open_own(path: Path) -> int:
+    """Open a file, or make it for us alone; of one that is there make sure that it is a file of ours alone.
+
+    Raises:
+        JobStoreFailed: it is not, or the system refuses.
+    """
+    # Without O_NONBLOCK a FIFO of that name would keep us for ever.
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"{path}: the disk is full; jobs are kept again once there is space") from error
+        reason = "is a link" if error.errno == errno.ELOOP else (error.strerror or "").lower()
+        raise JobStoreFailed(f"{path} cannot be opened: {reason}") from error
+    status = os.fstat(descriptor)
+    wrong = _what_is_wrong(status)
+    if wrong is None:
+        return descriptor
+    os.close(descriptor)
+    raise JobStoreFailed(f"{path} is not safe: it {wrong}")
+
+
+def _what_is_wrong(status: os.stat_result) -> str | None:
+    if not stat.S_ISREG(status.st_mode):
+        return "is no regular file"
+    if status.st_uid != os.geteuid():
+        return f"belongs to uid {status.st_uid}"
+    if status.st_nlink > 1:
+        return "has another name elsewhere"
+    if status.st_mode & 0o077:
+        return (
+            f"can be used by others; `chmod 600` it after a look at what is in it (mode {status.st_mode & 0o777:04o})"
+        )
+    return None
