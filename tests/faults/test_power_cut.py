@@ -29,7 +29,7 @@ MOUNTS = ("data=ordered", "data=writeback,noauto_da_alloc", "data=journal")
 LEVELS = ("synced", "synced", "written")
 MANY_CUTS = 20
 LONG_CUTS = int(os.environ.get("SYLVITE_FAULTS_POWER_CUTS", "200"))
-LONG_RUNS = 4
+LONG_RUNS = 8
 CUTS_OF_A_VOLUME = 10
 STARTED_WITHIN_S = 30.0
 SHARE_WITHOUT_SYNCS = 0.9
@@ -198,7 +198,7 @@ def test_a_power_cut_loses_nothing_that_was_answered_as_synced(forks: Forks, fol
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(500, 500 + LONG_RUNS))
 def test_many_power_cuts_lose_nothing_that_was_answered_as_synced(forks: Forks, folder: Path, seed: int) -> None:
-    """200 cuts in four runs, so that none of them looks as if it hung."""
+    """200 cuts in eight runs, so that none of them looks as if it hung."""
     _cut_power(forks, folder, LONG_CUTS // LONG_RUNS, seed=seed)
 
 
