@@ -19,7 +19,7 @@ from sylvite.client.ticket import Ticket
 from sylvite.core.batch import BlockBuilder
 from sylvite.core.event import pack_data
 from sylvite.core.pattern import Filter
-from sylvite.errors import DurabilityUnknown, RemoteProtocolError
+from sylvite.errors import DiskFull, DurabilityUnknown, RemoteProtocolError
 from sylvite.eventlog.eventlog import LogSettings
 from sylvite.testing.pair import Pair
 from sylvite.wire.messages import Start
@@ -119,6 +119,21 @@ def test_a_ticket_that_nobody_waits_for_is_not_said_again() -> None:
     pair.connect()
     assert pair.broker.log.end == 0
     assert not ticket.is_answered()
+
+
+def test_what_is_asked_again_while_its_answer_is_on_the_way_is_said_once() -> None:
+    """Said twice it would be refused by a full disk, and stored a moment later: the caller would hear only of the first."""
+    pair = Pair()
+    ticket = publish(pair.core, 0)
+    pair.core.forget(ticket)  # No answer in time.
+    pair.core.publish(ticket)
+    pair.storage.fail(errno.ENOSPC, call="write")
+    pair.exchange()
+    assert isinstance(ticket.error, DiskFull)
+    assert pair.broker.log.end == 0
+    pair.core.publish(ticket)
+    pair.exchange()
+    assert ticket.result().offset == 0
 
 
 def test_a_refusal_for_stopping_is_no_answer() -> None:

@@ -63,6 +63,8 @@ class ClientCore:
         self._out: list[bytes] = []
         self._seq = 0
         self._open: dict[int, Ticket] = {}
+        self._said: set[int] = set()
+        """What was said on this connection and is not answered, whether or not somebody still waits for it."""
         self._feeds: dict[int, Feed] = {}
         self._questions: dict[int, Question] = {}
         self._last_number = 0
@@ -77,6 +79,7 @@ class ClientCore:
     def connect(self) -> None:
         """A new connection stands: greet.  What has to be said again follows once the broker has answered."""
         self._session = client_session()
+        self._said.clear()
         self.welcome = None
         self._out = [self._session.send(Hello(VERSION, self.name, self.source_epoch, self.token))]
 
@@ -158,7 +161,7 @@ class ClientCore:
             self._say(feed.request())
         # In the order of their seq, whatever was tried again in between: so the broker stores them in this order.
         for ticket in sorted(self._open.values(), key=lambda ticket: ticket.seq):
-            self._say(ticket.message())
+            self._say_block(ticket)
         for question in self._questions.values():
             self._say(question.message)
 
@@ -166,6 +169,7 @@ class ClientCore:
         error = from_wire(message.code, message.message, message.facts)
         match message.what:
             case "publish":
+                self._said.discard(message.ref)
                 if isinstance(error, ShuttingDown) and message.ref in self._open:
                     return  # It is said again to the broker that comes next.
                 if (ticket := self._open.pop(message.ref, None)) is not None:
@@ -209,6 +213,14 @@ class ClientCore:
                 del self._unacknowledged[next(iter(self._unacknowledged))]
         else:
             self._open[ticket.seq] = ticket
+            if ticket.seq in self._said:
+                # Its answer is on the way. Said twice it would get two, and the first might be no, the second yes.
+                return
+        self._say_block(ticket)
+
+    def _say_block(self, ticket: Ticket) -> None:
+        if self.welcome is not None and ticket.level != Level.NONE:
+            self._said.add(ticket.seq)
         self._say(ticket.message())
 
     def forget(self, ticket: Ticket) -> None:
@@ -216,6 +228,7 @@ class ClientCore:
         self._open.pop(ticket.seq, None)
 
     def _ack(self, message: Ack) -> None:
+        self._said.discard(message.seq)
         ticket = self._open.pop(message.seq, None)
         if ticket is not None:
             try:
