@@ -34,7 +34,7 @@ from sylvite.eventlog.storage import DiskStorage
 from sylvite.testing.storage import WRITE_CALLS, Moment, WatchedStorage
 from tests.faults.controls import CONTROLS, fail_allocations, replace, stop_at_stale_socket
 from tests.faults.delivery_controls import DELIVERY_CONTROLS
-from tests.faults.input_controls import INPUT_CONTROLS
+from tests.faults.input_controls import INPUT_CONTROLS, say_everything
 
 FAULTS_FILE = "faults"
 """Where a broker says that its fault has happened: one line each time."""
@@ -93,6 +93,8 @@ class Start(msgspec.Struct, frozen=True):
     config: str | None = None
     output: str | None = None
     process: Process = Process()
+    debug: bool = False
+    """It says everything that it and its libraries can say."""
     stops_at_stale_socket: bool = False
     """It stops itself (SIGSTOP), and says so, when it is about to remove a dead broker's socket."""
     allocations_fail: tuple[int, int] | None = None
@@ -162,6 +164,8 @@ def _serve(start: Start, ready: int) -> int:
         ready_fd=ready,
     )
     start.process.become()
+    if start.debug:
+        say_everything()
     try:
         return daemon.main(options)
     except SylviteError as error:

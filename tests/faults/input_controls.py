@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import sys
@@ -18,6 +19,7 @@ from sylvite.auth.peer import Peer
 from sylvite.broker.connection import Connection
 from sylvite.broker.place import Place
 from sylvite.broker.server import Wire
+from sylvite.daemons.broker import BrokerOptions
 from sylvite.errors import RemoteProtocolError
 from sylvite.eventlog.storage import DiskStorage
 from sylvite.wire.messages import Message
@@ -112,6 +114,30 @@ def _take_what_is_found() -> None:
     replace(Place, "_check_lock", nothing)
 
 
+def say_everything() -> None:
+    """Let all loggers of this process say all that they can, and asyncio too."""
+    os.environ["PYTHONASYNCIODEBUG"] = "1"
+    for name in ("sylvite", "sylvite.broker", "asyncio"):
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    ready = sylvite.daemons.broker._ready  # pyright: ignore[reportPrivateUsage] - the moment from which it can say so
+
+    def say_so(options: BrokerOptions) -> None:
+        logging.getLogger("sylvite.broker").debug("everything is said")
+        ready(options)
+
+    replace(sylvite.daemons.broker, "_ready", say_so)
+
+
+def _tell_what_is_taken() -> None:
+    received = Connection.receive
+
+    def tell(connection: Connection, data: bytes | memoryview) -> None:
+        logging.getLogger("sylvite.broker").debug("received %r", bytes(data))
+        received(connection, data)
+
+    replace(Connection, "receive", tell)
+
+
 INPUT_CONTROLS: dict[str, Callable[[], None]] = {
     "documented errors": _no_translation,
     "letting go of what was received": _keep_what_was_received,
@@ -120,4 +146,5 @@ INPUT_CONTROLS: dict[str, Callable[[], None]] = {
     "the mode at bind": _mode_after_bind,
     "the kernel's word of a peer": _look_up_the_process,
     "precautions": _take_what_is_found,
+    "silence about data": _tell_what_is_taken,
 }

@@ -45,7 +45,11 @@ class RawPeer:
         else:
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self.socket.settimeout(WITHIN_S)
-            self.socket.connect(str(place))
+            try:
+                self.socket.connect(str(place))
+            except OSError:
+                self.socket.close()
+                raise
         self._decoder = FrameDecoder()
 
     def __enter__(self) -> RawPeer:
