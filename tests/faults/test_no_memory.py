@@ -80,10 +80,10 @@ def test_an_allocation_that_fails_leaves_all_or_nothing(operation: str, folder: 
 
 @has_hook
 @pytest.mark.long
+@pytest.mark.parametrize("many", [1, 2, 25])
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_every_allocation_that_fails_leaves_all_or_nothing(operation: str, folder: Path) -> None:
-    for many in (1, 2, 25):
-        _fail_allocations(operation, folder, many=many, step=1)
+def test_every_allocation_that_fails_leaves_all_or_nothing(operation: str, many: int, folder: Path) -> None:
+    _fail_allocations(operation, folder, many=many, step=1)
 
 
 @has_hook
@@ -189,7 +189,9 @@ def test_a_broker_with_little_address_space_ends_connections_or_itself_and_keeps
 
 
 @has_hook
-@pytest.mark.parametrize(("runs", "seed"), [(40, 1), pytest.param(400, 2, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("runs", "seed"), [(40, 1), *(pytest.param(100, seed, marks=pytest.mark.long) for seed in (2, 3, 4, 5))]
+)
 def test_a_broker_whose_allocations_fail_ends_connections_or_itself_and_keeps_its_log(
     forks: Forks, folder: Path, runs: int, seed: int
 ) -> None:
