@@ -24,10 +24,12 @@ def codes_of(kind: type[SylviteError]) -> set[str]:
 
 def test_every_error_has_an_exit_code() -> None:
     """Those of the command line and the broker too: each class in the tree, once."""
+    import sylvite.auth.keyring
     import sylvite.broker.server
     import sylvite.cli.archive
     import sylvite.cli.publish_lines
 
+    assert sylvite.auth.keyring.KeyInUse.code in EXIT_CODES
     assert sylvite.broker.server.InternalFailure.code in EXIT_CODES
     assert sylvite.cli.archive.BadArchive.code in EXIT_CODES
     assert sylvite.cli.publish_lines.BadLine.code in EXIT_CODES
