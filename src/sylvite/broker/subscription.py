@@ -19,7 +19,7 @@ from sylvite.wire.messages import Missed, Progress, Subscribe, deliver_head
 if TYPE_CHECKING:
     from sylvite.broker.connection import Connection
 
-READ_BYTES = 128 * 1024
+READ_BYTES = 64 * 1024
 _CACHE_MAX = 4096
 
 
