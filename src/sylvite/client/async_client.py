@@ -134,6 +134,15 @@ class AsyncClient:
         await self._connection.ensure_open(deadline)
         return await self._publish(ticket, deadline)
 
+    async def relay(
+        self, sender: str, source_epoch: int, seq: int, block: bytes, count: int, *, timeout_s: float = ANSWER_S
+    ) -> Published:
+        """As `Client.relay`."""
+        ticket = self._core.relayed(block, count, sender, source_epoch, seq)
+        deadline = time.monotonic() + timeout_s
+        await self._connection.ensure_open(deadline)
+        return await self._publish(ticket, deadline)
+
     async def _publish(self, ticket: Ticket, deadline: float) -> Published:
         connection = self._connection
         try:

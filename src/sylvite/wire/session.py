@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import IntEnum, auto
 
 from sylvite.errors import LocalProtocolError, RemoteProtocolError
@@ -39,6 +39,7 @@ class State(IntEnum):
     CLOSED = auto()
 
 
+Codec = tuple[Callable[[Message], bytes], Callable[[int, bytes], Message]]
 Table = Mapping[State, Mapping[type[Message], State]]
 
 CLIENT_SAYS: Table = {
@@ -60,10 +61,16 @@ BROKER_SAYS: Table = {
 
 
 class Session:
-    """Bytes to messages and back for one side, with the table obeyed in both directions.  Does no I/O."""
+    """Bytes to messages and back for one side, with the table obeyed in both directions.  Does no I/O.
 
-    def __init__(self, says: Table, hears: Table, *, bytes_max: int = FRAME_BYTES_MAX) -> None:
+    `codec`: how messages become frames and back, where they are not those of the bus.
+    """
+
+    def __init__(
+        self, says: Table, hears: Table, *, bytes_max: int = FRAME_BYTES_MAX, codec: Codec = (encode, decode)
+    ) -> None:
         self._says, self._hears = says, hears
+        self._encode, self._decode = codec
         self.saying = State.GREETING
         self.hearing = State.GREETING
         self._bytes_max = bytes_max
@@ -99,7 +106,7 @@ class Session:
             raise
 
     def _heard(self, kind: int, body: bytes) -> Message:
-        message = decode(kind, body)
+        message = self._decode(kind, body)
         following = self._hears[self.hearing].get(type(message))
         if following is None:
             raise RemoteProtocolError(f"{type(message).__name__} is not allowed while {self.hearing.name.lower()}")
@@ -118,7 +125,7 @@ class Session:
         if following is None:
             raise LocalProtocolError(f"{type(message).__name__} is not allowed while {self.saying.name.lower()}")
         self.saying = following
-        return encode(message)
+        return self._encode(message)
 
 
 def client_session() -> Session:

@@ -1,0 +1,115 @@
+"""What a minion and its master say to each other, inside TLS.  Spec: docs/link.md."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from sylvite.core.event import CONTAINERS_MAX, is_costly
+from sylvite.errors import RemoteProtocolError
+from sylvite.wire.frame import HEADER
+from sylvite.wire.messages import U64, Bye, Message, Ping, Pong
+from sylvite.wire.session import Session, State, Table
+
+VERSION = 1
+GREETING_BYTES_MAX = 4096
+"""What a minion may say in one frame before it was let in."""
+
+
+class Challenge(Message, frozen=True):
+    """The master's first word: what a minion has to sign."""
+
+    version: int
+    master: str
+    nonce: bytes
+
+
+class Prove(Message, frozen=True):
+    """`request`: auth/enrolment.py, signed for this master and this nonce."""
+
+    version: int
+    request: bytes
+
+
+class Verdict(Message, frozen=True):
+    """What has become of the key: `accepted`, and the session stands; else the master closes after it.
+
+    `epoch`: of the minion's id.  `retry_s`: when to ask again, 0 for never.
+    """
+
+    state: str
+    epoch: U64 = 0
+    retry_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 0.0
+    detail: str = ""
+
+
+class Up(Message, frozen=True):
+    """Loads of a minion's outbox, each with its offset there; `epoch` is that of the outbox's log."""
+
+    epoch: U64
+    loads: list[tuple[U64, bytes]]
+
+
+class Taken(Message, frozen=True):
+    """Everything below offset `next` of the outbox is synced at the master, or was refused there and told."""
+
+    epoch: U64
+    next: U64
+
+
+class Down(Message, frozen=True):
+    """An event for the minion: a job.  `data` is a MessagePack map."""
+
+    tag: str
+    data: bytes
+
+
+KINDS: dict[int, type[Message]] = {
+    1: Challenge, 2: Prove, 3: Verdict, 4: Up, 5: Taken, 6: Down, 65: Ping, 66: Pong, 67: Bye,
+}  # fmt: skip
+_NUMBERS = {kind: number for number, kind in KINDS.items()}
+_encoder = msgspec.msgpack.Encoder()
+_decoders = {number: msgspec.msgpack.Decoder(kind) for number, kind in KINDS.items()}
+
+MINION_SAYS: Table = {
+    State.GREETING: {Prove: State.READY},
+    State.READY: {**dict.fromkeys((Up, Ping, Pong), State.READY), Bye: State.CLOSED},
+    State.CLOSED: {},
+}
+MASTER_SAYS: Table = {
+    State.GREETING: {Challenge: State.READY},
+    State.READY: {**dict.fromkeys((Verdict, Taken, Down, Ping, Pong), State.READY), Bye: State.CLOSED},
+    State.CLOSED: {},
+}
+
+
+def encode(message: Message) -> bytes:
+    """Return the message as one frame."""
+    body = _encoder.encode(message)
+    return HEADER.pack(len(body) + 1, _NUMBERS[type(message)]) + body
+
+
+def decode(kind: int, body: bytes) -> Message:
+    """Return the message of one frame.
+
+    Raises:
+        RemoteProtocolError: no such message, fields that are not its own, or far more of them than any message needs.
+    """
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        raise RemoteProtocolError(f"there is no message of type {kind}")
+    if is_costly(body):
+        raise RemoteProtocolError(f"a {KINDS[kind].__name__} has more than {CONTAINERS_MAX} maps and lists")
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RemoteProtocolError(f"a {KINDS[kind].__name__} cannot be read: {error}") from error
+
+
+def minion_session() -> Session:
+    return Session(MINION_SAYS, MASTER_SAYS, codec=(encode, decode))
+
+
+def master_session() -> Session:
+    return Session(MASTER_SAYS, MINION_SAYS, codec=(encode, decode))

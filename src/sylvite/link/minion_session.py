@@ -1,0 +1,188 @@
+"""MinionSession: the master's end of the link to one minion, without a socket, a clock or a disk.
+
+It has a minion prove its key, and sorts what it sends up into blocks of events, each with a place of its own in the
+minion's order: the broker stores none of them twice, however often they come.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from sylvite.auth import enrolment
+from sylvite.auth.enrolment import Asking
+from sylvite.auth.keyring_values import Identity
+from sylvite.auth.keys import Fingerprint
+from sylvite.core.batch import BlockBuilder
+from sylvite.core.event import pack_data, unpack_data
+from sylvite.errors import ConnectionLost, EventTooBig, InvalidData, InvalidInput, RemoteProtocolError
+from sylvite.link.forwarding import Forwarded, Refusal, forward
+from sylvite.link.messages import VERSION, Challenge, Down, Prove, Taken, Up, Verdict, master_session
+from sylvite.wire.messages import Bye, Message, Ping, Pong
+from sylvite.wire.session import State
+
+PLACES = 2048
+"""In the minion's order, for each load: a list of forwarding.EVENTS_MAX events, each under two tags, has room."""
+OFFSET_MAX = 2**51
+BLOCK_BYTES = 128 * 1024
+ACCEPTED = "accepted"
+
+
+class Judgement(NamedTuple):
+    """What the keyring says of a minion that asks; `identity` where it is let in."""
+
+    verdict: Verdict
+    identity: Identity | None = None
+
+
+Judge = Callable[[Asking], Judgement]
+
+
+class Block(NamedTuple):
+    """Events of one load, to be relayed under this seq of the minion's."""
+
+    seq: int
+    count: int
+    packed: bytes
+
+
+class Arrived(NamedTuple):
+    """One load: what it becomes on the master's bus.  Once that is synced there, `MinionSession.taken` is due."""
+
+    source_epoch: int
+    outbox_epoch: int
+    offset: int
+    blocks: list[Block]
+    refusals: list[Refusal]
+
+
+class MinionSession:
+    """`identity`: who it is, once it was let in.  `arrived`: loads that have come, oldest first."""
+
+    def __init__(
+        self,
+        master: str,
+        fingerprint: Fingerprint,
+        nonce: bytes,
+        judge: Judge,
+        is_for_minion: Callable[[str, str], bool],
+    ) -> None:
+        """`is_for_minion`: says of a minion's id and a jid whether that job was sent to that minion."""
+        self.identity: Identity | None = None
+        self.arrived: deque[Arrived] = deque()
+        self.closed = False
+        self._fingerprint, self._nonce, self._judge = fingerprint, nonce, judge
+        self._is_for_minion = is_for_minion
+        self._session = master_session()
+        self._out: list[bytes] = [self._session.send(Challenge(VERSION, master, nonce))]
+        self._asked = False
+        self._outbox: tuple[int, int] = (0, -1)
+
+    def feed(self, data: bytes | memoryview, now_s: int) -> None:
+        """Take bytes from the minion.
+
+        Raises:
+            ConnectionLost: it has said goodbye.
+            RemoteProtocolError: it does not keep to the rules; close the connection.
+        """
+        self._session.feed(data)
+        for message in self._session.messages():
+            self._take(message, now_s)
+
+    def take_bytes(self) -> list[bytes]:
+        out, self._out = self._out, []
+        return out
+
+    def taken(self, arrived: Arrived) -> None:
+        """Tell the minion that this load, and all before it, need not be said again."""
+        self._say(Taken(arrived.outbox_epoch, arrived.offset + 1))
+
+    def send_down(self, tag: str, packed: bytes) -> None:
+        """Bring the minion an event; nothing happens where it was not let in."""
+        if self.identity is not None:
+            self._say(Down(tag, packed))
+
+    def ping(self, number: int) -> None:
+        self._say(Ping(number))
+
+    def close(self, reason: str) -> None:
+        """Say goodbye; whatever still comes counts for nothing."""
+        if not self.closed:
+            self._say(Bye(reason))
+        self.closed = True
+        self.identity = None
+
+    def _say(self, message: Message) -> None:
+        if not self.closed and self._session.saying is not State.CLOSED:
+            self._out.append(self._session.send(message))
+
+    def _take(self, message: Message, now_s: int) -> None:
+        match message:
+            case Prove() if not self._asked:
+                self._prove(message)
+            case Ping():
+                self._say(Pong(message.number))
+            case Pong():
+                pass  # It lives.
+            case Bye():
+                raise ConnectionLost(f"the minion has closed the connection: {message.reason}")
+            case Up() if self.identity is not None:
+                for offset, packed in message.loads:
+                    self._arrive(self.identity, message.epoch, offset, packed, now_s)
+            case _:
+                raise RemoteProtocolError(f"{type(message).__name__} is not allowed now")
+
+    def _prove(self, message: Prove) -> None:
+        self._asked = True
+        if message.version != VERSION:
+            raise RemoteProtocolError(f"the minion speaks version {message.version} of the link, and we {VERSION}")
+        try:
+            request = enrolment.decode(message.request, enrolment.Request)
+            asking = enrolment.check_request(request, self._fingerprint, self._nonce)
+        except (InvalidInput, enrolment.BadEnrolment) as error:
+            raise RemoteProtocolError(f"the minion has shown nothing: {error}") from error
+        verdict, self.identity = self._judge(asking)
+        self._say(verdict)
+        if self.identity is None:
+            self.close("it is not let in")
+
+    def _arrive(self, who: Identity, epoch: int, offset: int, packed: bytes, now_s: int) -> None:
+        if offset > OFFSET_MAX or (self._outbox[0] == epoch and offset <= self._outbox[1]):
+            raise RemoteProtocolError(f"offset {offset} of the outbox comes out of its order")
+        self._outbox = (epoch, offset)
+        try:
+            events, refusals = forward(who.id, unpack_data(packed), now_s, partial(self._is_for_minion, who.id))
+        except InvalidData as error:
+            events, refusals = [], [Refusal("", str(error))]
+        blocks = _blocks_of(events, offset * PLACES, refusals)
+        self.arrived.append(Arrived(_source_of(who, epoch), epoch, offset, blocks, refusals))
+
+
+def _blocks_of(events: list[Forwarded], seq: int, refusals: list[Refusal]) -> list[Block]:
+    builder, blocks = BlockBuilder(), list[Block]()
+
+    def close() -> None:
+        if len(builder):
+            packed, count = builder.take()
+            blocks.append(Block(seq + sum(block.count for block in blocks), count, packed))
+
+    for tag, data in events:
+        try:
+            packed = pack_data(data)
+        except (EventTooBig, InvalidData) as error:
+            refusals.append(Refusal(tag, str(error)))
+            continue
+        if builder.size + len(packed) > BLOCK_BYTES:
+            close()
+        builder.add(tag, packed)
+    close()
+    return blocks
+
+
+def _source_of(who: Identity, outbox_epoch: int) -> int:
+    """Return the source epoch of a minion's outbox: another one for each holder of the id, and for each outbox."""
+    name = f"{who.id}\n{who.epoch}\n{outbox_epoch}".encode()
+    return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little") >> 1

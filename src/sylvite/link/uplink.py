@@ -1,0 +1,146 @@
+"""Uplink: the minion's end of the link, without a socket, a clock or a disk.
+
+It proves who the minion is, sends up what the outbox offers, and says the same again on the next connection until the
+master has said that it is taken.  So nothing is lost, whatever is cut; and the master keeps what comes twice apart by
+the offset in the outbox.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+from sylvite.auth import enrolment
+from sylvite.auth.enrolment import Token
+from sylvite.auth.keys import Fingerprint, KeyPair
+from sylvite.errors import ConnectionLost, RemoteProtocolError
+from sylvite.link.messages import VERSION, Challenge, Down, Prove, Taken, Up, Verdict, minion_session
+from sylvite.wire.messages import Bye, Message, Ping, Pong
+
+WINDOW_BYTES = 1024 * 1024
+PIECE_BYTES = 128 * 1024
+ACCEPTED = "accepted"
+
+
+class Load(NamedTuple):
+    """Something of the outbox: where it is there, and its data as it lies in the log."""
+
+    epoch: int
+    offset: int
+    packed: bytes
+
+
+class Uplink:
+    """`verdict`: what the master has said of the key on this connection; `done`: the load that was taken last, if it is news."""
+
+    def __init__(self, pair: KeyPair, minion: str, *, window_bytes: int = WINDOW_BYTES) -> None:
+        self.verdict: Verdict | None = None
+        self.done: Load | None = None
+        self.downs: deque[Down] = deque()
+        self._pair, self._minion, self._window_bytes = pair, minion, window_bytes
+        self._session = minion_session()
+        self._out: list[bytes] = []
+        self._open: deque[Load] = deque()
+        self._open_bytes = 0
+        self._said = 0
+        self._master: Fingerprint | None = None
+        self._token: Token | None = None
+
+    # -- Connection ------------------------------------------------------------------------------------------------
+
+    def connect(self, master: Fingerprint, token: Token | None = None) -> None:
+        """A connection stands, to a master with this key, which is one that may be trusted: nothing is said before it."""
+        self._session = minion_session()
+        self._out, self._said = [], 0
+        self.verdict = None
+        self._master, self._token = master, token
+
+    def lost(self) -> None:
+        self.verdict = None
+        self._out, self._said = [], 0
+
+    def feed(self, data: bytes | memoryview) -> None:
+        """Take bytes from the master.
+
+        Raises:
+            ConnectionLost: it has said goodbye.
+            RemoteProtocolError: it does not keep to the rules.
+        """
+        self._session.feed(data)
+        for message in self._session.messages():
+            self._take(message)
+
+    def take_bytes(self) -> list[bytes]:
+        """Return what is to be sent."""
+        if self.is_up:
+            self._say_loads()
+        out, self._out = self._out, []
+        return out
+
+    @property
+    def is_up(self) -> bool:
+        return self.verdict is not None and self.verdict.state == ACCEPTED
+
+    def ping(self, number: int) -> None:
+        self._say(Ping(number))
+
+    def say_goodbye(self, reason: str = "") -> None:
+        self._say(Bye(reason))
+
+    def _say(self, message: Message) -> None:
+        self._out.append(self._session.send(message))
+
+    def _take(self, message: Message) -> None:
+        match message:
+            case Challenge():
+                self._prove(message)
+            case Verdict():
+                self.verdict = message
+            case Ping():
+                self._say(Pong(message.number))
+            case Bye():
+                raise ConnectionLost(f"the master has closed the connection: {message.reason}")
+            case Taken() | Down() if not self.is_up:
+                raise RemoteProtocolError(f"a {type(message).__name__} before the minion was let in")
+            case Taken():
+                self._taken(message)
+            case Down():
+                self.downs.append(message)
+            case _:
+                pass  # A Pong has done its work by arriving.
+
+    def _prove(self, message: Challenge) -> None:
+        if message.version != VERSION:
+            raise RemoteProtocolError(f"the master speaks version {message.version} of the link, and we {VERSION}")
+        assert self._master is not None
+        request = enrolment.make_request(self._pair, self._minion, self._master, message.nonce, self._token)
+        self._say(Prove(VERSION, enrolment.encode(request)))
+
+    # -- Up ----------------------------------------------------------------------------------------------------------
+
+    def has_room(self) -> bool:
+        """Say whether more may be offered; the outbox keeps the rest."""
+        return self._open_bytes < self._window_bytes
+
+    def offer(self, load: Load) -> None:
+        """Send a load up, and again, until it is taken.  In the order of the outbox."""
+        self._open.append(load)
+        self._open_bytes += len(load.packed)
+
+    def _say_loads(self) -> None:
+        while self._said < len(self._open):
+            epoch, piece, size = self._open[self._said].epoch, [], 0
+            while self._said < len(self._open):
+                load = self._open[self._said]
+                if piece and (load.epoch != epoch or size + len(load.packed) > PIECE_BYTES):
+                    break
+                piece.append((load.offset, load.packed))
+                size += len(load.packed)
+                self._said += 1
+            self._say(Up(epoch, piece))
+
+    def _taken(self, message: Taken) -> None:
+        while self._said and self._open[0].epoch == message.epoch and self._open[0].offset < message.next:
+            self.done = self._open.popleft()
+            self._open_bytes -= len(self.done.packed)
+            self._said -= 1
