@@ -225,7 +225,14 @@ def test_a_job_goes_down_to_the_minions_it_names_and_its_return_comes_up(tmp_pat
         node.accept()
         async with node.master(), node.minion() as end, buses(node) as (master, minion):
             await until(lambda: end.is_up)
-            job = {"jid": JID, "fun": "test.ping", "arg": [], "tgt": "*", "tgt_type": "glob", "user": "root"}
+            job: dict[str, Any] = {
+                "jid": JID,
+                "fun": "test.ping",
+                "arg": [],
+                "tgt": "*",
+                "tgt_type": "glob",
+                "user": "root",
+            }
             await master.publish(f"salt/job/{JID}/new", {**job, "minions": ["alpha"], "missing": []})
             (down,) = await take(minion, 1, f"salt/job/{JID}/new")
             assert down.data["fun"] == "test.ping"

@@ -230,7 +230,7 @@ class MasterEnd:
             for refusal in load.refusals:
                 self._refuse(who, refusal)
             for block in load.blocks:
-                bringing = self._bring(who, sender, load.source_epoch, block.seq, block.packed, block.count)
+                bringing = self._bring(who, sender, load.source_epoch, block.seq, block.packed, block.events)
                 waiting.append(asyncio.create_task(bringing, name="link: bring"))
         try:
             await asyncio.gather(*waiting)

@@ -65,7 +65,10 @@ class _Wire(asyncio.Protocol):
 
 
 class MinionEnd:
-    """`keep_pins`: is told whenever the pins have changed, and keeps them; `token`: for the first time only."""
+    """`keep_pins`: is told whenever the pins have changed, and keeps them; `token`: for the first time only.
+
+    `wait_s`: before asking again whether the key is accepted, unless the master says sooner.  `on_up`: is called whenever a master has let us in.
+    """
 
     def __init__(
         self,
@@ -76,7 +79,9 @@ class MinionEnd:
         pins: Pins,
         *,
         token: Token | None = None,
+        wait_s: float = 10.0,
         keep_pins: Callable[[Pins], None] = lambda _: None,
+        on_up: Callable[[], None] = lambda: None,
     ) -> None:
         self.uplink = Uplink(pair, minion)
         self._changed = asyncio.Event()
@@ -84,7 +89,8 @@ class MinionEnd:
         self._room = asyncio.Event()
         self._taken: Event | None = None
         self._bus, self._masters, self._pins = bus, list(masters), pins
-        self._token, self._keep_pins = token, keep_pins
+        self._token, self._keep_pins, self._on_up = token, keep_pins, on_up
+        self._wait_s = wait_s
         self._wire: _Wire | None = None
         self._found: tuple[Fingerprint, Trust] | None = None
         self._refused: str = ""
@@ -158,7 +164,7 @@ class MinionEnd:
                 self._changed.set()
         if verdict is not None and not stood:
             logger.info("the master says of our key: %s %s", verdict.state, verdict.detail)
-            return False, verdict.retry_s
+            return False, min(verdict.retry_s, self._wait_s)
         if self._refused:
             raise ConnectionLost(self._refused)
         return stood, 0.0
@@ -200,10 +206,12 @@ class MinionEnd:
         assert self._found is not None
         fingerprint, trust = self._found
         pins = pins_after_session(self._pins, fingerprint, trust, time.time_ns())
-        if pins != self._pins:
+        if pins != self._pins or self._token is not None:
+            # A token is used once: what it says of the master has to be known without it from now on.
             self._pins = pins
             self._keep_pins(pins)
         self._token = None
+        self._on_up()
 
     def _write(self) -> None:
         wire = self._wire

@@ -45,7 +45,7 @@ class Block(NamedTuple):
     """Events of one load, to be relayed under this seq of the minion's."""
 
     seq: int
-    count: int
+    events: int
     packed: bytes
 
 
@@ -167,7 +167,7 @@ def _blocks_of(events: list[Forwarded], seq: int, refusals: list[Refusal]) -> li
     def close() -> None:
         if len(builder):
             packed, count = builder.take()
-            blocks.append(Block(seq + sum(block.count for block in blocks), count, packed))
+            blocks.append(Block(seq + sum(block.events for block in blocks), count, packed))
 
     for tag, data in events:
         try:

@@ -129,7 +129,8 @@ class Uplink:
 
     def _say_loads(self) -> None:
         while self._said < len(self._open):
-            epoch, piece, size = self._open[self._said].epoch, [], 0
+            epoch, size = self._open[self._said].epoch, 0
+            piece: list[tuple[int, bytes]] = []
             while self._said < len(self._open):
                 load = self._open[self._said]
                 if piece and (load.epoch != epoch or size + len(load.packed) > PIECE_BYTES):
