@@ -23,7 +23,7 @@ RUN_S = 420.0
 QUICK_RUN_S = 90.0
 WITHOUT_LEVEL = ("replay", "command", "script", "rest", "size")
 """Workloads that are the same at every level, so that one column for each product is enough."""
-ONCE = ("stopped", "size")
+ONCE = ("replay", "stopped", "size")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ INTRODUCTION = (
     f"The same work in one run: 250-byte events, decoded to dicts with their tag at the end. Median of {RUNS} runs, then the "
     "least and the most. A ratio is the peer's figure over ours at the weakest level that promises as much as the peer; "
     "where the peer is ahead it is bold. The peers' bodies are packed with the same codec as ours, and Salt's with its "
-    "own. Each flow lasts one or two seconds. A dash is explained below its table."
+    "own. Each flow lasts one or two seconds. Replays, the stopped subscriber and sizes are measured once. A dash is explained below its table."
 )
 USES = (
     "Processor time for each event that was published, and the most resident memory; of several processes of one kind the "
@@ -134,7 +134,7 @@ def _notes(cell: Cell, line: Line, peer: str) -> list[str]:
     if cell.lost and line.workload != "stopped":
         notes.append(f"lost {many(cell.lost)} of {many(cell.count)} events, or of their copies, in the worst run")
     if line.workload == "replay" and cell.count != 1_000_000:
-        notes.append(f"of {many(cell.count)} events, which is what it took within two minutes")
+        notes.append(f"of {many(cell.count)} events, which is what it took within half a minute")
     return notes
 
 

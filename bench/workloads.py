@@ -311,8 +311,8 @@ def _replay(line: Line, peer: Peer, count: int) -> tuple[float, Received]:
 
 
 def replay(peer: Peer, scale: Scale) -> Outcome:
-    """Read a million events of history, or as many as the peer took in two minutes, from the oldest on."""
-    with Worker(_fill, peer, scale.count(1_000_000), 120.0) as filling:
+    """Read a million events of history, or as many as the peer took in half a minute, from the oldest on."""
+    with Worker(_fill, peer, scale.count(1_000_000), 30.0) as filling:
         count: int = filling.result()
     servers = _Servers(peer)
     with Worker(_replay, peer, count) as reader:
