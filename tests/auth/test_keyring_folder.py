@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sylvite.auth import keyring_folder
 from sylvite.auth.keyring_folder import (
     FILE_BYTES_MAX,
     KeyFolder,
@@ -19,6 +20,7 @@ from sylvite.auth.keyring_folder import (
     load_pair,
     load_public,
 )
+from sylvite.auth.keyring_values import KeyringBusy
 from sylvite.auth.keys import make_pair
 from sylvite.errors import InvalidSetting
 
@@ -171,6 +173,33 @@ def test_a_lock_that_is_not_ours_is_not_taken(path: Path, tmp_path: Path) -> Non
     with KeyFolder(path) as folder, pytest.raises(InvalidSetting, match="cannot be opened"):
         load_or_make_pair(folder, "master")
     assert not (tmp_path / "victim").exists()
+
+
+def test_a_lock_is_not_waited_for_without_end(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has it may be stopped; it is free with its death."""
+    program = (
+        "import sys; from pathlib import Path; from sylvite.auth.keyring_folder import *\n"
+        "with KeyFolder(Path(sys.argv[1])).locked('announcing.lock'): print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )  # fmt: skip
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        monkeypatch.setattr(keyring_folder, "LOCKED_WITHIN_S", 0.1)
+        with KeyFolder(path) as folder:
+            with folder.locked():
+                pass  # Another lock is not concerned.
+            with pytest.raises(KeyringBusy, match=r"announcing\.lock; try again"), folder.locked("announcing.lock"):
+                pass
+            holder.kill()
+            holder.communicate()
+            with folder.locked("announcing.lock"):
+                pass
+    finally:
+        holder.kill()
+        holder.communicate()
 
 
 def test_a_public_key_without_its_private_one_is_not_replaced(path: Path) -> None:

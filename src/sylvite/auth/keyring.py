@@ -132,7 +132,7 @@ class Keyring:
         """Take a minion that asks, who has shown that the key is its own (auth/enrolment.py); return its record.
 
         It is pending where nobody has its id, accepted where an operator has said so before or it brings a token,
-        denied where another key has its id.  Asking again changes nothing.  `address`: without the port.
+        denied where another key has its id or the id is prepared for another one.  Asking again changes nothing.  `address`: without the port.
 
         Raises:
             InvalidMinionId, KeyInUse, TooManyPending

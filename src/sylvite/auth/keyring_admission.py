@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sylvite.auth import keyring_records as records
 from sylvite.auth.enrolment import BadToken, Token, token_fits
 from sylvite.auth.keyring_records import read_key
@@ -57,20 +59,14 @@ def _is_settled(store: Store, key: Key, now_ns: int, token: Token | None) -> boo
         return True
     was_seen = abs(now_ns - key.seen_ns) < SEEN_EVERY_NS
     if key.state is State.DENIED:
-        return was_seen and records.holder_of(store, key.id) is not None
+        return was_seen and token is None and _is_taken(store, key, now_ns)
     return was_seen and token is None and not _is_expected(store, key)
 
 
 def _ask_again(store: Store, key: Key, address: str, now_ns: int, token: Token | None) -> Key:
-    if key.state is State.DENIED and records.holder_of(store, key.id) is None:
-        # Its id has become free: it asks as if for the first time, and leaves the place that it had.
-        if records.is_used_elsewhere(store, key.id, key.fingerprint):
-            raise KeyInUse(key.id)
-        store.change("DELETE FROM keys WHERE id = ? AND fingerprint = ?", key.id, key.fingerprint)
-        fresh = Key(
-            key.id, key.public, State.PENDING, records.epoch_of(store, key.id), False, address, now_ns, now_ns, now_ns
-        )
-        return _admit(store, fresh, now_ns, token)
+    is_free = key.state is State.DENIED and records.holder_of(store, key.id) is None
+    if is_free and (_may_enter(store, key, now_ns, token) or not _is_reserved(store, key.id, now_ns)):
+        return _admit_at_last(store, key, address, now_ns, token)
     if key.state in (State.PENDING, State.DENIED):
         store.change(
             "UPDATE keys SET seen_ns = ?, address = ? WHERE id = ? AND fingerprint = ?",
@@ -82,17 +78,42 @@ def _ask_again(store: Store, key: Key, address: str, now_ns: int, token: Token |
     return key
 
 
+def _admit_at_last(store: Store, key: Key, address: str, now_ns: int, token: Token | None) -> Key:
+    """Take a denied key whose id has become free: it asks as if for the first time, and leaves the place that it had."""
+    if records.is_used_elsewhere(store, key.id, key.fingerprint):
+        raise KeyInUse(key.id)
+    store.change("DELETE FROM keys WHERE id = ? AND fingerprint = ?", key.id, key.fingerprint)
+    epoch = records.epoch_of(store, key.id)
+    fresh = Key(key.id, key.public, State.PENDING, epoch, False, address, now_ns, now_ns, now_ns)
+    return _admit(store, fresh, now_ns, token)
+
+
 def _admit(store: Store, key: Key, now_ns: int, token: Token | None) -> Key:
     """Make the first record of a key under an id."""
-    if records.holder_of(store, key.id) is not None:
-        _make_room(store, key.address, now_ns)
-        denied = Key(key.id, key.public, State.DENIED, key.epoch, False, key.address, now_ns, now_ns, now_ns)
-        return records.insert(store, denied, Act.DENY)
-    if _may_enter(store, key, now_ns, token):
+    held = records.holder_of(store, key.id) is not None
+    if not held and _may_enter(store, key, now_ns, token):
         records.add(store, key)  # It was never pending, and no event says so.
         return records.accept(store, key, now_ns)
     _make_room(store, key.address, now_ns)
+    if held or _is_reserved(store, key.id, now_ns):
+        return records.insert(store, replace(key, state=State.DENIED), Act.DENY)
     return records.insert(store, key, Act.PEND)
+
+
+def _is_taken(store: Store, key: Key, now_ns: int) -> bool:
+    if records.holder_of(store, key.id) is not None:
+        return True
+    return _is_reserved(store, key.id, now_ns) and not _is_expected(store, key)
+
+
+def _is_reserved(store: Store, id_: str, now_ns: int) -> bool:
+    """Say whether an operator has prepared the id for somebody: a stranger must not be there first."""
+    found = store.row(
+        "SELECT 1 FROM expected WHERE id = ?1 UNION ALL SELECT 1 FROM tokens WHERE id = ?1 AND until_ns > ?2",
+        id_,
+        now_ns,
+    )
+    return found is not None
 
 
 def _may_enter(store: Store, key: Key, now_ns: int, token: Token | None) -> bool:

@@ -11,15 +11,19 @@ import fcntl
 import os
 import pwd
 import stat
+import time
 from collections.abc import Generator
 from pathlib import Path
 from types import TracebackType
 
+from sylvite.auth.keyring_values import KeyringBusy
 from sylvite.auth.keys import InvalidKey, KeyPair, PublicKey, make_pair, read_pair, read_pem
 from sylvite.errors import InvalidSetting
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 FILE_BYTES_MAX = 16 * 1024
+LOCKED_WITHIN_S = 10.0
+LOOK_AGAIN_S = 0.02
 SETTING = "keys"
 """The name that errors give to all of this."""
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -73,6 +77,7 @@ class KeyFolder:
 
         Raises:
             InvalidSetting: the file is not ours alone.
+            KeyringBusy: another process has had it for LOCKED_WITHIN_S: it may be stopped, or waits for a bus that hangs.
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
@@ -81,10 +86,21 @@ class KeyFolder:
             raise self._wrong(name, f"cannot be opened: {error.strerror}") from error
         try:
             self._check_file(name, os.fstat(descriptor))
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._take(descriptor, name)
             yield
         finally:
             os.close(descriptor)
+
+    def _take(self, descriptor: int, name: str) -> None:
+        deadline = time.monotonic() + LOCKED_WITHIN_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError as error:
+                if time.monotonic() >= deadline:
+                    raise KeyringBusy(f"another process holds {self.path / name}; try again") from error
+            time.sleep(LOOK_AGAIN_S)
 
     def has(self, name: str) -> bool:
         try:
