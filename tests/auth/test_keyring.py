@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from sylvite.auth.keyring_values import (
 from sylvite.auth.keys import Fingerprint, PublicKey, make_pair
 from sylvite.core.tag import check_tag
 from sylvite.errors import SylviteError
+from tests.docs.blocks import PROJECT, table_under, tables
 
 NOW_NS = 1_795_474_051_012_345_678
 S_NS = 1_000_000_000
@@ -242,12 +244,44 @@ def test_a_key_that_is_expected_is_accepted_when_it_asks(keyring: Keyring) -> No
     assert keyring.expected() == {}
 
 
-def test_another_key_than_the_expected_one_waits(keyring: Keyring) -> None:
-    keyring.expect("web1", A.fingerprint, NOW_NS)
-    assert keyring.ask("web1", B, "10.0.0.1", NOW_NS).state is State.PENDING
-    # And then holds the id: which of them is right is for an operator to say.
+@pytest.mark.parametrize("prepared", ["expected", "token"])
+def test_an_id_that_is_prepared_for_somebody_is_not_taken_by_others(prepared: str, keyring: Keyring) -> None:
+    """However often they ask; and it is free again when that is called off."""
+    token = Token.new(MASTER) if prepared == "token" else None
+    if token is None:
+        keyring.expect("web1", A.fingerprint, NOW_NS)
+    else:
+        keyring.add_token("web1", token.mac("web1"), NOW_NS, NOW_NS + 3600 * S_NS)
+    for at in (0, 1, 100):
+        assert keyring.ask("web1", B, "10.0.0.1", NOW_NS + at * S_NS).state is State.DENIED
+    assert keyring.ask("web1", A, "10.0.0.2", NOW_NS + S_NS, token).state is State.ACCEPTED
+    assert events(keyring) == [("denied", "web1"), ("accepted", "web1")]
+    assert keyring.ask("web1", B, "10.0.0.1", NOW_NS).state is State.DENIED
+
+    keyring.expect("web2", C.fingerprint, NOW_NS)
+    assert keyring.ask("web2", public(1), "10.0.0.1", NOW_NS).state is State.DENIED
+    assert keyring.forget_expected("web2")
+    assert keyring.ask("web2", public(1), "10.0.0.1", NOW_NS).state is State.PENDING
+
+
+def test_a_token_whose_time_is_over_keeps_nobody_out(keyring: Keyring) -> None:
+    keyring.add_token("web1", bytes(32), NOW_NS, NOW_NS + S_NS)
     assert keyring.ask("web1", A, "10.0.0.1", NOW_NS).state is State.DENIED
-    assert keyring.forget_expected("web1")
+    assert keyring.ask("web1", A, "10.0.0.1", NOW_NS + S_NS).state is State.PENDING
+
+
+@pytest.mark.parametrize("prepared", ["expected", "token"])
+def test_a_denied_key_may_come_in_when_it_is_prepared_for(prepared: str, keyring: Keyring) -> None:
+    """An operator has seen it denied, has freed the id, and has said that it may."""
+    put(keyring, "web1", A, State.ACCEPTED)
+    keyring.ask("web1", B, "10.0.0.1", NOW_NS)
+    keyring.delete("web1", A.fingerprint, NOW_NS)
+    token = Token.new(MASTER)
+    if prepared == "expected":
+        keyring.expect("web1", B.fingerprint, NOW_NS)
+    else:
+        keyring.add_token("web1", token.mac("web1"), NOW_NS, NOW_NS + S_NS)
+    assert keyring.ask("web1", B, "10.0.0.1", NOW_NS, token if prepared == "token" else None).state is State.ACCEPTED
 
 
 def test_expecting_a_key_that_waits_accepts_it_when_it_asks_again(keyring: Keyring) -> None:
@@ -397,6 +431,24 @@ def test_the_next_holder_of_an_id_has_another_epoch(keyring: Keyring) -> None:
         end("web1", key.fingerprint, NOW_NS)
         assert keyring.epoch("web1") > seen[-1]
     assert seen == sorted(set(seen))
+
+
+def test_the_page_has_the_states_the_moves_and_the_limits() -> None:
+    page = PROJECT / "docs" / "keys.md"
+    states = {row[0].strip("`"): row[2] == "yes" for row in table_under(page, "States")}
+    assert states == {state.value: state in HOLDS_ID for state in State}
+    shown = {
+        row[0].strip("`"): (set(re.findall("`([a-z]+)`", row[1])), row[2].strip("`"))
+        for table in tables(page) for row in table if len(row) == 3 and row[0] in ("`accept`", "`reject`", "`revoke`")
+    }  # fmt: skip
+    verbs = {Act.ACCEPT: "accept", Act.REJECT: "reject", Act.REVOKE: "revoke"}
+    assert shown == {
+        verbs[act]: ({state.value for state in moves}, next(iter(moves.values())).value) for act, moves in MOVES.items()
+    }
+    limits = {row[0]: int(row[1]) for row in table_under(page, "Limits")}
+    assert list(limits.values()) == [PENDING_PER_ADDRESS_MAX, PENDING_MAX, 1]
+    assert f"at most {ID_CHARACTERS_MAX}" in page.read_text()
+    assert f"{UNSEEN_S // 60} minutes" in page.read_text()
 
 
 # -- What counts -------------------------------------------------------------------------------------------------

@@ -27,10 +27,12 @@ def test_every_error_has_an_exit_code() -> None:
     import sylvite.auth.keyring
     import sylvite.broker.server
     import sylvite.cli.archive
+    import sylvite.cli.keys_bus
     import sylvite.cli.publish_lines
 
     assert sylvite.auth.keyring.KeyInUse.code in EXIT_CODES
     assert sylvite.broker.server.InternalFailure.code in EXIT_CODES
+    assert sylvite.cli.keys_bus.NotAnnounced.code in EXIT_CODES
     assert sylvite.cli.archive.BadArchive.code in EXIT_CODES
     assert sylvite.cli.publish_lines.BadLine.code in EXIT_CODES
     # Other tests may define errors of their own; ours live in sylvite.

@@ -29,6 +29,7 @@ _MASKS = (
     (r"\b\d\d:\d\d:\d\d\.\d{3}\b", "TIME"),
     (r"\bLinux \S+", "Linux"),
     (r"\bopen (\d+|any number of) files", "open N files"),
+    (r"\b(?:[0-9a-f]{2}:){7,31}[0-9a-f]{2}\b", "FINGERPRINT"),
     (r"\b[0-9a-f]{32}\b", "LOGID"),
     (r"\b[0-9a-f]{16}\b", "EPOCH"),
     (r'(?<=_ns":)\d{19}', "NS"),

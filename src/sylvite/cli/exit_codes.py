@@ -84,6 +84,7 @@ EXIT_CODES: Mapping[str, int] = {
     "keyring_failed": DISK_FAILED,
     "keyring_not_understood": CONFIGURATION,
     # Of the command line itself
+    "not_announced": NOT_REACHABLE,
     "bad_line": NO,
     "bad_archive": NO,
 }
