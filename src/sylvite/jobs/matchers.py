@@ -28,7 +28,8 @@ from sylvite.core.pattern import PATTERN_CHARACTERS_MAX, compile_glob, glob_step
 from sylvite.core.predicate import MATCHED_CHARACTERS_MAX, PATTERN_STEPS_MAX
 from sylvite.errors import InvalidPattern
 
-ID_CHARACTERS_MAX = 255
+ID_CHARACTERS = 256
+"""No id is longer, nor any address: what a pattern may cost is worked out for so many."""
 IDS_MAX = 100_000
 _MATCHED_IN_STEP = 16
 """So many steps of matching a pattern are done in the time of one step of going through grains."""
@@ -70,15 +71,15 @@ def by_glob(pattern: str) -> Condition:
     if not any(character in pattern for character in "*?["):
         return Condition(lambda minion: minion.id == pattern)
     match = compile_glob(pattern).match
-    return Condition(lambda minion: match(minion.id) is not None, glob_steps(pattern, ID_CHARACTERS_MAX))
+    return Condition(lambda minion: match(minion.id) is not None, glob_steps(pattern, ID_CHARACTERS))
 
 
 def by_regex(pattern: str) -> Condition:
     """Raises InvalidPattern: no regular expression, or one that could take long."""
     _check_length(pattern)
-    regex = read_regex(pattern, characters=ID_CHARACTERS_MAX, steps_max=PATTERN_STEPS_MAX)
+    regex = read_regex(pattern, characters=ID_CHARACTERS, steps_max=PATTERN_STEPS_MAX)
     match = regex.compiled.match
-    return Condition(lambda minion: match(minion.id) is not None, regex.steps(ID_CHARACTERS_MAX))
+    return Condition(lambda minion: match(minion.id) is not None, regex.steps(ID_CHARACTERS))
 
 
 def by_list(ids: Sequence[str]) -> Condition:
@@ -148,7 +149,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def _lies_in(address: object, network: Network) -> bool:
-    if not isinstance(address, str) or len(address) > ID_CHARACTERS_MAX:
+    if not isinstance(address, str) or len(address) > ID_CHARACTERS:
         return False
     try:
         return ipaddress.ip_address(address) in network

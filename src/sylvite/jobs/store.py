@@ -68,12 +68,18 @@ class JobReader:
         with failures(self._path):
             return [minion for (minion,) in self._connection.execute(query, (jid,))]
 
+    def returned(self, jid: str) -> list[str]:
+        """Return the ids of those that have."""
+        query = "SELECT minion FROM minions WHERE jid = ? AND returned_ns IS NOT NULL ORDER BY minion"
+        with failures(self._path):
+            return [minion for (minion,) in self._connection.execute(query, (jid,))]
+
     def page(
         self, *, before: str | None = None, count: int = 50, wanted: Callable[[Job], bool] | None = None
     ) -> list[Listed]:
         """Return up to `count` jobs, the newest first; for the next page give the last jid of this one as `before`.
 
-        `wanted`: only those; it sees them without their minions.  At most PAGE_JOBS_MAX.
+        `wanted`: only those.  At most PAGE_JOBS_MAX.  Their minions are left out: `find` has them.
         """
         return self._select(_PAGE, before, count, wanted)
 

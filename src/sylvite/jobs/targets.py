@@ -13,6 +13,7 @@ from sylvite.core.environment import TooManySteps
 from sylvite.errors import InvalidPattern, InvalidTarget
 from sylvite.jobs.compound import Nodegroups, parse_compound, parse_nodegroup
 from sylvite.jobs.matchers import (
+    ID_CHARACTERS,
     Candidate,
     Condition,
     by_glob,
@@ -52,6 +53,8 @@ class Target:
 
         False too where finding out would take too long: grains come from minions, and the others must not wait.
         """
+        if len(minion_id) > ID_CHARACTERS:
+            return False
         try:
             return self._condition.matches(Candidate(minion_id, grains))
         except (TooManySteps, RecursionError):
