@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from tests.fuzz import eventlog_targets, text_targets, wire_targets
+from tests.fuzz import eventlog_targets, job_targets, text_targets, wire_targets
 from tests.fuzz.target import Target
 
-TARGETS: dict[str, Target] = {**wire_targets.TARGETS, **eventlog_targets.TARGETS, **text_targets.TARGETS}
+TARGETS: dict[str, Target] = {
+    **wire_targets.TARGETS,
+    **eventlog_targets.TARGETS,
+    **text_targets.TARGETS,
+    **job_targets.TARGETS,
+}
