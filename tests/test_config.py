@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sylvite import config
 from sylvite.broker.settings import BrokerSettings
-from sylvite.config import CONFIG_BYTES_MAX, DEPTH_MAX, VALUES_MAX, convert, read_config
+from sylvite.config import CONFIG_BYTES_MAX, DEPTH_MAX, VALUES_MAX, convert, read_config, read_yaml
 from sylvite.errors import InvalidSetting
 
 
@@ -212,6 +212,19 @@ def test_json_is_read_as_it_is(path: Path, found: dict[str, object]) -> None:
     """What other programs write reads as they meant it: JSON is YAML."""
     path.write_text(json.dumps({"anything": found}, ensure_ascii=False))
     assert read_config(path, Outer).anything == found
+
+
+def test_the_line_of_each_key_is_noted() -> None:
+    lines: dict[str, int] = {}
+    read_yaml(b'a: 1\nb:\n  c: [x,\n    {d: 2}]\n  "e": {\n f: }\n', "here", lines)
+    assert lines == {"a": 1, "b": 2, "b.c": 3, "b.c[0]": 3, "b.c[1]": 4, "b.c[1].d": 4, "b.e": 5, "b.e.f": 6}
+
+
+def test_long_keys_above_many_others_take_little_memory() -> None:
+    """A mebibyte that holds one long key and thousands below it: their paths would be gigabytes."""
+    lines: dict[str, int] = {}
+    read_yaml(b"? " + b"x" * 500_000 + b"\n: [" + b"1," * 10_000 + b"]\nb: 1", "here", lines)
+    assert lines == {"x" * 500_000: 1, "b": 3}
 
 
 def test_without_the_check_an_alias_makes_a_bomb(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,8 @@ CONFIG_BYTES_MAX = 1024 * 1024
 DEPTH_MAX = 32
 VALUES_MAX = 20_000
 """Keys, values, lists and maps: each costs up to a kilobyte while the file is read."""
+PATH_CHARACTERS_MAX = 256
+"""Of keys below longer paths no line is noted."""
 
 Settings = TypeVar("Settings", bound=msgspec.Struct)
 
@@ -31,6 +33,12 @@ def read_config(path: Path, kind: type[Settings]) -> Settings:
     Raises:
         InvalidSetting: the file cannot be read, or a key or value in it is wrong; the message names it.
     """
+    found = read_yaml(read_file(path), str(path))
+    return convert({} if found is None else found, kind, str(path))
+
+
+def read_file(path: Path) -> bytes:
+    """Return what is in a file of configuration.  Raises InvalidSetting: it cannot be read, or is too big."""
     try:
         with path.open("rb") as file:
             raw = file.read(CONFIG_BYTES_MAX + 1)
@@ -38,12 +46,13 @@ def read_config(path: Path, kind: type[Settings]) -> Settings:
         raise InvalidSetting("config", str(path), f"cannot be read: {error.strerror}") from error
     if len(raw) > CONFIG_BYTES_MAX:
         raise InvalidSetting("config", str(path), f"has more than {CONFIG_BYTES_MAX} bytes")
-    found = read_yaml(raw, str(path))
-    return convert({} if found is None else found, kind, str(path))
+    return raw
 
 
-def read_yaml(raw: bytes, where: str) -> object:
+def read_yaml(raw: bytes, where: str, lines: dict[str, int] | None = None) -> object:
     """Return what the YAML says.
+
+    `lines`: takes the line of each key, by its path: `a`, `a.b`, `a[0].b`.
 
     The grammar is read first, piece by piece, and then made: an alias makes a bomb of a few lines, brackets within
     brackets exhaust the stack, and of two equal keys PyYAML silently takes the last one.
@@ -61,6 +70,8 @@ def read_yaml(raw: bytes, where: str) -> object:
             if root is None:
                 return None
             _check_keys(root, where)
+            if lines is not None:
+                _note_lines(root, "", lines)
             return cast(object, loader.construct_document(root))
         finally:
             loader.dispose()
@@ -105,6 +116,20 @@ def _check_keys(node: Any, where: str) -> None:
                 raise InvalidSetting("config", where, f"has the key {key.value!r} twice, {place}")
             seen.add(key.value)
             _check_keys(value, where)
+
+
+def _note_lines(node: Any, path: str, lines: dict[str, int]) -> None:
+    if len(path) > PATH_CHARACTERS_MAX:
+        return  # The path of each key holds all keys above it: of long ones that would be a bomb.
+    if node.id == "sequence":
+        for index, item in enumerate(node.value):
+            lines[f"{path}[{index}]"] = item.start_mark.line + 1
+            _note_lines(item, f"{path}[{index}]", lines)
+    elif node.id == "mapping":
+        for key, value in node.value:
+            inner = f"{path}.{key.value}" if path else key.value
+            lines[inner] = key.start_mark.line + 1
+            _note_lines(value, inner, lines)
 
 
 def convert(found: object, kind: type[Settings], where: str) -> Settings:

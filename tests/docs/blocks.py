@@ -6,7 +6,8 @@ console live    one command that runs on; after the next console block it gets C
 python      a program; the names it makes are there in the next one
 python pytest   a file of tests for pytest
 output      what the block before it printed
-yaml NAME   a configuration file, written to NAME and read as the broker reads it
+yaml NAME   a configuration file, written to NAME and read as the broker reads it; `master`, `minion` and files
+            in `master.d/` and `minion.d/` as these read them
 ini NAME    a unit file, or a part of one, that stands in packaging/systemd/NAME
 sh          commands that are not run here, and why stands beside them in test_pages.py
 text        a picture or a layout: no code

@@ -19,6 +19,7 @@ import pytest
 from sylvite.auth.policy import Policy
 from sylvite.broker.settings import BrokerSettings
 from sylvite.config import read_config
+from sylvite.daemons.options.reading import load_master, load_minion
 from sylvite.testing.broker import BrokerProcess
 from tests.docs.blocks import Block, commands
 
@@ -120,7 +121,7 @@ class Session:
                     target = self.folder / name
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_text(block.text)
-                    Policy(read_config(target, BrokerSettings).policy)
+                    self._read(name, target)
                 case _:
                     pytest.fail(f"{block.place}: nobody knows how to run a block of {block.kind!r}")
 
@@ -136,6 +137,16 @@ class Session:
             del self._live[0]
             self._compare(block, printed + rest, before + after)
             assert process.returncode == 0
+
+    def _read(self, name: str, target: Path) -> None:
+        """Read a file of configuration as who it is for: `master` and `minion` with what they include."""
+        node = name.partition("/")[0].removesuffix(".d")
+        if node == "master":
+            load_master(self.folder / node).raise_first()
+        elif node == "minion":
+            load_minion(self.folder / node).raise_first()
+        else:
+            Policy(read_config(target, BrokerSettings).policy)
 
     def _run(self, block: Block) -> None:
         printed = ""

@@ -24,6 +24,7 @@ COMMANDS = {
     "log": ("sylvite.cli.log:log", "Look after the event log: status, verify, export, import, prune, segments."),
     "cursors": ("sylvite.cli.cursors:cursors", "Look after durable cursors: list, show, seek, delete."),
     "keys": ("sylvite.cli.keys:keys", "Look after keys: list, show, accept, reject, revoke, delete, finger, token, gen."),
+    "config": ("sylvite.cli.config:config", "Look at the configuration of master and minion: check, show, explain."),
     "status": ("sylvite.cli.status:status", "Show how the broker is doing."),
     "doctor": ("sylvite.cli.doctor:doctor", "Check this node, with a cure for each thing that is wrong."),
     "completion": ("sylvite.cli.completion:completion", "Print the completion script for a shell."),

@@ -1,0 +1,82 @@
+"""Options of a master."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from sylvite.daemons.options.forms import (
+    About,
+    CountOrAll,
+    Flag,
+    Folder,
+    Folders,
+    Nodegroups,
+    Port,
+    Seconds,
+    SecondsOrEver,
+    SizeOrNoLimit,
+    Text,
+)
+from sylvite.daemons.options.node import NodeOptions
+
+_PLACE = "Folders are Sylvite's own, so that a Salt on the same machine is not disturbed."
+
+
+class MasterOptions(NodeOptions, frozen=True, kw_only=True):
+    default_include: Annotated[
+        Text, About("Which other files are read after the main one, in the order of their names; later ones win.")
+    ] = "master.d/*.conf"
+    sock_dir: Annotated[Folder, About("Where the socket of the bus is.", _PLACE)] = Path("/var/run/sylvite/master")
+    pki_dir: Annotated[Folder, About("Where the key of the master is.", _PLACE)] = Path("/etc/sylvite/pki/master")
+    cachedir: Annotated[Folder, About("Where that is which can be made again.", _PLACE)] = Path(
+        "/var/cache/sylvite/master"
+    )
+    data_dir: Annotated[
+        Folder,
+        About(
+            "Where the event log, jobs and the keys of minions are kept.",
+            "Salt keeps no events, and all else in cachedir and pki_dir.",
+        ),
+    ] = Path("/var/lib/sylvite/master")
+    interface: Annotated[Text, About("The address that minions connect to.")] = "0.0.0.0"  # noqa: S104 - as Salt; only TLS with known keys
+    ret_port: Annotated[
+        Port,
+        About(
+            "The port that minions connect to.",
+            "Salt's is 4506, beside publish_port 4505; here all goes through one port of its own.",
+        ),
+    ] = 4507
+    max_minions: Annotated[
+        CountOrAll, About("How many minions may be connected; more are turned away with act: full.")
+    ] = None
+    auth_events: Annotated[Flag, About("Publish salt/auth each time a minion proves who it is, or cannot.")] = True
+    presence_events: Annotated[Flag, About("Publish salt/presence/change and salt/presence/present.")] = False
+    loop_interval_s: Annotated[
+        Seconds, About("How often the master looks after things: presence, jobs that are too old.")
+    ] = msgspec.field(default=60.0, name="loop_interval")
+    minion_data_cache: Annotated[Flag, About("Keep the grains of minions, so that targets can look at them.")] = True
+    minion_data_cache_events: Annotated[
+        Flag, About("Publish minion/refresh/ID when the kept grains of a minion are new.")
+    ] = True
+    nodegroups: Annotated[Nodegroups, About("Targets with a name: docs/targets.md.")] = msgspec.field(
+        default_factory=dict[str, str | tuple[str, ...]]
+    )
+    timeout_s: Annotated[
+        Seconds, About("How long a command waits without news before it asks whether minions still run its job.")
+    ] = msgspec.field(default=5.0, name="timeout")
+    gather_job_timeout_s: Annotated[Seconds, About("How long it waits for the answer to that.")] = msgspec.field(
+        default=10.0, name="gather_job_timeout"
+    )
+    job_cache: Annotated[
+        Flag, About("Keep jobs and returns, so that they can be looked up; off, they are in the event log alone.")
+    ] = True
+    keep_jobs_s: Annotated[SecondsOrEver, About("How long jobs can be looked up.")] = msgspec.field(
+        default=86_400.0, name="keep_jobs_seconds"
+    )
+    keep_jobs_bytes: Annotated[
+        SizeOrNoLimit, About("How much all kept jobs may take; beyond it the oldest go.", "Salt has no such limit.")
+    ] = 1024 * 1024 * 1024
+    runner_dirs: Annotated[Folders, About("Folders with runners of your own.")] = ()

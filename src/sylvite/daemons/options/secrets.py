@@ -1,0 +1,23 @@
+"""Secrets: which values are never shown, whatever a file holds."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, cast
+
+HIDDEN = "***"
+_is_secret = re.compile(
+    r"pass(word|wd|phrase)?($|_)|secret|token|credential|api_?key|private_?key|(^|_)key$|(^|_)auth$|webhook",
+    re.IGNORECASE,
+).search
+
+
+def hide(name: str, value: Any) -> Any:
+    """Return a value with each one under a name that sounds like a secret replaced, however deep it lies."""
+    if _is_secret(name) and value not in (None, "", True, False):
+        return HIDDEN
+    if isinstance(value, dict):
+        return {key: hide(str(key), inner) for key, inner in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [hide("", item) for item in cast("list[Any]", value)]
+    return value
