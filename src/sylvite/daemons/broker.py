@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import msgspec
@@ -50,7 +51,11 @@ class BrokerOptions(msgspec.Struct, frozen=True):
     ready_fd: int | None = None
 
 
-def main(options: BrokerOptions) -> int:
+Beside = Callable[[Path], AbstractAsyncContextManager[None]]
+"""What runs in the same process, beside the broker whose socket it is given; entered before the broker is ready."""
+
+
+def main(options: BrokerOptions, beside: Beside = lambda _: contextlib.nullcontext()) -> int:
     """Run a broker until SIGTERM or SIGINT; return the exit code.
 
     Raises:
@@ -65,7 +70,7 @@ def main(options: BrokerOptions) -> int:
         factory = uvloop.new_event_loop
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
-            return runner.run(_serve(options))
+            return runner.run(_serve(options, beside))
     except MemoryError:
         logger.error("%s", NO_MEMORY)
         return EXIT_INTERNAL
@@ -122,7 +127,7 @@ def _limit_connections(settings: BrokerSettings) -> BrokerSettings:
     return msgspec.structs.replace(settings, limits=limits)
 
 
-async def _serve(options: BrokerOptions) -> int:
+async def _serve(options: BrokerOptions, beside: Beside) -> int:
     _secure_places(options)
     settings = _limit_connections(options.settings)
     log = _open(options)
@@ -147,9 +152,10 @@ async def _serve(options: BrokerOptions) -> int:
             logger.info("listening on %s port %d", options.tcp[0], port)
         _on_signals(server, options)
         logger.info("listening on %s; the log holds @%d to @%d", socket_path, log.oldest, log.end)
-        _ready(options)
-        await server.stopping.wait()
-        notify("STOPPING=1")
+        async with beside(socket_path):
+            _ready(options)
+            await server.stopping.wait()
+            notify("STOPPING=1")
         logger.info("stopping")
     finally:
         await server.stop()

@@ -1,0 +1,124 @@
+"""Supervision: the parts of a master are processes; one that ends is started again, and the others do not notice."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Sequence
+from typing import NamedTuple
+
+READY_S = 60.0
+STOP_S = 20.0
+PAUSE_S = (0.5, 30.0)
+"""Before a part is started again: at first, and at most; it doubles from one time to the next."""
+SETTLED_S = 60.0
+"""A part that has run for so long has its pause forgotten."""
+HOPELESS = frozenset((2, 77, 78))
+"""Exit codes that another start does not change: the command line, rights, the configuration."""
+logger = logging.getLogger("sylvite.master")
+
+
+class Part(NamedTuple):
+    """A process.  It writes a line to `--ready-fd`, which is added to its command, once others may lean on it."""
+
+    name: str
+    command: tuple[str, ...]
+
+
+class Supervisor:
+    """Parts in the order in which they start; they stop in the reverse one."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self.processes: dict[str, asyncio.subprocess.Process] = {}
+        self._parts = list(parts)
+        self._stopping = asyncio.Event()
+        self._code = 0
+        self._said = b""
+
+    def stop(self, code: int = 0) -> None:
+        if not self._stopping.is_set():
+            self._code = code
+            self._stopping.set()
+
+    async def run(self, ready_fd: int | None = None) -> int:
+        """Run until `stop`, or until a part cannot be helped; return the exit code.
+
+        `ready_fd`: gets what the last part has said when it was ready.
+        """
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            for part in self._parts:
+                started = asyncio.Event()
+                tasks.append(asyncio.create_task(self._keep(part, started), name=f"supervise {part.name}"))
+                await self._first_of(started)
+                if self._stopping.is_set():
+                    break
+            else:
+                if ready_fd is not None:
+                    os.write(ready_fd, self._said)
+                    os.close(ready_fd)
+                await self._stopping.wait()
+        finally:
+            self._stopping.set()
+            for part in reversed(self._parts):
+                await self._end(part)
+            await asyncio.gather(*tasks)
+        return self._code
+
+    async def _first_of(self, started: asyncio.Event) -> None:
+        waiting = [asyncio.create_task(event.wait()) for event in (started, self._stopping)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+
+    async def _keep(self, part: Part, started: asyncio.Event) -> None:
+        """Start a part, and start it again."""
+        loop, pause_s = asyncio.get_running_loop(), PAUSE_S[0]
+        while not self._stopping.is_set():
+            began_s = loop.time()
+            code = await self._once(part, started)
+            if self._stopping.is_set():
+                return
+            if code in HOPELESS:
+                logger.error("%s has ended with exit code %d, and would again: stopping", part.name, code)
+                self.stop(code)
+                return
+            pause_s = PAUSE_S[0] if loop.time() - began_s > SETTLED_S else min(2 * pause_s, PAUSE_S[1])
+            logger.error("%s has ended with exit code %d; it is started again in %g s", part.name, code, pause_s)
+            try:
+                await asyncio.wait_for(self._stopping.wait(), pause_s)
+            except TimeoutError:
+                pass  # The pause is over.
+
+    async def _once(self, part: Part, started: asyncio.Event) -> int:
+        reading, writing = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *part.command, "--ready-fd", str(writing), pass_fds=(writing,), start_new_session=True
+            )
+        finally:
+            os.close(writing)
+        self.processes[part.name] = process
+        try:
+            if said := await asyncio.to_thread(os.read, reading, 64):
+                self._said = said
+                logger.info("%s is ready", part.name)
+                started.set()
+            return await process.wait()
+        finally:
+            os.close(reading)
+            self.processes.pop(part.name, None)
+
+    async def _end(self, part: Part) -> None:
+        process = self.processes.get(part.name)
+        if process is None or process.returncode is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), STOP_S)
+        except TimeoutError:
+            logger.error("%s does not stop: it is killed", part.name)
+            process.kill()
+            await process.wait()
