@@ -23,4 +23,4 @@ from sylvite.cli.command import LazyGroup
     },
 )
 def keys() -> None:
-    """Look after keys: list, show, accept, reject, revoke, delete, finger, token, gen."""
+    """Look after keys: which minions are let in."""

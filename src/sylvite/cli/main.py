@@ -26,7 +26,7 @@ COMMANDS = {
     "broker": ("sylvite.cli.broker:broker", "Run a broker until SIGTERM or Ctrl-C."),
     "log": ("sylvite.cli.log:log", "Look after the event log: status, verify, export, import, prune, segments."),
     "cursors": ("sylvite.cli.cursors:cursors", "Look after durable cursors: list, show, seek, delete."),
-    "keys": ("sylvite.cli.keys:keys", "Look after keys: list, show, accept, reject, revoke, delete, finger, token, gen."),
+    "keys": ("sylvite.cli.keys:keys", "Look after keys: which minions are let in."),
     "config": ("sylvite.cli.config:config", "Look at the configuration of master and minion: check, show, explain."),
     "status": ("sylvite.cli.status:status", "Show how the broker is doing."),
     "doctor": ("sylvite.cli.doctor:doctor", "Check this node, with a cure for each thing that is wrong."),
