@@ -22,6 +22,9 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 """The reader of our output went away; said in silence, as other programs do that die of SIGPIPE."""
 
+NOT_AVAILABLE = 255
+"""There is no such function; as `salt-call` says it."""
+
 EXIT_CODES: Mapping[str, int] = {
     "error": NO,
     # The caller's input
@@ -59,6 +62,11 @@ EXIT_CODES: Mapping[str, int] = {
     "no_such_job": NO,
     "job_store_failed": DISK_FAILED,
     "job_store_in_use": TRY_AGAIN,
+    # Functions
+    "function_not_available": NOT_AVAILABLE,
+    "invalid_arguments": NO,
+    "function_failed": NO,
+    "no_master": NO,
     # The log
     "log_error": DISK_FAILED,
     "offset_gone": NO,

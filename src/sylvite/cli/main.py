@@ -23,6 +23,8 @@ COMMANDS = {
     "master": ("sylvite.cli.master:master", "Run a master until SIGTERM or Ctrl-C."),
     "minion": ("sylvite.cli.minion:minion", "Run a minion until SIGTERM or Ctrl-C."),
     "link": ("sylvite.cli.link:link", "Run the port of a master that minions connect to, alone."),
+    "call": ("sylvite.cli.call:call", "Run an execution function in this process, as `salt-call --local` does."),
+    "run": ("sylvite.cli.call_runner:run", "Run a runner in this process, as `salt-run` does."),
     "broker": ("sylvite.cli.broker:broker", "Run a broker until SIGTERM or Ctrl-C."),
     "log": ("sylvite.cli.log:log", "Look after the event log: status, verify, export, import, prune, segments."),
     "cursors": ("sylvite.cli.cursors:cursors", "Look after durable cursors: list, show, seek, delete."),
@@ -52,7 +54,8 @@ def sylvite() -> None:
     """Sylvite: an event bus that forgets nothing.
 
     Exit codes: 0 done; 1 the answer is no; 2 command line; 69 no broker; 70 internal error; 74 disk; 75 try again;
-    77 not allowed; 78 configuration; 124 time-out; 130 interrupted; 141 output closed.
+    77 not allowed; 78 configuration; 124 time-out; 130 interrupted; 141 output closed;
+    255 no such function.
     """
 
 

@@ -1,0 +1,125 @@
+"""`sylvite call`: run an execution function, here and now."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import click
+
+from sylvite.cli import exit_codes
+from sylvite.cli.call_options import (
+    call_options,
+    log_to_stderr,
+    names_of,
+    read_settings,
+    shown,
+    write_docs,
+    write_usage,
+)
+from sylvite.cli.command import Example, GlobalOptions, command, pass_options
+
+EXAMPLES = (
+    Example("sylvite call test.ping", "Whether functions run here"),
+    Example(
+        """sylvite call event.send myco/mytag/success '{success: True, message: "It works!"}'""",
+        "Fire an event; without a master, on the bus of this node",
+    ),
+    Example("sylvite call event.send myco/mytag foo=Foo bar=Bar", "The same, by name"),
+    Example("sylvite call grains.item os cpuarch --out json", "What is known of this machine, as JSON"),
+    Example("sylvite call -m ./modules my_custom_module.do_something", "A function of your own", exit_code=255),
+    Example("sylvite call -d event.send", "What a function says of itself"),
+)
+
+
+@command("call", examples=EXAMPLES)
+@click.argument("function", required=False)
+@click.argument("arguments", nargs=-1, metavar="[ARG ...] [NAME=VALUE ...]")
+@call_options
+@click.option("--id", "node", metavar="ID", help="The id of this node [of the configuration, else the machine's name].")
+@click.option("-g", "--grains", is_flag=True, help="Show what is known of this machine.")
+@click.option("--retcode-passthrough", is_flag=True, help="End with the return code that the function left.")
+@pass_options
+def call(
+    options: GlobalOptions,
+    function: str | None,
+    arguments: tuple[str, ...],
+    config: Path | None,
+    module_dirs: tuple[str, ...],
+    out: str | None,
+    out_indent: int | None,
+    no_parse: str,
+    node: str | None,
+    *,
+    doc: bool,
+    grains: bool,
+    retcode_passthrough: bool,
+) -> int:
+    """Run an execution function in this process, as `salt-call --local` does.
+
+    ARG and VALUE are read as Salt reads them: numbers, true, null, [lists] and {maps}, anything else is text. Exit code
+    255: there is no such function; 1: it cannot be called so, or failed.
+    """
+    # Here, so that the help of other commands need not wait for them.
+    from sylvite.functions.arguments import parse_arguments
+    from sylvite.functions.bus import LocalBus
+    from sylvite.functions.context import Context
+    from sylvite.functions.errors import FunctionFailed, FunctionNotAvailable, InvalidArguments
+    from sylvite.functions.execute import call as call_function
+    from sylvite.functions.grains import collect_grains
+    from sylvite.functions.library import Library
+    from sylvite.functions.settings import make_opts
+    from sylvite.functions.signatures import docs_of
+    from sylvite.jobs.jid import JidMaker
+
+    log_to_stderr(options)
+    settings = read_settings(config, module_dirs, kind="module_dirs")
+    found = collect_grains(node or settings.id, settings.grains)
+    opts = {
+        **make_opts(settings),
+        "id": found["id"],
+        "file_client": "local",
+        "__role": "minion",
+        "__cli": "sylvite call",
+    }
+    result = shown(options, out, out_indent)
+    if grains:
+        result.write({"local": found})
+        return exit_codes.DONE
+    if function is None and not doc:
+        raise click.UsageError("Missing argument 'FUNCTION'; `sylvite call sys.list_functions` shows which there are")
+    publication = {
+        "fun": function,
+        "pid": os.getpid(),
+        "jid": JidMaker().make(time.time_ns()),
+        # What Salt's own functions look for, to know that nobody is waiting on a bus.
+        "tgt": "salt-call",
+    }
+    with LocalBus(options.socket, name="sylvite call") as bus:
+        library = Library(Context(opts, found, bus, publication=publication))
+        if doc or function is None:
+            write_docs(options, docs_of(library.execution, [function] if function is not None else []))
+            return exit_codes.DONE
+        try:
+            outcome = call_function(library, function, parse_arguments(arguments, no_parse=list(names_of(no_parse))))
+        except (FunctionNotAvailable, InvalidArguments, FunctionFailed) as error:
+            if options.json:
+                raise
+            if isinstance(error, FunctionNotAvailable):
+                click.echo(str(error))
+            elif isinstance(error, InvalidArguments):
+                write_usage(error, error.usage)
+            else:
+                _write_failure(options, error)
+            return exit_codes.exit_code_of(error.code)
+    result.write({"local": outcome.value})
+    return outcome.retcode if retcode_passthrough else exit_codes.DONE
+
+
+def _write_failure(options: GlobalOptions, error: Exception) -> None:
+    if options.debug:
+        import traceback
+
+        traceback.print_exception(error.__cause__ or error)
+    click.echo(str(error), err=True)

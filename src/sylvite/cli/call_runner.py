@@ -1,0 +1,111 @@
+"""`sylvite run`: run a runner, and tell the bus of it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sylvite.cli import exit_codes
+from sylvite.cli.call_options import (
+    call_options,
+    log_to_stderr,
+    names_of,
+    read_settings,
+    shown,
+    write_docs,
+    write_usage,
+)
+from sylvite.cli.command import Example, GlobalOptions, command, pass_options
+
+EXAMPLES = (
+    Example("sylvite run state.event pretty=True", "Watch the bus", endless=True),
+    Example("sylvite run state.event 'salt/minion/*/start' count=3 quiet=True", "Wait for three events", endless=True),
+    Example("""sylvite run event.send my/custom/event '{"foo": "bar"}'""", "Fire an event"),
+    Example("sylvite run -d state.event", "What a runner says of itself"),
+)
+
+
+@command("run", examples=EXAMPLES)
+@click.argument("function", required=False)
+@click.argument("arguments", nargs=-1, metavar="[ARG ...] [NAME=VALUE ...]")
+@call_options
+@pass_options
+def run(
+    options: GlobalOptions,
+    function: str | None,
+    arguments: tuple[str, ...],
+    config: Path | None,
+    module_dirs: tuple[str, ...],
+    out: str | None,
+    out_indent: int | None,
+    no_parse: str,
+    *,
+    doc: bool,
+) -> int:
+    """Run a runner in this process, as `salt-run` does.
+
+    The bus is told: `salt/run/JID/new` before it, `salt/run/JID/ret` with what it returned behind it. ARG and VALUE are
+    read as in `sylvite call`. Exit code 255: there is no such runner; 1: it cannot be called so, or failed.
+    """
+    from sylvite.functions.arguments import parse_arguments
+    from sylvite.functions.bus import LocalBus
+    from sylvite.functions.context import Context
+    from sylvite.functions.errors import FunctionFailed, FunctionNotAvailable, InvalidArguments
+    from sylvite.functions.grains import collect_grains
+    from sylvite.functions.library import Library
+    from sylvite.functions.runner import calling_user, run_runner
+    from sylvite.functions.settings import make_opts
+    from sylvite.functions.signatures import docs_of
+    from sylvite.jobs.jid import JidMaker
+
+    log_to_stderr(options)
+    settings = read_settings(config, module_dirs, kind="runner_dirs")
+    grains = collect_grains(settings.id, settings.grains)
+    opts = {**make_opts(settings), "id": grains["id"], "__role": "master", "__cli": "sylvite run"}
+    if function is None and not doc:
+        raise click.UsageError("Missing argument 'FUNCTION'; `sylvite run -d` shows which there are")
+    result = shown(options, out, out_indent)
+
+    def show_progress(tag: str, data: dict[str, Any]) -> None:
+        if tag == "progress" and not options.quiet:
+            result.write(data.get("message", data.get("data", data)))
+
+    with LocalBus(options.socket, name="sylvite run") as bus:
+        library = Library(Context(opts, grains, bus))
+        if doc or function is None:
+            write_docs(options, docs_of(library.runners, [function] if function is not None else []))
+            return exit_codes.DONE
+        try:
+            outcome = run_runner(
+                library,
+                function,
+                parse_arguments(arguments, no_parse=list(names_of(no_parse))),
+                jid=JidMaker().make(time.time_ns()),
+                user=calling_user(),
+                shown=show_progress,
+            )
+        except (FunctionNotAvailable, InvalidArguments, FunctionFailed) as error:
+            if options.json:
+                raise
+            if isinstance(error, FunctionNotAvailable):
+                click.echo(str(error))
+            elif isinstance(error, InvalidArguments):
+                write_usage(error, error.usage)
+            else:
+                _write_failure(options, function, error)
+            return exit_codes.exit_code_of(error.code)
+    if not options.quiet:
+        result.write(outcome.value)
+    return exit_codes.DONE
+
+
+def _write_failure(options: GlobalOptions, function: str, error: Exception) -> None:
+    cause = error.__cause__ or error
+    if options.debug:
+        import traceback
+
+        traceback.print_exception(cause)
+    click.echo(f"Exception occurred in runner {function}: {type(cause).__name__}: {cause}", err=True)

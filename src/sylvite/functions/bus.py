@@ -1,0 +1,78 @@
+"""LocalBus: the broker of this node, as functions use it.  Connected when it is first wanted."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Generator, Iterator, Mapping
+from types import TracebackType
+from typing import Any
+
+from sylvite.client.address import SYSTEM_SOCKETS, VARIABLE
+from sylvite.client.sync_client import Client, Subscription
+from sylvite.core.event import Event
+from sylvite.errors import InvalidPattern
+from sylvite.functions.data import plain, stamp
+from sylvite.functions.errors import NoMaster
+
+SOCKET = "bus.sock"
+logger = logging.getLogger("sylvite.functions")
+
+
+class LocalBus:
+    """A context manager: leaving it closes the connection.  It knows no master."""
+
+    def __init__(self, socket: str | None = None, *, name: str = "functions", timeout_s: float = 10.0) -> None:
+        """`socket`: of the broker; None looks where clients look.  `name`: what `sylvite status` shows."""
+        self._socket, self._name, self._timeout_s = socket, name, timeout_s
+        self._client: Client | None = None
+
+    def __enter__(self) -> LocalBus:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def fire(self, tag: str, data: dict[str, Any]) -> None:
+        data["_stamp"] = stamp(time.time_ns())
+        if self._client is None:
+            self._client = Client.connect(self._socket, timeout_s=self._timeout_s, name=self._name)
+        self._client.publish(tag, plain(data), timeout_s=self._timeout_s)
+
+    def fire_master(self, tag: str, data: Any, preload: Mapping[str, Any]) -> None:
+        del data, preload
+        raise NoMaster(f"there is no master to send {tag!r} to")
+
+    @contextlib.contextmanager
+    def watch(self, tagmatch: str, *, node: str, sock_dir: str | None) -> Generator[Iterator[Event]]:
+        with Client.connect(
+            self._place_of(node, sock_dir), timeout_s=self._timeout_s, reconnect_s=None, name=self._name
+        ) as client, _subscribe(client, tagmatch) as subscription:  # fmt: skip
+            yield iter(subscription)
+
+    def _place_of(self, node: str, sock_dir: str | None) -> str | None:
+        """Return the socket: what the call says, what we were told, that of the node."""
+        if sock_dir is not None:
+            return os.path.join(sock_dir, SOCKET)
+        if self._socket is not None or VARIABLE in os.environ:
+            return self._socket
+        place = SYSTEM_SOCKETS[0 if node == "master" else 1]
+        return place if os.path.exists(place) else None
+
+
+def _subscribe(client: Client, tagmatch: str) -> Subscription:
+    # What the broker can leave out need not travel; what it cannot read as a pattern is looked at here alone.
+    try:
+        return client.subscribe(fnmatch=[tagmatch], regex=[rf"{tagmatch}\Z"], on_gap=_tell)
+    except InvalidPattern:
+        return client.subscribe(on_gap=_tell)
+
+
+def _tell(gap: object) -> None:
+    logger.warning("%s", gap)

@@ -1,0 +1,1 @@
+"""The runners that come with Sylvite.  The loader runs these files; nothing imports them."""
