@@ -82,6 +82,8 @@ class Session:
         monkeypatch.chdir(folder)
         monkeypatch.setenv("SYLVITE_SOCKET", str(self.broker.socket))
         monkeypatch.setenv("PATH", os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
+        monkeypatch.setenv("SYLVITE_CONFIG_DIR", "conf")
+        monkeypatch.setenv("SYLVITE_CLOUD_STATE", "state")
         monkeypatch.setenv("TZ", "UTC")
         monkeypatch.setenv("COLUMNS", "120")
         for name in ("NO_COLOR", "FORCE_COLOR"):

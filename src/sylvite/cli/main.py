@@ -30,6 +30,7 @@ COMMANDS = {
     "cursors": ("sylvite.cli.cursors:cursors", "Look after durable cursors: list, show, seek, delete."),
     "keys": ("sylvite.cli.keys:keys", "Look after keys: which minions are let in."),
     "config": ("sylvite.cli.config:config", "Look at the configuration of master and minion: check, show, explain."),
+    "cloud": ("sylvite.cli.cloud:cloud", "Create, list and destroy machines at cloud providers, each step an event."),
     "status": ("sylvite.cli.status:status", "Show how the broker is doing."),
     "doctor": ("sylvite.cli.doctor:doctor", "Check this node, with a cure for each thing that is wrong."),
     "completion": ("sylvite.cli.completion:completion", "Print the completion script for a shell."),
