@@ -20,3 +20,11 @@ def around(tmp_path: Path) -> Surroundings:
 def openstack() -> Iterator[OpenStack]:
     with OpenStack() as server:
         yield server
+
+
+@pytest.fixture
+def lab(around: Surroundings, openstack: OpenStack) -> Surroundings:
+    """A provider `lab` at the OpenStack, with a profile `web`."""
+    around.provider("lab", **openstack.provider())
+    around.profile("web", provider="lab", size="m1.small", image="debian-12")
+    return around

@@ -79,3 +79,14 @@ class Surroundings:
 
     def cloud(self, *, clock: Clock | None = None, **more: Any) -> Cloud:
         return Cloud(read_settings(self.folder), self.state, self.bus.publish, clock=clock or self.clock, **more)
+
+
+def nothing_remembered(around: Surroundings) -> bool:
+    with around.cloud() as cloud:
+        return cloud.ledger.unfinished() == []
+
+
+def failed(around: Surroundings) -> dict[str, object]:
+    """Return what the last event says, which is that it failed."""
+    assert around.bus.steps[-1] == "failed"
+    return around.bus.events[-1][1]
