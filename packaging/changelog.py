@@ -21,7 +21,9 @@ def section(version: str, day: dt.date, changes: list[Path]) -> str:
     for path in changes:
         named = re.fullmatch(rf"(\d+)(?:\.[a-z-]+)?\.({'|'.join(KINDS)})\.md", path.name)
         if named is None:
-            raise ValueError(f"{path.name}: a change is named NUMBER.KIND.md or NUMBER.NAME.KIND.md, with KIND one of {', '.join(KINDS)}")
+            raise ValueError(
+                f"{path.name}: a change is named NUMBER.KIND.md or NUMBER.NAME.KIND.md, with KIND one of {', '.join(KINDS)}"
+            )
         found[named[2]].append((int(named[1]), " ".join(path.read_text().split())))
     parts = [f"## {version} ({day})\n"]
     for kind, title in KINDS.items():

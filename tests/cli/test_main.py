@@ -27,6 +27,7 @@ def test_every_error_has_an_exit_code() -> None:
     import sylvite.auth.keyring
     import sylvite.broker.server
     import sylvite.cli.archive
+    import sylvite.functions.errors
     import sylvite.cli.keys_bus
     import sylvite.cli.publish_lines
 
@@ -45,7 +46,7 @@ def all_kinds(kind: type[SylviteError]) -> list[type[SylviteError]]:
 
 
 def test_exit_codes_are_the_documented_ones() -> None:
-    assert set(EXIT_CODES.values()) <= {1, 2, 69, 70, 74, 75, 77, 78, 124, 255}
+    assert set(EXIT_CODES.values()) <= {1, 2, 69, 70, 74, 75, 77, 78, 124, 130, 255}
     assert exit_codes.exit_code_of("a_code_of_a_newer_broker") == 1
 
 

@@ -20,9 +20,15 @@ COMMANDS = {
     "tail": ("sylvite.cli.tail:tail", "Show events: the last ones, a stretch of history, or live."),
     "get": ("sylvite.cli.get:get", "Show single events, whole."),
     "wait": ("sylvite.cli.wait:wait", "Wait for events that match, and show them."),
-    "master": ("sylvite.cli.master:master", "Run a master until SIGTERM or Ctrl-C."),
-    "minion": ("sylvite.cli.minion:minion", "Run a minion until SIGTERM or Ctrl-C."),
-    "link": ("sylvite.cli.link:link", "Run the port of a master that minions connect to, alone."),
+    "master": (
+        "sylvite.cli.master:master",
+        "Run a master until SIGTERM or Ctrl-C: a broker, and the link that minions connect to.",
+    ),
+    "minion": (
+        "sylvite.cli.minion:minion",
+        "Run a minion until SIGTERM or Ctrl-C: its bus, and the way to its master.",
+    ),
+    "link": ("sylvite.cli.link:link", "Let minions in, and bring their events onto the bus, until SIGTERM or Ctrl-C."),
     "call": ("sylvite.cli.call:call", "Run an execution function in this process, as `salt-call --local` does."),
     "run": ("sylvite.cli.call_runner:run", "Run a runner in this process, as `salt-run` does."),
     "broker": ("sylvite.cli.broker:broker", "Run a broker until SIGTERM or Ctrl-C."),
