@@ -27,9 +27,9 @@ def test_every_error_has_an_exit_code() -> None:
     import sylvite.auth.keyring
     import sylvite.broker.server
     import sylvite.cli.archive
-    import sylvite.functions.errors
     import sylvite.cli.keys_bus
     import sylvite.cli.publish_lines
+    import sylvite.functions.errors
 
     assert sylvite.auth.keyring.KeyInUse.code in EXIT_CODES
     assert sylvite.broker.server.InternalFailure.code in EXIT_CODES

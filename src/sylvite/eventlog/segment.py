@@ -83,7 +83,13 @@ def file_name(base: int) -> str:
 
 def base_of(name: str) -> int | None:
     """Return the base that a file name says, or None for a file that is no segment."""
-    if name.startswith("seg-") and name.endswith(".log") and len(name) == 28 and name[4:24].isascii() and name[4:24].isdigit():
+    if (
+        name.startswith("seg-")
+        and name.endswith(".log")
+        and len(name) == 28
+        and name[4:24].isascii()
+        and name[4:24].isdigit()
+    ):
         base = int(name[4:24])
         return base if base <= STORED_MAX else None
     return None
