@@ -29,6 +29,7 @@ def test_every_error_has_an_exit_code() -> None:
     import sylvite.cli.archive
     import sylvite.cli.keys_bus
     import sylvite.cli.publish_lines
+    import sylvite.cloud.errors
     import sylvite.functions.errors
 
     assert sylvite.auth.keyring.KeyInUse.code in EXIT_CODES
@@ -36,6 +37,8 @@ def test_every_error_has_an_exit_code() -> None:
     assert sylvite.cli.keys_bus.NotAnnounced.code in EXIT_CODES
     assert sylvite.cli.archive.BadArchive.code in EXIT_CODES
     assert sylvite.cli.publish_lines.BadLine.code in EXIT_CODES
+    assert sylvite.cloud.errors.CloudError.code in EXIT_CODES
+    assert sylvite.functions.errors.FunctionFailed.code in EXIT_CODES
     # Other tests may define errors of their own; ours live in sylvite.
     ours = {kind.code for kind in all_kinds(SylviteError) if kind.__module__.startswith("sylvite.")}
     assert ours == set(EXIT_CODES)
