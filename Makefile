@@ -4,8 +4,9 @@ PYTHON := $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(
 	command -v $(name) >/dev/null 2>&1 && $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 PY := .venv/bin/python
 FAULTS := $(CURDIR)/.faults.jsonl
+BAD_DAYS := tests/faults tests/fuzz tests/simulation
 
-.PHONY: help venv run test check lint format lock bench faults clean dist
+.PHONY: help venv run test test-bad-days test-others check lint format lock bench faults clean dist
 
 help: ## Show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 10
@@ -23,8 +24,14 @@ venv: .venv/ready ## Make the environment in .venv
 run: .venv/ready ## Start a bus and show events, live
 	@$(PY) examples/run.py
 
-test: .venv/ready ## Run all tests
-	@$(PY) -m pytest -q
+test: .venv/ready ## Run all tests, those of bad days beside the others
+	@$(MAKE) --no-print-directory -j2 -k test-bad-days test-others
+
+test-bad-days: .venv/ready
+	@$(PY) -m pytest -q $(BAD_DAYS)
+
+test-others: .venv/ready
+	@$(PY) -m pytest -q $(addprefix --ignore=,$(BAD_DAYS)) tests
 
 check: lint test ## What a change has to pass
 
@@ -40,7 +47,7 @@ format: .venv/ready ## Put the code in order
 
 faults: .venv/ready ## The fault tests in their long form, hours of them, and docs/reliability.md
 	@rm -f $(FAULTS)
-	@SYLVITE_FAULTS_REPORT=$(FAULTS) $(PY) -m pytest -q -m "long or not long" tests/faults tests/fuzz tests/simulation; \
+	@SYLVITE_FAULTS_REPORT=$(FAULTS) $(PY) -m pytest -q -m "long or not long" $(BAD_DAYS); \
 		failed=$$?; $(PY) -m tests.faults.page $(FAULTS); exit $$failed
 
 bench: .venv/ready ## Measure beside other buses, and write docs/benchmarks.md
