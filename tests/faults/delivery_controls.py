@@ -192,6 +192,11 @@ def _drops_at_level_none() -> None:
     replace(Intake, "take", take_or_drop)
 
 
+def _whatever_the_socket_takes() -> None:
+    """Go on giving a socket what it does not take."""
+    replace(Wire, "pause_writing", lambda _: None)
+
+
 DELIVERY_CONTROLS: dict[str, Callable[[], None]] = {
     "forgetting connections": _connections_are_kept,
     "forgetting subscriptions": _subscriptions_are_kept,
@@ -201,6 +206,7 @@ DELIVERY_CONTROLS: dict[str, Callable[[], None]] = {
     "guarding each subscription": _one_mistake_for_all,
     "ending one connection": _one_end_for_all,
     "going on behind a full socket": _one_full_socket_for_all,
+    "waiting for a full socket": _whatever_the_socket_takes,
     "turns": _no_turns,
     "keeping what nobody waits for": _drops_at_level_none,
     "looking at epochs": _any_epoch,

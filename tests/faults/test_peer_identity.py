@@ -133,6 +133,7 @@ def _passed_on(bus: Bus) -> None:
         descriptors = socket.recv_fds(theirs, 1, 1)[1]
         peer = RawPeer.__new__(RawPeer)
         peer.socket = socket.socket(fileno=descriptors[0])
+        peer.socket.settimeout(30)  # Whether it waits is a flag that both processes share.
         with peer:
             return who(peer)
 

@@ -33,7 +33,7 @@ def _stop_one(forks: Forks, folder: Path, *, events: int, each: int, without: st
     """Publish to `each` subscribers in each of two processes, and to one that is stopped."""
     settings = BrokerSettings(log=LOG, limits=USUAL if without is None else GENEROUS)
     credit = CREDIT_BYTES if without is None else 16 * MIB
-    broker = forks.start(Start(str(folder), settings))
+    broker = forks.start(Start(str(folder), settings, without=without))
     assert broker.ready, broker_output(folder)
     socket = folder / "bus.sock"
     with (
@@ -86,4 +86,4 @@ def test_without_limits_the_broker_keeps_everything_for_a_stopped_subscriber(
 ) -> None:
     """Negative control: with no bound on what waits for a socket, the growth is seen."""
     with pytest.raises(AssertionError, match='"row": "B-01"'):
-        _stop_one(forks, tmp_path_factory.mktemp("b01"), events=30_000, each=4, without="limits")
+        _stop_one(forks, tmp_path_factory.mktemp("b01"), events=30_000, each=4, without="waiting for a full socket")

@@ -18,6 +18,7 @@ import traceback
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.faults.proc import memory_bytes, reset_peak
 from tests.fuzz.target import CORPUS, Target, case, corpus_of
 from tests.fuzz.targets import TARGETS
 
@@ -132,7 +133,7 @@ def run(name: str, seed: int, cases: int, found: Path, progress: Path, cpu_s: fl
                     causes.add((frame.filename, frame.lineno))
                     path = keep(name, raw, f"{name} {seed} {number}\n{traceback.format_exc()}", found)
                     first = first or f"{path}: {error!r}"
-    growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    growth = memory_bytes(os.getpid(), "VmHWM") - before
     return Result(len(contents) + cases, refused, failures, round(max(growth, 0) / 2**20, 1), first)
 
 
@@ -147,6 +148,7 @@ def _set_limits() -> int:
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (pages * mmap.PAGESIZE + MEMORY_BYTES, hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    reset_peak(os.getpid())  # Else it is that of whoever has started us.
     return resident * mmap.PAGESIZE
 
 

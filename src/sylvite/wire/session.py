@@ -67,10 +67,10 @@ class Session:
     """
 
     def __init__(
-        self, says: Table, hears: Table, *, bytes_max: int = FRAME_BYTES_MAX, codec: Codec = (encode, decode)
+        self, says: Table, hears: Table, *, bytes_max: int = FRAME_BYTES_MAX, codec: Codec | None = None
     ) -> None:
         self._says, self._hears = says, hears
-        self._encode, self._decode = codec
+        self._encode, self._decode = codec or (encode, decode)
         self.saying = State.GREETING
         self.hearing = State.GREETING
         self._bytes_max = bytes_max
