@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sylvite.cli.main import COMMANDS
 from tests.docs.blocks import PROJECT, blocks, pages
 from tests.docs.session import WITHIN_S, Session, at_most
 
@@ -50,6 +51,10 @@ def test_commands_of_make() -> None:
                     program, *rest = line.partition("#")[0].split()
                     if program == "make":
                         assert set(rest) <= targets, f"{block.place}: {line}"
+                    elif (
+                        program == "sylvite"
+                    ):  # On two machines: tests/daemons/test_master_and_minion.py goes this way.
+                        assert rest[0] in COMMANDS, f"{block.place}: {line}"
                     else:
                         assert (program, (PROJECT / rest[0]).exists()) == ("python", True), f"{block.place}: {line}"
 

@@ -37,7 +37,9 @@ def read_start(since: Since, now_ns: int, *, cursor: bool) -> Start:
     if isinstance(since, float):
         return Start("time", _checked(since * 1_000_000_000, since))
     if isinstance(since, datetime):
-        return Start("time", _checked(since.timestamp() * 1_000_000_000, since))
+        # Whole numbers: a float of today's nanoseconds is up to 128 of them away, behind the event that is meant.
+        whole_s = int(since.replace(microsecond=0).timestamp())
+        return Start("time", _checked(whole_s * 1_000_000_000 + since.microsecond * 1000, since))
     if since.startswith("@"):
         if not since[1:].isdigit():
             raise InvalidSetting("since", since, "is not an offset; write @123")
