@@ -19,6 +19,7 @@ disk and its clients on purpose, again and again, and counts what went wrong. Ea
 may rely on. A counter that is 0 has no other value that is allowed; others stand with the most that is.
 
 A row counts only with its **controls**: the same test with a safeguard taken out (no sync, no checksum, no lock, ...) must fail.
+Where none is counted here, they are tests of their own, which `make test` runs.
 `make test` runs a short form of every row, `make faults` the long one; each takes its seed from what it prints, and the seed
 repeats the run. Rows are named as in the scorecard of the tests in `tests/faults/`.
 """
@@ -68,7 +69,7 @@ def page(results: Sequence[Result]) -> str:
     """Return the page; what ran several times is counted together, with the worst of each counter."""
     lines = [
         INTRODUCTION,
-        "| row | what breaks | what it means | runs | found | controls caught |",
+        "| row | what breaks | what it means | runs | found | controls counted |",
         "|---|---|---|---|---|---|",
     ]
     notes: list[str] = []
@@ -76,7 +77,7 @@ def page(results: Sequence[Result]) -> str:
         runs = [result for result in results if result.id == row.id and not result.without]
         controls = {result.without for result in results if result.id == row.id and result.without and result.caught}
         missed = {result.without for result in results if result.id == row.id and result.without and not result.caught}
-        found = _found(runs) if runs else "**not run**"
+        found = _found(runs) if runs else "no figures: its tests pass or fail"
         caught = f"{len(controls)}" + (f", **not caught: {', '.join(sorted(missed))}**" if missed else "")
         many = f"{sum(result.runs for result in runs):,}"
         lines.append(f"| {row.id} | {row.fault} | {row.means} | {many} | {found} | {caught} |")
