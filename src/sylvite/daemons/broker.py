@@ -8,7 +8,6 @@ import logging
 import os
 import resource
 import signal
-import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -21,6 +20,7 @@ from sylvite.broker.server import NO_MEMORY, Server
 from sylvite.broker.settings import FILES_APART, BrokerSettings
 from sylvite.config import read_config
 from sylvite.daemons.precautions import check_file, secure_folder, secure_process
+from sylvite.daemons.process import log_to_stderr, run, say_ready
 from sylvite.daemons.systemd import notify
 from sylvite.errors import InvalidSetting, LogFailed, SylviteError
 from sylvite.eventlog.eventlog import EventLog
@@ -62,23 +62,12 @@ def main(options: BrokerOptions, beside: Beside = lambda _: contextlib.nullconte
         SylviteError: it could not start; nothing was changed.
     """
     secure_process()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=_format())
-    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        factory = uvloop.new_event_loop
+    log_to_stderr()
     try:
-        with asyncio.Runner(loop_factory=factory) as runner:
-            return runner.run(_serve(options, beside))
+        return run(_serve(options, beside))
     except MemoryError:
         logger.error("%s", NO_MEMORY)
         return EXIT_INTERNAL
-
-
-def _format() -> str:
-    # journald reads the priority from the line (sd-daemon(3)); a person at a terminal wants the time.
-    return "<6>%(message)s" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s %(name)s: %(message)s"
 
 
 def _log_folder(options: BrokerOptions) -> Path:
@@ -167,10 +156,7 @@ async def _serve(options: BrokerOptions, beside: Beside) -> int:
 
 
 def _ready(options: BrokerOptions) -> None:
-    notify("READY=1")
-    if options.ready_fd is not None:
-        os.write(options.ready_fd, b"ready\n")
-        os.close(options.ready_fd)
+    say_ready(options.ready_fd)
 
 
 def _on_signals(server: Server, options: BrokerOptions) -> None:

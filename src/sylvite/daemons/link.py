@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
 import signal
-import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +14,7 @@ from sylvite.auth.keyring import Keyring
 from sylvite.auth.keyring_folder import KeyFolder, load_or_make_pair
 from sylvite.client.async_client import AsyncClient
 from sylvite.daemons.precautions import secure_process
+from sylvite.daemons.process import log_to_stderr, run, say_ready
 from sylvite.daemons.systemd import notify
 from sylvite.errors import InvalidSetting
 from sylvite.link.gatekeeper import Gatekeeper, announce_due
@@ -45,18 +42,8 @@ def main(options: LinkOptions) -> int:
         SylviteError: it could not start: no bus, no keys, no port.
     """
     secure_process()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=_format())
-    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
-    with contextlib.suppress(ImportError):
-        import uvloop
-
-        factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_serve(options))
-
-
-def _format() -> str:
-    return "<6>%(message)s" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s %(name)s: %(message)s"
+    log_to_stderr()
+    return run(_serve(options))
 
 
 async def _serve(options: LinkOptions) -> int:
@@ -80,10 +67,7 @@ async def _serve(options: LinkOptions) -> int:
                     port,
                     pair.fingerprint,
                 )
-                notify("READY=1")
-                if options.ready_fd is not None:
-                    os.write(options.ready_fd, b"%d\n" % port)
-                    os.close(options.ready_fd)
+                say_ready(options.ready_fd, str(port))
                 await stopping.wait()
                 notify("STOPPING=1")
             finally:

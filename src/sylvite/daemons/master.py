@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import sys
 
 from sylvite.daemons.options.master import MasterOptions
+from sylvite.daemons.process import log_to_stderr
 from sylvite.daemons.supervision import Part, Supervisor
 
 
 def main(options: MasterOptions, *, ready_fd: int | None = None) -> int:
     """Run a master until SIGTERM or SIGINT; return the exit code."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    log_to_stderr()
     return asyncio.run(_run(options, ready_fd))
 
 

@@ -9,7 +9,8 @@ import signal
 from collections.abc import Sequence
 from typing import NamedTuple
 
-READY_S = 60.0
+from sylvite.daemons.process import say_ready
+
 STOP_S = 20.0
 PAUSE_S = (0.5, 30.0)
 """Before a part is started again: at first, and at most; it doubles from one time to the next."""
@@ -35,7 +36,7 @@ class Supervisor:
         self._parts = list(parts)
         self._stopping = asyncio.Event()
         self._code = 0
-        self._said = b""
+        self._said = ""
 
     def stop(self, code: int = 0) -> None:
         if not self._stopping.is_set():
@@ -56,9 +57,7 @@ class Supervisor:
                 if self._stopping.is_set():
                     break
             else:
-                if ready_fd is not None:
-                    os.write(ready_fd, self._said)
-                    os.close(ready_fd)
+                say_ready(ready_fd, self._said)
                 await self._stopping.wait()
         finally:
             self._stopping.set()
@@ -103,7 +102,7 @@ class Supervisor:
         self.processes[part.name] = process
         try:
             if said := await asyncio.to_thread(os.read, reading, 64):
-                self._said = said
+                self._said = said.decode().strip()
                 logger.info("%s is ready", part.name)
                 started.set()
             return await process.wait()
