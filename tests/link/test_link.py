@@ -21,7 +21,7 @@ from sylvite.client.async_client import AsyncClient
 from sylvite.link import master_end, minion_end
 from sylvite.link.gatekeeper import Gatekeeper, announce_due
 from sylvite.link.master_end import MasterEnd
-from sylvite.link.minion_end import OUTBOX_TAG, MasterAddress, MinionEnd
+from sylvite.link.minion_end import OUTBOX_TAG, MinionEnd
 from sylvite.testing.broker import BrokerProcess
 
 WITHIN_S = 20.0
@@ -68,7 +68,7 @@ class Node:
     ) -> AsyncGenerator[MinionEnd]:
         pins = pins or read_pins([self.master_pair.fingerprint])
         async with AsyncClient.connect(self.minion_broker.socket) as bus:
-            end = MinionEnd(bus, pair or self.minion_pair, id_, [MasterAddress("127.0.0.1", self.port)], pins)
+            end = MinionEnd(bus, pair or self.minion_pair, id_, [("127.0.0.1", self.port)], pins)
             await end.start()
             try:
                 yield end

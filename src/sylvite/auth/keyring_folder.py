@@ -141,14 +141,14 @@ class KeyFolder:
         self._check_file(name, status)
         return True
 
-    def write(self, name: str, content: bytes) -> None:
-        """Make a file: synced, whole, never in the place of another one.  Call it with the folder locked.
+    def write(self, name: str, content: bytes, *, replace: bool = False) -> None:
+        """Make a file: synced, whole, and in the place of another one only with `replace`.  Call it with the folder locked.
 
         Raises:
             InvalidSetting: there is one of that name.
             OSError: the disk failed; nothing is there under that name.
         """
-        if self.has(name):
+        if not replace and self.has(name):
             raise self._wrong(name, "is there already, and is not replaced")
         new = f".{name}.new"
         with contextlib.suppress(FileNotFoundError):

@@ -13,11 +13,11 @@ import msgspec
 
 from sylvite.auth.enrolment import TOKEN_CHARACTERS_MAX, Token, parse_token
 from sylvite.auth.keyring_folder import KeyFolder, load_or_make_pair
-from sylvite.auth.keyring_values import check_id
 from sylvite.client.async_client import AsyncClient
 from sylvite.daemons import broker
 from sylvite.daemons.broker import BrokerOptions
-from sylvite.daemons.masters import KnownMasters, read_address
+from sylvite.daemons.masters import KnownMasters
+from sylvite.daemons.options.computing import master_addresses
 from sylvite.daemons.options.minion import MinionOptions
 from sylvite.daemons.precautions import check_file
 from sylvite.errors import InvalidSetting, SylviteError
@@ -54,7 +54,6 @@ def main(options: MinionOptions, start: Start) -> int:
     Raises:
         SylviteError: it could not start.
     """
-    check_id(options.id)
     told = BrokerOptions(
         folder=options.data_dir, socket=options.sock_dir / "bus.sock", ready_fd=start.ready_fd,
     )  # fmt: skip
@@ -72,7 +71,7 @@ async def _linked(options: MinionOptions, start: Start, socket: Path) -> AsyncGe
         logger.info("no master: events stay on this machine")
         yield
         return
-    masters = [read_address(text, options.master_port) for text in options.master]
+    masters = master_addresses(options)
     with KeyFolder(options.pki_dir, make=True) as folder:
         pair, is_new = load_or_make_pair(folder, "minion")
     known = KnownMasters(options.pki_dir)

@@ -43,6 +43,8 @@ class _Wire(asyncio.Protocol):
         self._storing: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._address = ""
+        self.minion = ""
+        """Its id, once it was let in."""
         self.session = end.new_session(self)
 
     # -- asyncio calls these -----------------------------------------------------------------------------------------
@@ -187,14 +189,15 @@ class MasterEnd:
         if judgement.identity is not None:
             former = self.sessions.get(asking.id)
             self.sessions[asking.id] = wire
+            wire.minion = asking.id
             if former is not None and former is not wire:
                 former.close("this minion has another connection")
         return judgement
 
     def left(self, wire: _Wire) -> None:
         self._wires.discard(wire)
-        for id_ in [id_ for id_, other in self.sessions.items() if other is wire]:
-            del self.sessions[id_]
+        if self.sessions.get(wire.minion) is wire:
+            del self.sessions[wire.minion]
 
     def _is_for_minion(self, minion: str, jid: str) -> bool:
         return minion in self._jobs.get(jid, ())

@@ -11,7 +11,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
+from typing import cast
 
 from sylvite.auth.enrolment import Pins, Token, Trust, WrongMaster, judge_master, pins_after_session
 from sylvite.auth.keys import Fingerprint, InvalidKey, KeyPair
@@ -30,11 +30,6 @@ PING_S = 15.0
 SILENT_S = 45.0
 BACK_OFF_S = (1.0, 60.0)
 logger = logging.getLogger("sylvite.link")
-
-
-class MasterAddress(NamedTuple):
-    host: str
-    port: int
 
 
 class _Wire(asyncio.Protocol):
@@ -75,7 +70,7 @@ class MinionEnd:
         bus: AsyncClient,
         pair: KeyPair,
         minion: str,
-        masters: Sequence[MasterAddress],
+        masters: Sequence[tuple[str, int]],
         pins: Pins,
         *,
         token: Token | None = None,
@@ -90,7 +85,7 @@ class MinionEnd:
         self._taken: Event | None = None
         self._bus, self._masters, self._pins = bus, list(masters), pins
         self._token, self._keep_pins, self._on_up = token, keep_pins, on_up
-        self._wait_s = wait_s
+        self._wait_s, self._tls = wait_s, minion_context()
         self._wire: _Wire | None = None
         self._found: tuple[Fingerprint, Trust] | None = None
         self._refused: str = ""
@@ -127,23 +122,23 @@ class MinionEnd:
     async def _connect(self) -> None:
         attempt = 0
         while True:
-            master = self._masters[attempt % len(self._masters)]
+            host, port = self._masters[attempt % len(self._masters)]
             self._refused = ""
             stood, pause_s = False, 0.0
             try:
-                stood, pause_s = await self._session(master)
+                stood, pause_s = await self._session(host, port)
             except (OSError, ssl.SSLError, SylviteError) as error:
-                logger.warning("the master at %s:%d is not reached: %s", master.host, master.port, error)
+                logger.warning("the master at %s:%d is not reached: %s", host, port, error)
             attempt = 0 if stood else attempt + 1
             # Full jitter: of many minions that have lost their master at once, not two come back together.
             longest = min(BACK_OFF_S[0] * 2 ** min(attempt, 6), BACK_OFF_S[1])
             await asyncio.sleep(pause_s or random_chance() * longest)
 
-    async def _session(self, master: MasterAddress) -> tuple[bool, float]:
+    async def _session(self, host: str, port: int) -> tuple[bool, float]:
         """Connect to a master and stay until that ends; return whether it let us in, and when to come again."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_S):
-            _, wire = await loop.create_connection(lambda: _Wire(self), master.host, master.port, ssl=minion_context())
+            _, wire = await loop.create_connection(lambda: _Wire(self), host, port, ssl=self._tls)
         stood = False
         try:
             while not wire.gone.done():
