@@ -143,10 +143,7 @@ class Broker:
         """Keep a block for the next flush.  Raises SylviteError: refused; nothing of it will be in the log."""
         if self._draining:
             raise ShuttingDown("the broker is stopping; publish again in a moment")
-        if isinstance(message, Relay):
-            self.intake.relay(connection, message, self.policy)
-        else:
-            self.intake.take(connection, message, self.policy)
+        self.intake.take(connection, message, self.policy)
 
     def publish_own(self, tag: str, data: dict[str, Any]) -> None:
         """Publish an event of the broker's own, below `sylvite/`."""

@@ -175,15 +175,7 @@ class Connection:
             )
         )  # fmt: skip
 
-    def _publish(self, message: Publish) -> None:
-        try:
-            self.broker.take(self, message)
-        except RemoteProtocolError:
-            raise
-        except SylviteError as error:
-            self.refuse("publish", message.seq, error)
-
-    def _relay(self, message: Relay) -> None:
+    def _publish(self, message: Publish | Relay) -> None:
         try:
             self.broker.take(self, message)
         except RemoteProtocolError:
@@ -240,7 +232,7 @@ class Connection:
         self.close()
 
     _handlers: ClassVar[Mapping[type[Message], Callable[..., None]]] = {
-        Hello: _hello, Publish: _publish, Relay: _relay, Subscribe: _subscribe, Unsubscribe: _unsubscribe, Credit: _credit,
+        Hello: _hello, Publish: _publish, Relay: _publish, Subscribe: _subscribe, Unsubscribe: _unsubscribe, Credit: _credit,
         Advance: _advance, Ask: _ask, Ping: _ping, Pong: _pong, Bye: _bye,
     }  # fmt: skip
 

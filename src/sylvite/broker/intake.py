@@ -102,38 +102,17 @@ class Intake:
 
     # -- What arrives ----------------------------------------------------------------------------------------------
 
-    def take(self, connection: Connection, message: Publish, policy: Policy) -> None:
+    def take(self, connection: Connection, message: Publish | Relay, policy: Policy) -> None:
         """Check a block and keep it for the next flush.
 
         Raises:
             SylviteError: refused; nothing of it will be in the log.
         """
-        origin = (connection.peer.name, connection.source_epoch, message.seq)
-        self._keep(connection, message.block, message.level, policy, origin, message.seq)
-
-    def relay(self, connection: Connection, message: Relay, policy: Policy) -> None:
-        """As `take`, for a block whose origin the peer answers for.
-
-        Raises:
-            NotAllowed, InvalidInput: the peer is not the broker's user; the sender is none that may be relayed.
-        """
-        if not connection.peer.is_owner:
-            raise NotAllowed("only the user that runs the broker brings events of others")
-        if not RELAYED_SENDER.fullmatch(message.sender):
-            raise InvalidInput(f"{message.sender!r} is no sender that may be relayed: minion:ID, for one")
-        origin = (message.sender, message.source_epoch, message.seq)
-        self._keep(connection, message.block, message.level, policy, origin, message.ref)
-
-    def _keep(
-        self,
-        connection: Connection,
-        block: bytes,
-        asked: int,
-        policy: Policy,
-        origin: tuple[str, int, int],
-        ref: int,
-    ) -> None:
-        columns = check_published(block, 0, self._limits.event_bytes)
+        if isinstance(message, Relay):
+            origin = _relayed_origin(connection.peer, message)
+        else:
+            origin = connection.peer.name, connection.source_epoch, message.seq
+        columns = check_published(message.block, 0, self._limits.event_bytes)
         access, known = connection.access, self._known_tags
         assert access is not None
         level = least = Level.NONE
@@ -151,11 +130,10 @@ class Intake:
                 level = of_tag
             if least_of_tag > least:
                 least = least_of_tag
-        if asked != BY_POLICY:
-            level = _asked_level(asked, least)
-        self._incoming.append(
-            Incoming(connection, NewBatch(block, len(columns.sizes), *origin, columns.tags), level, ref)
-        )
+        if message.level != BY_POLICY:
+            level = _asked_level(message.level, least)
+        batch = NewBatch(message.block, len(columns.sizes), *origin, columns.tags)
+        self._incoming.append(Incoming(connection, batch, level, message.ref))
         self._wanted()
 
     def publish_own(self, tag: str, data: dict[str, Any]) -> None:
@@ -309,6 +287,15 @@ class Intake:
     def forget(self, connection: Connection) -> None:
         """A connection is gone.  What it published is still written."""
         self._held.pop(connection, None)
+
+
+def _relayed_origin(peer: Peer, message: Relay) -> tuple[str, int, int]:
+    """Raises NotAllowed, InvalidInput: the peer is not the broker's user; the sender is none that may be relayed."""
+    if not peer.is_owner:
+        raise NotAllowed("only the user that runs the broker brings events of others")
+    if not RELAYED_SENDER.fullmatch(message.sender):
+        raise InvalidInput(f"{message.sender!r} is no sender that may be relayed: minion:ID, for one")
+    return message.sender, message.source_epoch, message.seq
 
 
 def _asked_level(number: int, least: Level) -> Level:

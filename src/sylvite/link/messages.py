@@ -6,15 +6,10 @@ from typing import Annotated
 
 import msgspec
 
-from sylvite.core.event import CONTAINERS_MAX, is_costly
-from sylvite.errors import RemoteProtocolError
-from sylvite.wire.frame import HEADER
-from sylvite.wire.messages import U64, Bye, Message, Ping, Pong
+from sylvite.wire.messages import U64, Bye, Message, Packed, Ping, Pong
 from sylvite.wire.session import Session, State, Table
 
 VERSION = 1
-GREETING_BYTES_MAX = 4096
-"""What a minion may say in one frame before it was let in."""
 
 
 class Challenge(Message, frozen=True):
@@ -68,9 +63,8 @@ class Down(Message, frozen=True):
 KINDS: dict[int, type[Message]] = {
     1: Challenge, 2: Prove, 3: Verdict, 4: Up, 5: Taken, 6: Down, 65: Ping, 66: Pong, 67: Bye,
 }  # fmt: skip
-_NUMBERS = {kind: number for number, kind in KINDS.items()}
-_encoder = msgspec.msgpack.Encoder()
-_decoders = {number: msgspec.msgpack.Decoder(kind) for number, kind in KINDS.items()}
+_packed = Packed(KINDS)
+encode, decode = _packed.encode, _packed.decode
 
 MINION_SAYS: Table = {
     State.GREETING: {Prove: State.READY},
@@ -82,29 +76,6 @@ MASTER_SAYS: Table = {
     State.READY: {**dict.fromkeys((Verdict, Taken, Down, Ping, Pong), State.READY), Bye: State.CLOSED},
     State.CLOSED: {},
 }
-
-
-def encode(message: Message) -> bytes:
-    """Return the message as one frame."""
-    body = _encoder.encode(message)
-    return HEADER.pack(len(body) + 1, _NUMBERS[type(message)]) + body
-
-
-def decode(kind: int, body: bytes) -> Message:
-    """Return the message of one frame.
-
-    Raises:
-        RemoteProtocolError: no such message, fields that are not its own, or far more of them than any message needs.
-    """
-    decoder = _decoders.get(kind)
-    if decoder is None:
-        raise RemoteProtocolError(f"there is no message of type {kind}")
-    if is_costly(body):
-        raise RemoteProtocolError(f"a {KINDS[kind].__name__} has more than {CONTAINERS_MAX} maps and lists")
-    try:
-        return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RemoteProtocolError(f"a {KINDS[kind].__name__} cannot be read: {error}") from error
 
 
 def minion_session() -> Session:

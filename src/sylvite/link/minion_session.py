@@ -28,7 +28,6 @@ PLACES = 2048
 """In the minion's order, for each load: a list of forwarding.EVENTS_MAX events, each under two tags, has room."""
 OFFSET_MAX = 2**51
 BLOCK_BYTES = 128 * 1024
-ACCEPTED = "accepted"
 
 
 class Judgement(NamedTuple):
@@ -104,9 +103,6 @@ class MinionSession:
         """Bring the minion an event; nothing happens where it was not let in."""
         if self.identity is not None:
             self._say(Down(tag, packed))
-
-    def ping(self, number: int) -> None:
-        self._say(Ping(number))
 
     def close(self, reason: str) -> None:
         """Say goodbye; whatever still comes counts for nothing."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from sylvite.auth import enrolment
 from sylvite.auth.enrolment import Token
+from sylvite.auth.keyring_values import State
 from sylvite.auth.keys import Fingerprint, KeyPair
 from sylvite.errors import ConnectionLost, RemoteProtocolError
 from sylvite.link.messages import VERSION, Challenge, Down, Prove, Taken, Up, Verdict, minion_session
@@ -19,11 +20,10 @@ from sylvite.wire.messages import Bye, Message, Ping, Pong
 
 WINDOW_BYTES = 1024 * 1024
 PIECE_BYTES = 128 * 1024
-ACCEPTED = "accepted"
 
 
 class Load(NamedTuple):
-    """Something of the outbox: where it is there, and its data as it lies in the log."""
+    """Something of the outbox: where it is there, and its data, packed."""
 
     epoch: int
     offset: int
@@ -79,7 +79,7 @@ class Uplink:
 
     @property
     def is_up(self) -> bool:
-        return self.verdict is not None and self.verdict.state == ACCEPTED
+        return self.verdict is not None and self.verdict.state == State.ACCEPTED
 
     def ping(self, number: int) -> None:
         self._say(Ping(number))

@@ -7,6 +7,7 @@ are laid out by hand, so that a batch travels as it lies in the log.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from struct import Struct
 from typing import Annotated, Any
 
@@ -49,6 +50,11 @@ class Publish(Message, frozen=True):
     level: int
     seq: int
     block: bytes
+
+    @property
+    def ref(self) -> int:
+        """What `Ack` and `Refuse` name."""
+        return self.seq
 
 
 class Start(Message, frozen=True):
@@ -224,9 +230,43 @@ _DELIVER_HEAD = Struct("<I")
 _DELIVER_FRAME = Struct("<IBI")
 assert _DELIVER_FRAME.size == HEADER.size + _DELIVER_HEAD.size
 
-_encoder = msgspec.msgpack.Encoder()
-_decoders: dict[int, msgspec.msgpack.Decoder[Message]] = {}
-"""Made when they are first wanted: no process needs all of them, and a short one starts a millisecond sooner."""
+
+class Packed:
+    """Messages that are MessagePack arrays of their fields, each with its number, as frames and back."""
+
+    def __init__(self, kinds: Mapping[int, type[Message]]) -> None:
+        self._kinds = kinds
+        self._numbers = {kind: number for number, kind in kinds.items()}
+        self._encode = msgspec.msgpack.Encoder().encode
+        # Made when they are first wanted: no process needs all of them, and a short one starts a millisecond sooner.
+        self._decoders: dict[int, msgspec.msgpack.Decoder[Message]] = {}
+
+    def encode(self, message: Message) -> bytes:
+        """Return the message as one frame."""
+        body = self._encode(message)
+        return HEADER.pack(len(body) + 1, self._numbers[type(message)]) + body
+
+    def decode(self, kind: int, body: bytes) -> Message:
+        """Return the message of one frame.
+
+        Raises:
+            RemoteProtocolError: no such message, fields that are not its own, or far more of them than any message needs.
+        """
+        decoder = self._decoders.get(kind)
+        if decoder is None:
+            if kind not in self._kinds:
+                raise RemoteProtocolError(f"there is no message of type {kind}")
+            decoder = self._decoders[kind] = msgspec.msgpack.Decoder(self._kinds[kind])
+        name = self._kinds[kind].__name__
+        if is_costly(body):
+            raise RemoteProtocolError(f"a {name} has more than {CONTAINERS_MAX} maps and lists")
+        try:
+            return decoder.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise RemoteProtocolError(f"a {name} cannot be read: {error}") from error
+
+
+_packed = Packed(KINDS)
 
 
 def encode(message: Message) -> bytes:
@@ -239,8 +279,7 @@ def encode(message: Message) -> bytes:
         sender = message.sender.encode()
         head = _RELAY_HEAD.pack(message.level, message.ref, message.source_epoch, message.seq, len(sender))
         return encode_frame(_RELAY, head + sender + message.block)
-    body = _encoder.encode(message)
-    return HEADER.pack(len(body) + 1, _NUMBERS[type(message)]) + body
+    return _packed.encode(message)
 
 
 def deliver_head(subscription: int, batch_size: int) -> bytes:
@@ -264,17 +303,9 @@ def decode(kind: int, body: bytes) -> Message:
         if kind == _DELIVER:
             (subscription,) = _DELIVER_HEAD.unpack_from(body)
             return Deliver(subscription, body[_DELIVER_HEAD.size :])
-        decoder = _decoders.get(kind)
-        if decoder is None:
-            if kind not in KINDS:
-                raise RemoteProtocolError(f"there is no message of type {kind}")
-            decoder = _decoders[kind] = msgspec.msgpack.Decoder(KINDS[kind])
-        if is_costly(body):
-            raise RemoteProtocolError(f"a {KINDS[kind].__name__} has more than {CONTAINERS_MAX} maps and lists")
-        return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, struct.error) as error:
-        name = KINDS[kind].__name__
-        raise RemoteProtocolError(f"a {name} cannot be read: {error}") from error
+        return _packed.decode(kind, body)
+    except (UnicodeDecodeError, struct.error) as error:
+        raise RemoteProtocolError(f"a {KINDS[kind].__name__} cannot be read: {error}") from error
 
 
 def _decode_relay(body: bytes) -> Relay:
