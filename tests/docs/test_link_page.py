@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
 from sylvite.link import forwarding, master_end, messages, minion_end, uplink
 from tests.docs.blocks import PROJECT, table_under
+from tests.docs.messages import messages_of, shown_messages, speakers
 
 PAGE = PROJECT / "docs" / "link.md"
 
 
 def test_messages() -> None:
-    shown: dict[int, tuple[str, int]] = {}
-    for numbers, names, fields, _ in table_under(PAGE, "Messages"):
-        each = fields.split("; ")
-        for place, (number, name) in enumerate(zip(numbers.split(", "), names.split(", "), strict=True)):
-            shown[int(number)] = (name, len(each[min(place, len(each) - 1)].split(", ")))
-    assert shown == {
-        number: (kind.__name__, len(msgspec.structs.fields(kind))) for number, kind in messages.KINDS.items()
-    }
+    assert shown_messages(PAGE) == messages_of(messages.KINDS)
 
 
 def test_who_says_what() -> None:
-    said = {
-        who: {other.__name__ for state in table.values() for other in state}
-        for who, table in (("minion", messages.MINION_SAYS), ("master", messages.MASTER_SAYS))
-    }
-    for _, names, _, who in table_under(PAGE, "Messages"):
-        for name in names.split(", "):
-            assert {side for side, saying in said.items() if name in saying} == (
-                {"minion", "master"} if who == "both" else {who}
-            )
+    for name, shown, said in speakers(PAGE, {"minion": messages.MINION_SAYS, "master": messages.MASTER_SAYS}):
+        assert said == shown, name
 
 
 def test_limits() -> None:

@@ -32,6 +32,7 @@ from sylvite.eventlog import sources
 from sylvite.testing.broker import BrokerProcess
 from sylvite.wire import frame, messages, session
 from tests.docs.blocks import PROJECT, blocks, table_under
+from tests.docs.messages import messages_of, shown_messages, speakers
 
 DOCS = PROJECT / "docs"
 SOURCE = PROJECT / "src" / "sylvite"
@@ -110,26 +111,13 @@ def test_levels() -> None:
 
 
 def test_messages() -> None:
-    shown: dict[int, tuple[str, int]] = {}
-    for numbers, names, fields, _ in table_under(PROTOCOL, "Messages"):
-        each = fields.split("; ")
-        for place, (number, name) in enumerate(zip(numbers.split(", "), names.split(", "), strict=True)):
-            shown[int(number)] = (name, len(each[min(place, len(each) - 1)].split(", ")))
-    assert shown == {
-        number: (kind.__name__, len(msgspec.structs.fields(kind))) for number, kind in messages.KINDS.items()
-    }
+    assert shown_messages(PROTOCOL) == messages_of(messages.KINDS)
 
 
 def test_who_says_what() -> None:
-    said = {
-        kind: {other.__name__ for state in table.values() for other in state}
-        for kind, table in (("client", session.CLIENT_SAYS), ("broker", session.BROKER_SAYS))
-    }
-    for _, names, _, who in table_under(PROTOCOL, "Messages"):
-        for name in names.split(", "):
-            sides = {side for side, saying in said.items() if name in saying}
-            # A broker says no as well, in place of Welcome.
-            assert sides == ({"client", "broker"} if who == "both" else {who}), name
+    for name, shown, said in speakers(PROTOCOL, {"client": session.CLIENT_SAYS, "broker": session.BROKER_SAYS}):
+        # A broker says no as well, in place of Welcome.
+        assert said == shown, name
 
 
 def test_states() -> None:

@@ -10,13 +10,13 @@ import click
 
 from sylvite.cli import exit_codes
 from sylvite.cli.call_options import (
+    answer_error,
     call_options,
     log_to_stderr,
     names_of,
     read_settings,
     shown,
     write_docs,
-    write_usage,
 )
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
 
@@ -104,22 +104,6 @@ def call(
         try:
             outcome = call_function(library, function, parse_arguments(arguments, no_parse=list(names_of(no_parse))))
         except (FunctionNotAvailable, InvalidArguments, FunctionFailed) as error:
-            if options.json:
-                raise
-            if isinstance(error, FunctionNotAvailable):
-                click.echo(str(error))
-            elif isinstance(error, InvalidArguments):
-                write_usage(error, error.usage)
-            else:
-                _write_failure(options, error)
-            return exit_codes.exit_code_of(error.code)
+            return answer_error(options, error, str(error))
     result.write({"local": outcome.value})
     return outcome.retcode if retcode_passthrough else exit_codes.DONE
-
-
-def _write_failure(options: GlobalOptions, error: Exception) -> None:
-    if options.debug:
-        import traceback
-
-        traceback.print_exception(error.__cause__ or error)
-    click.echo(str(error), err=True)

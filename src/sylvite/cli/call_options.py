@@ -14,9 +14,12 @@ import msgspec
 
 from sylvite.cli.color import wants_color
 from sylvite.cli.command import Function, GlobalOptions
+from sylvite.cli.exit_codes import exit_code_of
 from sylvite.cli.outputters import OUTPUTTERS, show
 from sylvite.config import read_config
 from sylvite.daemons.precautions import check_file
+from sylvite.errors import SylviteError
+from sylvite.functions.errors import FunctionNotAvailable, InvalidArguments
 from sylvite.functions.settings import FunctionSettings
 
 USUAL_CONFIG = Path("/etc/sylvite/functions.yaml")
@@ -104,6 +107,26 @@ def write_docs(options: GlobalOptions, docs: Mapping[str, str]) -> None:
         sys.stdout.write(f"{name}:\n\n{body}\n\n")
 
 
-def write_usage(reason: object, usage: str) -> None:
+def answer_error(options: GlobalOptions, error: SylviteError, failure: str) -> int:
+    """Write why a function did not run, or failed, in Salt's words; return the exit code.  `failure`: what to say of that.
+
+    Raises: the error itself, where answers are JSON.
+    """
+    if options.json:
+        raise error
+    if isinstance(error, FunctionNotAvailable):
+        click.echo(str(error))
+    elif isinstance(error, InvalidArguments):
+        _write_usage(error, error.usage)
+    else:
+        if options.debug:
+            import traceback
+
+            traceback.print_exception(error.__cause__ or error)
+        click.echo(failure, err=True)
+    return exit_code_of(error.code)
+
+
+def _write_usage(reason: object, usage: str) -> None:
     """Write that a function cannot be called so, in Salt's words."""
     sys.stdout.write(f"\nPassed invalid arguments: {str(reason).rstrip('.')}.\n\nUsage:\n{usage}\n")

@@ -10,13 +10,13 @@ import click
 
 from sylvite.cli import exit_codes
 from sylvite.cli.call_options import (
+    answer_error,
     call_options,
     log_to_stderr,
     names_of,
     read_settings,
     shown,
     write_docs,
-    write_usage,
 )
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
 
@@ -88,24 +88,9 @@ def run(
                 shown=show_progress,
             )
         except (FunctionNotAvailable, InvalidArguments, FunctionFailed) as error:
-            if options.json:
-                raise
-            if isinstance(error, FunctionNotAvailable):
-                click.echo(str(error))
-            elif isinstance(error, InvalidArguments):
-                write_usage(error, error.usage)
-            else:
-                _write_failure(options, function, error)
-            return exit_codes.exit_code_of(error.code)
+            cause = error.__cause__ or error
+            failure = f"Exception occurred in runner {function}: {type(cause).__name__}: {cause}"
+            return answer_error(options, error, failure)
     if not options.quiet:
         result.write(outcome.value)
     return exit_codes.DONE
-
-
-def _write_failure(options: GlobalOptions, function: str, error: Exception) -> None:
-    cause = error.__cause__ or error
-    if options.debug:
-        import traceback
-
-        traceback.print_exception(cause)
-    click.echo(f"Exception occurred in runner {function}: {type(cause).__name__}: {cause}", err=True)
