@@ -148,3 +148,11 @@ def test_a_port_that_is_taken_ends_the_master_rather_than_starting_it_for_ever(s
     assert ended.returncode == 78
     assert "cannot be listened on" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_fingerprint_that_is_none_ends_the_start_with_the_option(site: Site) -> None:
+    site.configure_minion(master_finger="abc")
+    ended = run("minion", "--config", str(site.minion_file))
+    assert ended.returncode == 78
+    assert "master_finger: 'abc' is not a fingerprint" in ended.stderr
+    assert "Traceback" not in ended.stderr

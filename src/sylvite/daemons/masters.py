@@ -10,7 +10,7 @@ import msgspec
 from sylvite.auth.enrolment import Pin, Pins, Token
 from sylvite.auth.keyring_folder import KeyFolder
 from sylvite.auth.keyring_values import KeyringBusy
-from sylvite.auth.keys import parse_fingerprint
+from sylvite.auth.keys import InvalidKey, parse_fingerprint
 from sylvite.errors import InvalidSetting
 
 FILE = "masters.json"
@@ -27,10 +27,14 @@ class KnownMasters:
         """Return what is trusted: what the configuration says, or what was kept, or whom the token is for.
 
         Raises:
-            InvalidKey: `finger` is no fingerprint.  InvalidSetting: the file is not as it was written, or not ours alone.
+            InvalidSetting: `finger` is no fingerprint; the file is not as it was written, or not ours alone.
         """
         if finger:
-            return Pins((Pin(parse_fingerprint(finger)),))
+            try:
+                return Pins((Pin(parse_fingerprint(finger)),))
+            except InvalidKey as error:
+                reason = "is not a fingerprint; `sylvite keys finger` on the master says what it is"
+                raise InvalidSetting("master_finger", finger[:100], reason) from error
         if kept := self._read():
             return Pins(kept)
         if token is not None:
