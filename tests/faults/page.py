@@ -14,9 +14,10 @@ TEXTS = Path(__file__).with_name("scorecard.toml")
 INTRODUCTION = """\
 # Reliability
 
-What happens to events when something breaks, and how it is known. Made by `make faults`, which breaks a real broker, its
-disk and its clients on purpose, again and again, and counts what went wrong. Each row is a fault; *what it means* is what you
-may rely on. A counter that is 0 has no other value that is allowed; others stand with the most that is.
+What happens to events when something breaks, and how it is known. Made from the results of the fault tests, which break a real
+broker, its disk and its clients on purpose, again and again, and count what went wrong. Each row is a fault; *what it means* is what
+you may rely on. A counter that is 0 has no other value that is allowed; others stand with the most that is. How often a row ran is
+shown: the scorecard may ask for more.
 
 A row counts only with its **controls**: the same test with a safeguard taken out (no sync, no checksum, no lock, ...) must fail.
 Where none is counted here, they are tests of their own, which `make test` runs.
