@@ -242,7 +242,10 @@ class NoSuchJob(SylviteError):
 
 
 class JobStoreFailed(SylviteError):
-    """The file of the jobs cannot be used, or the disk refused it; the event log has their events all the same."""
+    """The file of the jobs, or of what is known of minions, cannot be used, or the disk refused it.
+
+    The event log has the events all the same.
+    """
 
     code = "job_store_failed"
 

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from sylvite.errors import DiskFull, JobStoreFailed, JobStoreInUse
-from sylvite.jobs.database import VERSION
-from sylvite.jobs.store import JobStore, open_jobs, read_jobs
+from sylvite.jobs.store import VERSION, JobStore, open_jobs, read_jobs
 from sylvite.jobs.values import Arrival, Return
 from tests.jobs.stores import JID, NOW_NS, fill, job, take
 

@@ -1,4 +1,4 @@
-"""The file of the job store: opened with care, locked by its writer, and each failure told as ours.
+"""The files of the jobs: opened with care, locked by their writer, and each failure told as ours.
 
 SQLite with a write-ahead log and `synchronous=FULL`: after a kill or a power cut the file holds every transaction that was
 committed, and nothing of one that was not.  Readers read while the writer writes.
@@ -14,36 +14,25 @@ import sqlite3
 import stat
 from collections.abc import Generator
 from pathlib import Path
+from typing import NamedTuple
 
 from sylvite.errors import DiskFull, JobStoreFailed, JobStoreInUse
 
-APPLICATION_ID = 0x53594A42
-"""`SYJB`: tells the file from any other of SQLite."""
-VERSION = 1
 BUSY_S = 5.0
-SCHEMA = """
-CREATE TABLE jobs (
-    jid TEXT PRIMARY KEY,
-    published_ns INTEGER NOT NULL,
-    closed_ns INTEGER,
-    expected INTEGER NOT NULL,
-    returned INTEGER NOT NULL,
-    bytes INTEGER NOT NULL,
-    content BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX active ON jobs (jid) WHERE closed_ns IS NULL;
-CREATE INDEX age ON jobs (published_ns);
-CREATE TABLE minions (
-    jid TEXT NOT NULL REFERENCES jobs ON DELETE CASCADE,
-    minion TEXT NOT NULL,
-    returned_ns INTEGER,
-    content BLOB,
-    late INTEGER NOT NULL DEFAULT 0,
-    repeats INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (jid, minion)
-) STRICT, WITHOUT ROWID;
-"""
-_CURE = "move it away to begin with an empty one: the events of all jobs are in the event log"
+
+
+class Kind(NamedTuple):
+    """What a file holds.
+
+    `application`: tells it from any other of SQLite.  `cure`: what helps where it is damaged.  `synchronous`: of the
+    pragma; FULL where each transaction has to survive a power cut.
+    """
+
+    application: int
+    version: int
+    schema: str
+    cure: str
+    synchronous: str = "FULL"
 
 
 class WriteLock:
@@ -62,7 +51,7 @@ class WriteLock:
             holder = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip()
             os.close(self._descriptor)
             raise JobStoreInUse(
-                f"{path} is in use by process {holder or '?'}: one process writes jobs at a time"
+                f"{path} is in use by process {holder or '?'}: one process writes to it at a time"
             ) from error
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, b"%d\n" % os.getpid(), 0)
@@ -74,27 +63,28 @@ class WriteLock:
             self._descriptor = -1
 
 
-def open_to_write(path: Path) -> sqlite3.Connection:
+def open_to_write(path: Path, kind: Kind) -> sqlite3.Connection:
     """Open the file, and make it if there is none.  The caller has the lock.
 
     Raises:
         JobStoreFailed: it is not ours, damaged, or of a newer version; it is left as it is.
     """
     os.close(_open_own(path))
-    with failures(path):
+    with failures(path, kind):
         connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     try:
-        with failures(path):
+        with failures(path, kind):
             if _is_empty(connection):
                 # Before anything else is written: a page of another size cannot be changed later.
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.executescript(
-                    f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+                    f"BEGIN; {kind.schema} PRAGMA application_id = {kind.application}; "
+                    f"PRAGMA user_version = {kind.version}; COMMIT;"
                 )
-            _check(connection, path)
+            _check(connection, path, kind)
             for pragma in (
                 "journal_mode = WAL",
-                "synchronous = FULL",
+                f"synchronous = {kind.synchronous}",
                 "foreign_keys = ON",
                 "journal_size_limit = 4194304",
             ):
@@ -105,18 +95,18 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_to_read(path: Path) -> sqlite3.Connection:
+def open_to_read(path: Path, kind: Kind) -> sqlite3.Connection:
     """Open what another process may be writing to.
 
     Raises:
         JobStoreFailed: there is none, or it is damaged, or of a newer version.
     """
-    with failures(path):
+    with failures(path, kind):
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=ro", timeout=BUSY_S, isolation_level=None, uri=True
         )
         try:
-            _check(connection, path)
+            _check(connection, path, kind)
         except BaseException:
             connection.close()
             raise
@@ -124,7 +114,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
 
 
 @contextlib.contextmanager
-def failures(path: Path) -> Generator[None]:
+def failures(path: Path, kind: Kind) -> Generator[None]:
     """Tell what SQLite raises as an error of ours.
 
     Raises:
@@ -136,9 +126,9 @@ def failures(path: Path) -> Generator[None]:
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL:
-            raise DiskFull(f"{path}: the disk is full; jobs are kept again once there is space") from error
+            raise DiskFull(f"{path}: the disk is full; it is written again once there is space") from error
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise JobStoreFailed(f"{path} is damaged ({error}); {_CURE}") from error
+            raise JobStoreFailed(f"{path} is damaged ({error}); {kind.cure}") from error
         raise JobStoreFailed(f"{path} cannot be used: {error}") from error
 
 
@@ -162,14 +152,14 @@ def _is_empty(connection: sqlite3.Connection) -> bool:
     return pages == 0 or tables == 0
 
 
-def _check(connection: sqlite3.Connection, path: Path) -> None:
+def _check(connection: sqlite3.Connection, path: Path, kind: Kind) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != APPLICATION_ID:
+    if application != kind.application:
         raise JobStoreFailed(f"{path} is a file of another program; choose another place, or move it away")
-    if version != VERSION:
+    if version != kind.version:
         raise JobStoreFailed(
-            f"{path} has version {version}, and this program knows version {VERSION}; it is left as it is"
+            f"{path} has version {version}, and this program knows version {kind.version}; it is left as it is"
         )
 
 
@@ -185,7 +175,7 @@ def _open_own(path: Path) -> int:
         descriptor = os.open(path, flags, 0o600)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"{path}: the disk is full; jobs are kept again once there is space") from error
+            raise DiskFull(f"{path}: the disk is full; it is written again once there is space") from error
         reason = "is a link" if error.errno == errno.ELOOP else (error.strerror or "").lower()
         raise JobStoreFailed(f"{path} cannot be opened: {reason}") from error
     status = os.fstat(descriptor)

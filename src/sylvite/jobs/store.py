@@ -17,7 +17,7 @@ import msgspec
 
 from sylvite.core.event import EVENT_BYTES_MAX, pack_data, unpack_data
 from sylvite.errors import EventTooBig, InvalidData, InvalidInput, NoSuchJob
-from sylvite.jobs.database import WriteLock, failures, open_to_read, open_to_write, transaction
+from sylvite.jobs.database import Kind, WriteLock, failures, open_to_read, open_to_write, transaction
 from sylvite.jobs.jid import parse_jid
 from sylvite.jobs.matchers import IDS_MAX
 from sylvite.jobs.values import Answer, Arrival, Job, Listed, Return, Taken
@@ -27,6 +27,34 @@ PAGE_JOBS_MAX = 1000
 PRUNED_AT_ONCE = 1000
 _MINION_BYTES = 64
 """About what a minion that has not answered takes."""
+VERSION = 1
+JOBS = Kind(
+    application=0x53594A42,  # `SYJB`
+    version=VERSION,
+    schema="""
+CREATE TABLE jobs (
+    jid TEXT PRIMARY KEY,
+    published_ns INTEGER NOT NULL,
+    closed_ns INTEGER,
+    expected INTEGER NOT NULL,
+    returned INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    content BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX active ON jobs (jid) WHERE closed_ns IS NULL;
+CREATE INDEX age ON jobs (published_ns);
+CREATE TABLE minions (
+    jid TEXT NOT NULL REFERENCES jobs ON DELETE CASCADE,
+    minion TEXT NOT NULL,
+    returned_ns INTEGER,
+    content BLOB,
+    late INTEGER NOT NULL DEFAULT 0,
+    repeats INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (jid, minion)
+) STRICT, WITHOUT ROWID;
+""",
+    cure="move it away to begin with an empty one: the events of all jobs are in the event log",
+)
 
 
 class JobStoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,7 +73,7 @@ class JobReader:
 
     def find(self, jid: str) -> Listed:
         """Raises NoSuchJob."""
-        with failures(self._path):
+        with failures(self._path, JOBS):
             row = self._connection.execute(_FIND, (jid,)).fetchone()
             if row is None:
                 raise NoSuchJob(jid)
@@ -59,19 +87,19 @@ class JobReader:
             "SELECT minion, returned_ns, content, late, repeats FROM minions "
             "WHERE jid = ? AND returned_ns IS NOT NULL ORDER BY minion"
         )
-        with failures(self._path):
+        with failures(self._path, JOBS):
             return [_answer(row) for row in self._connection.execute(query, (jid,))]
 
     def waiting(self, jid: str) -> list[str]:
         """Return the ids of the minions that have not answered."""
         query = "SELECT minion FROM minions WHERE jid = ? AND returned_ns IS NULL ORDER BY minion"
-        with failures(self._path):
+        with failures(self._path, JOBS):
             return [minion for (minion,) in self._connection.execute(query, (jid,))]
 
     def returned(self, jid: str) -> list[str]:
         """Return the ids of those that have."""
         query = "SELECT minion FROM minions WHERE jid = ? AND returned_ns IS NOT NULL ORDER BY minion"
-        with failures(self._path):
+        with failures(self._path, JOBS):
             return [minion for (minion,) in self._connection.execute(query, (jid,))]
 
     def page(
@@ -89,7 +117,7 @@ class JobReader:
 
     def _select(self, query: str, before: str | None, count: int, wanted: Callable[[Job], bool] | None) -> list[Listed]:
         found: list[Listed] = []
-        with failures(self._path):
+        with failures(self._path, JOBS):
             rows = self._connection.execute(query, (before if before is not None else _BEHIND_ALL,))
             for row in rows:
                 if len(found) >= min(count, PAGE_JOBS_MAX):
@@ -117,7 +145,7 @@ def read_jobs(path: Path) -> JobReader:
     Raises:
         JobStoreFailed: there is none, or it cannot be used.
     """
-    return JobReader(path, open_to_read(path))
+    return JobReader(path, open_to_read(path, JOBS))
 
 
 class JobStore(JobReader):
@@ -126,7 +154,7 @@ class JobStore(JobReader):
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: WriteLock, settings: JobStoreSettings) -> None:
         super().__init__(path, connection)
         self._lock, self._settings = lock, settings
-        with failures(path):
+        with failures(path, JOBS):
             (self._bytes,) = connection.execute("SELECT coalesce(sum(bytes), 0) FROM jobs").fetchone()
 
     @property
@@ -145,7 +173,7 @@ class JobStore(JobReader):
         if len(job.minions) > IDS_MAX:
             raise InvalidInput(f"a job has at most {IDS_MAX} minions, not {len(job.minions)}")
         content = pack_data(msgspec.to_builtins(msgspec.structs.replace(job, minions=())))
-        with failures(self._path), transaction(self._connection):
+        with failures(self._path, JOBS), transaction(self._connection):
             new = self._change(
                 "INSERT INTO jobs VALUES (?, ?, NULL, 0, 0, ?, ?) ON CONFLICT DO NOTHING",
                 (job.jid, now_ns, len(content), content),
@@ -166,7 +194,7 @@ class JobStore(JobReader):
     def take(self, returns: Sequence[Return], now_ns: int) -> list[Taken]:
         """Keep returns, all of them in one transaction, and say of each how it stands to its job."""
         packed = [self._pack(found) for found in returns]
-        with failures(self._path), transaction(self._connection):
+        with failures(self._path, JOBS), transaction(self._connection):
             taken = [self._take(*each, now_ns) for each in zip(returns, packed, strict=True)]
         kept = (Arrival.EXPECTED, Arrival.LATE, Arrival.REFUSED)
         self._grow(sum(len(each[0]) for each, done in zip(packed, taken, strict=True) if done.arrival in kept))
@@ -174,7 +202,7 @@ class JobStore(JobReader):
 
     def end(self, jid: str, now_ns: int) -> None:
         """Wait no more for the minions that have not answered.  Raises NoSuchJob."""
-        with failures(self._path), transaction(self._connection):
+        with failures(self._path, JOBS), transaction(self._connection):
             if not self._change("UPDATE jobs SET closed_ns = coalesce(closed_ns, ?) WHERE jid = ?", (now_ns, jid)):
                 raise NoSuchJob(jid)
 
@@ -187,7 +215,7 @@ class JobStore(JobReader):
         if keep_s is None:
             return 0
         before_ns = now_ns - int(keep_s * NANOSECONDS)
-        with failures(self._path), transaction(self._connection):
+        with failures(self._path, JOBS), transaction(self._connection):
             found = self._connection.execute(_DELETE_OLDEST, (before_ns, PRUNED_AT_ONCE)).fetchall()
         self._bytes -= sum(size for (size,) in found)
         return len(found)
@@ -249,7 +277,7 @@ class JobStore(JobReader):
         limit = self._settings.keep_bytes
         if limit is None or self._bytes <= limit:
             return
-        with failures(self._path), transaction(self._connection):
+        with failures(self._path, JOBS), transaction(self._connection):
             (newest,) = self._connection.execute("SELECT max(jid) FROM jobs").fetchone()
             oldest = self._connection.execute("SELECT jid, bytes FROM jobs ORDER BY published_ns, jid")
             doomed: list[str] = []
@@ -272,7 +300,7 @@ def open_jobs(path: Path, settings: JobStoreSettings = JobStoreSettings()) -> Jo
     """
     lock = WriteLock(path)
     try:
-        return JobStore(path, open_to_write(path), lock, settings)
+        return JobStore(path, open_to_write(path, JOBS), lock, settings)
     except BaseException:
         lock.release()
         raise
