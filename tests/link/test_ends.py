@@ -90,7 +90,7 @@ def test_nothing_arrives_before_the_proof(message: Message) -> None:
     assert not ends.session.arrived
 
 
-@pytest.mark.parametrize("message", [Taken(5, 1), Down("salt/job/1/new", b"\x80")])
+@pytest.mark.parametrize("message", [Taken(5, 1), Down("salt/job/1/publish", b"\x80")])
 def test_a_master_that_has_not_let_anybody_in_says_nothing_else(message: Message) -> None:
     ends = Ends()
     with pytest.raises(RemoteProtocolError):
@@ -218,12 +218,12 @@ def test_a_list_becomes_blocks_of_a_size_each_with_its_places() -> None:
 
 def test_a_job_goes_down_to_one_that_was_let_in() -> None:
     ends = Ends()
-    ends.session.send_down(f"salt/job/{JID}/new", b"\x80")
+    ends.session.send_down(f"salt/job/{JID}/publish", b"\x80")
     ends.exchange()
     assert not ends.uplink.downs
-    ends.session.send_down(f"salt/job/{JID}/new", b"\x80")
+    ends.session.send_down(f"salt/job/{JID}/publish", b"\x80")
     ends.exchange()
-    assert ends.uplink.downs.popleft() == Down(f"salt/job/{JID}/new", b"\x80")
+    assert ends.uplink.downs.popleft() == Down(f"salt/job/{JID}/publish", b"\x80")
 
 
 def test_a_session_that_is_closed_takes_nothing_any_more() -> None:

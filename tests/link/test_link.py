@@ -234,8 +234,9 @@ def test_a_job_goes_down_to_the_minions_it_names_and_its_return_comes_up(tmp_pat
                 "user": "root",
             }
             await master.publish(f"salt/job/{JID}/new", {**job, "minions": ["alpha"], "missing": []})
-            (down,) = await take(minion, 1, f"salt/job/{JID}/new")
-            assert down.data["fun"] == "test.ping"
+            await master.publish(f"salt/job/{JID}/publish", {**job, "ret": ""})
+            (down,) = await take(minion, 1, "salt/job/")
+            assert (down.tag, down.data["fun"]) == (f"salt/job/{JID}/publish", "test.ping")
             load = {"cmd": "_return", "jid": JID, "return": True, "retcode": 0, "success": True, "fun": "test.ping"}
             await minion.publish(OUTBOX_TAG, load)
             (back,) = await take(master, 1, f"salt/job/{JID}/ret/")

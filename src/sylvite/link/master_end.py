@@ -17,6 +17,7 @@ from sylvite.core.event import pack_data
 from sylvite.errors import AckUnknown, ConnectionLost, RemoteProtocolError, StaleSequence, SylviteError
 from sylvite.link.forwarding import Refusal
 from sylvite.link.gatekeeper import Gatekeeper
+from sylvite.link.known_jobs import KnownJobs
 from sylvite.link.minion_session import Arrived, Judgement, MinionSession
 from sylvite.link.tls import master_context
 
@@ -26,8 +27,8 @@ LOOK_S = 0.5
 """How often the keyring is looked at: a key that is revoked has its session ended within a second."""
 REPORT_S = 10.0
 JOBS_SINCE = "24h"
-JOBS_MAX = 20_000
-"""Jobs whose returns are known to be somebody's: those of a day, and at most so many."""
+"""Of so long ago jobs are known, so that what comes back of them is taken."""
+JOB_TAGS = ("salt/job/*/new", "salt/job/*/publish")
 AGAIN_S = 1.0
 """When what the broker did not take for the moment is brought to it again."""
 PASSING = ("no_space", "overloaded", "shutting_down", "log_error")
@@ -141,7 +142,7 @@ class MasterEnd:
         self._bus, self._gate, self._announce = bus, gate, announce
         self._pair, self._name, self._auth_events = pair, name, auth_events
         self._wires: set[_Wire] = set()
-        self._jobs: dict[str, frozenset[str]] = {}
+        self._jobs = KnownJobs()
         self._refusals: dict[str, list[Any]] = {}
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -155,7 +156,7 @@ class MasterEnd:
             SylviteError: the bus does not answer.
         """
         # From some time ago: what comes back of jobs that went out before this process began is known to be theirs.
-        jobs = await self._bus.subscribe(fnmatch="salt/job/*/new", since=JOBS_SINCE, on_gap=lambda _: None)
+        jobs = await self._bus.subscribe(fnmatch=JOB_TAGS, since=JOBS_SINCE, on_gap=lambda _: None)
         self._tasks.append(asyncio.create_task(self._bring_down(jobs), name="link: jobs"))
         self._tasks.append(asyncio.create_task(self._look_after(), name="link: keys"))
         loop = asyncio.get_running_loop()
@@ -200,7 +201,7 @@ class MasterEnd:
             del self.sessions[wire.minion]
 
     def _is_for_minion(self, minion: str, jid: str) -> bool:
-        return minion in self._jobs.get(jid, ())
+        return self._jobs.is_for(minion, jid)
 
     async def _look_after(self) -> None:
         last_report = time.monotonic()
@@ -284,17 +285,11 @@ class MasterEnd:
 
     async def _bring_down(self, jobs: AsyncSubscription) -> None:
         async for event in jobs:
-            jid, minions = event.data.get("jid"), event.data.get("minions")
-            if not isinstance(jid, str) or not isinstance(minions, list):
-                continue
-            expected = frozenset(str(minion) for minion in cast("list[object]", minions))
-            self._jobs[jid] = expected
-            if len(self._jobs) > JOBS_MAX:
-                del self._jobs[next(iter(self._jobs))]
+            minions = self._jobs.hear(event.tag, event.data)
             if event.offset < jobs.end:
                 continue
             packed = pack_data(event.data)
-            for minion in expected:
+            for minion in minions:
                 if (wire := self.sessions.get(minion)) is not None:
                     wire.session.send_down(event.tag, packed)
                     wire.write()
