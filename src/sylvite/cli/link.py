@@ -2,54 +2,67 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import click
 
+from sylvite.cli.broker import default_places
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
-from sylvite.cli.keys_folder import dir_option, folder_of_keys
+from sylvite.cli.daemon_options import given, given_logging, logging_options, part_option
+from sylvite.cli.keys_folder import VARIABLE, dir_option
 from sylvite.cli.option_types import ADDRESS
 from sylvite.client.address import default_socket
 
 EXAMPLES = (
     Example("sylvite link --dir ./bus --listen 127.0.0.1:4507", "Let minions of this machine in, beside a broker", endless=True),
+    Example("sylvite link --master /etc/sylvite/master", "As `sylvite master` starts it", endless=True),
 )  # fmt: skip
 
 
 @command("link", examples=EXAMPLES)
+@part_option
 @dir_option
-@click.option(
-    "--listen", type=ADDRESS, default="0.0.0.0:4507", metavar="HOST:PORT", help="Where minions connect [0.0.0.0:4507]."
-)
-@click.option("--name", default="", metavar="NAME", help="What minions are told of this master [the host's name].")
-@click.option("--auth-events/--no-auth-events", default=True, help="Publish salt/auth when a minion asks [yes].")
+@click.option("--listen", type=ADDRESS, metavar="HOST:PORT", help="Where minions connect [0.0.0.0:4507].")
+@click.option("--name", metavar="NAME", help="What minions are told of this master [the host's name, and _master].")
+@click.option("--auth-events/--no-auth-events", default=None, help="Publish salt/auth when a minion asks [yes].")
 @click.option("--ready-fd", type=click.IntRange(min=3), metavar="N", help="Write the port there once it listens.")
+@logging_options
 @pass_options
 def link(
     options: GlobalOptions,
+    master_file: Path | None,
     folder: Path | None,
-    listen: tuple[str, int],
-    name: str,
+    listen: tuple[str, int] | None,
+    name: str | None,
     *,
-    auth_events: bool,
+    auth_events: bool | None,
     ready_fd: int | None,
+    log_level: str | None,
+    log_format: str | None,
+    log_file: Path | None,
 ) -> int:
     """Let minions in, and bring their events onto the bus, until SIGTERM or Ctrl-C.
 
-    `sylvite master` runs this beside a broker. Whom it lets in, `sylvite keys` says.
+    `sylvite master` runs this beside a broker. Whom it lets in, `sylvite keys` says. What is given here wins over the file
+    of --master.
     """
-    from sylvite.daemons.link import LinkOptions, main
+    import os
 
-    host, port = listen
-    return main(
-        LinkOptions(
-            socket=Path(options.socket if options.socket is not None else default_socket()),
-            keys=folder_of_keys(folder),
-            host=host,
-            port=port,
-            name=name or socket.gethostname(),
-            auth_events=auth_events,
-            ready_fd=ready_fd,
-        )
+    from sylvite.daemons.configuration import part_configuration
+    from sylvite.daemons.link import main
+    from sylvite.daemons.options.computing import bus_of
+
+    if folder is None and master_file is None:
+        named = os.environ.get(VARIABLE)
+        folder = Path(named) if named else default_places()[0]
+    host, port = listen or (None, None)
+    configuration = part_configuration(
+        master_file,
+        given(data_dir=folder, interface=host, ret_port=port, id=name, auth_events=auth_events)
+        | given_logging(log_level, log_format, log_file),
     )
+    if options.socket is not None:
+        socket = Path(options.socket)
+    else:
+        socket = Path(default_socket()) if master_file is None else bus_of(configuration.options)
+    return main(configuration, socket, ready_fd=ready_fd)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from sylvite.cli.command import Example, command
+from sylvite.cli.daemon_options import given_logging, logging_options
 
 EXAMPLES = (
     Example("sylvite master", "A master as /etc/sylvite/master says", endless=True),
@@ -21,12 +22,17 @@ EXAMPLES = (
 @click.option(
     "--ready-fd", type=click.IntRange(min=3), metavar="N", help="Write a line there once minions can connect."
 )
-def master(config: Path | None, ready_fd: int | None) -> int:
+@logging_options
+def master(
+    config: Path | None, ready_fd: int | None, log_level: str | None, log_format: str | None, log_file: Path | None
+) -> int:
     """Run a master until SIGTERM or Ctrl-C: a broker, and the link that minions connect to.
 
-    Its options are on the page docs/configuration.md; `sylvite config check` looks at a file before it is used.
+    SIGHUP reads it again. Its options are on the page docs/configuration.md; `sylvite config check` looks at a file before it is used.
     """
+    from sylvite.daemons.configuration import master_configuration
     from sylvite.daemons.master import main
-    from sylvite.daemons.options.reading import load_master
 
-    return main(load_master(config).raise_first().options, ready_fd=ready_fd)
+    logged = given_logging(log_level, log_format, log_file)
+    words = [word for name, value in logged.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    return main(master_configuration(config, logged), given=words, ready_fd=ready_fd)

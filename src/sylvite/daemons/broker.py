@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
 import resource
-import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -18,9 +17,14 @@ from sylvite.broker.broker import Broker
 from sylvite.broker.clock import SystemClock
 from sylvite.broker.server import NO_MEMORY, Server
 from sylvite.broker.settings import FILES_APART, BrokerSettings
+from sylvite.client.address import is_tcp
 from sylvite.config import read_config
+from sylvite.daemons.configuration import Configuration
+from sylvite.daemons.logs import LogWish, begin
+from sylvite.daemons.options.computing import TCP, bus_of
+from sylvite.daemons.options.node import NodeOptions
 from sylvite.daemons.precautions import check_file, secure_folder, secure_process
-from sylvite.daemons.process import log_to_stderr, run, say_ready
+from sylvite.daemons.process import log_as, on_signals, run, say_ready
 from sylvite.daemons.systemd import notify
 from sylvite.errors import InvalidSetting, LogFailed, SylviteError
 from sylvite.eventlog.eventlog import EventLog
@@ -34,10 +38,11 @@ logger = logging.getLogger("sylvite.broker")
 class BrokerOptions(msgspec.Struct, frozen=True):
     """What one broker process is told.
 
-    `folder`: socket `bus.sock` and log `log` are below it, unless `socket` or `log_folder` say otherwise.
+    `folder`: socket `bus.sock` and log `log` are below it, unless `socket` or `log_folder` say otherwise.  A socket whose
+    name ends in `.tcp` is no UNIX socket, but the file that says on which port of the loopback the broker listens.
     `tcp`: host and port of a loopback listener, whose address goes to `bus.tcp`; port 0 takes a free one.
     `socket_mode`: None gives 0600, or 0666 where the policy names other users (who are then checked one by one).
-    `ready_fd`: where to write a line once clients can connect.
+    `ready_fd`: where to write a line once clients can connect.  `logging`: counts where there is no configuration of a node.
     """
 
     folder: Path
@@ -49,22 +54,37 @@ class BrokerOptions(msgspec.Struct, frozen=True):
     settings: BrokerSettings = BrokerSettings()
     accept_loss: bool = False
     ready_fd: int | None = None
+    logging: LogWish = LogWish()
 
 
 Beside = Callable[[Path], AbstractAsyncContextManager[None]]
 """What runs in the same process, beside the broker whose socket it is given; entered before the broker is ready."""
 
 
-def main(options: BrokerOptions, beside: Beside = lambda _: contextlib.nullcontext()) -> int:
+def options_of(node: NodeOptions, ready_fd: int | None = None) -> BrokerOptions:
+    """Return what the broker of a node is told."""
+    return BrokerOptions(folder=node.data_dir, socket=bus_of(node), settings=node.broker, ready_fd=ready_fd)
+
+
+def main(
+    options: BrokerOptions,
+    beside: Beside = lambda _: contextlib.nullcontext(),
+    configuration: Configuration[Any] | None = None,
+) -> int:
     """Run a broker until SIGTERM or SIGINT; return the exit code.
+
+    `configuration`: of the node whose broker it is; SIGHUP reads it again, with the policy in it.
 
     Raises:
         SylviteError: it could not start; nothing was changed.
     """
     secure_process()
-    log_to_stderr()
+    if configuration is not None:
+        log_as(configuration)
+    else:
+        begin(options.logging)
     try:
-        return run(_serve(options, beside))
+        return run(_serve(options, beside, configuration))
     except MemoryError:
         logger.error("%s", NO_MEMORY)
         return EXIT_INTERNAL
@@ -116,7 +136,20 @@ def _limit_connections(settings: BrokerSettings) -> BrokerSettings:
     return msgspec.structs.replace(settings, limits=limits)
 
 
-async def _serve(options: BrokerOptions, beside: Beside) -> int:
+async def _listen(server: Server, options: BrokerOptions) -> None:
+    path = _socket(options)
+    if is_tcp(path):
+        await server.listen_tcp("127.0.0.1", 0, path)
+    else:
+        open_to_others = server.broker.policy.is_open_to_others
+        mode = options.socket_mode if options.socket_mode is not None else (0o666 if open_to_others else 0o600)
+        await server.listen_unix(path, mode)
+    if options.tcp is not None:
+        port = await server.listen_tcp(*options.tcp, options.folder / TCP)
+        logger.info("listening on %s port %d", options.tcp[0], port)
+
+
+async def _serve(options: BrokerOptions, beside: Beside, configuration: Configuration[Any] | None) -> int:
     _secure_places(options)
     settings = _limit_connections(options.settings)
     log = _open(options)
@@ -133,16 +166,11 @@ async def _serve(options: BrokerOptions, beside: Beside) -> int:
     server = Server(make)
     socket_path = _socket(options)
     try:
-        open_to_others = server.broker.policy.is_open_to_others
-        mode = options.socket_mode if options.socket_mode is not None else (0o666 if open_to_others else 0o600)
-        await server.listen_unix(socket_path, mode)
-        if options.tcp is not None:
-            port = await server.listen_tcp(*options.tcp, options.folder / "bus.tcp")
-            logger.info("listening on %s port %d", options.tcp[0], port)
-        _on_signals(server, options)
+        await _listen(server, options)
+        _on_signals(server, options, configuration)
         logger.info("listening on %s; the log holds @%d to @%d", socket_path, log.oldest, log.end)
         async with beside(socket_path):
-            _ready(options)
+            say_ready(options.ready_fd)
             await server.stopping.wait()
             notify("STOPPING=1")
         logger.info("stopping")
@@ -155,13 +183,7 @@ async def _serve(options: BrokerOptions, beside: Beside) -> int:
     return 0
 
 
-def _ready(options: BrokerOptions) -> None:
-    say_ready(options.ready_fd)
-
-
-def _on_signals(server: Server, options: BrokerOptions) -> None:
-    loop = asyncio.get_running_loop()
-
+def _on_signals(server: Server, options: BrokerOptions, configuration: Configuration[Any] | None) -> None:
     told = False
 
     def stop() -> None:
@@ -172,19 +194,22 @@ def _on_signals(server: Server, options: BrokerOptions) -> None:
         told = True
         server.stopping.set()
 
-    def reload() -> None:
-        if options.config is None:
-            logger.info("nothing to read again: started without --config")
-            return
-        try:
-            check_file(options.config, "config")
-            settings = read_config(options.config, BrokerSettings)
-            server.broker.change_policy(settings.policy)
-        except SylviteError as error:
-            logger.error("the configuration stays as it was: %s", error)
-        else:
-            logger.info("policy read again from %s", options.config)
+    if configuration is None:
+        on_signals(stop, lambda: _read_again(server, options))
+    else:
+        configuration.on_change(lambda node: server.broker.change_policy(node.broker.policy))
+        on_signals(stop, configuration.reload)
 
-    loop.add_signal_handler(signal.SIGTERM, stop)
-    loop.add_signal_handler(signal.SIGINT, stop)
-    loop.add_signal_handler(signal.SIGHUP, reload)
+
+def _read_again(server: Server, options: BrokerOptions) -> None:
+    if options.config is None:
+        logger.info("nothing to read again: started without --config")
+        return
+    try:
+        check_file(options.config, "config")
+        settings = read_config(options.config, BrokerSettings)
+        server.broker.change_policy(settings.policy)
+    except SylviteError as error:
+        logger.error("the configuration stays as it was: %s", error)
+    else:
+        logger.info("policy read again from %s", options.config)

@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
+from collections.abc import Sequence
 
+from sylvite.daemons.configuration import Configuration, report
 from sylvite.daemons.options.master import MasterOptions
-from sylvite.daemons.process import log_to_stderr
+from sylvite.daemons.precautions import secure_process
+from sylvite.daemons.process import log_as, on_signals
 from sylvite.daemons.supervision import Part, Supervisor
 
+PARTS = (("broker", ("broker",)), ("link", ("link",)))
+"""What a master is made of, in the order in which it starts: a name, and the command of `sylvite` that is the part.
 
-def main(options: MasterOptions, *, ready_fd: int | None = None) -> int:
-    """Run a master until SIGTERM or SIGINT; return the exit code."""
-    log_to_stderr()
-    return asyncio.run(_run(options, ready_fd))
-
-
-def parts(options: MasterOptions) -> list[Part]:
-    """Return what a master is made of, in the order in which it starts."""
-    program = (sys.executable, "-m", "sylvite")
-    socket = str(options.sock_dir / "bus.sock")
-    broker = (*program, "--socket", socket, "broker", "--dir", str(options.data_dir))
-    link = (
-        *program, "--socket", socket, "link", "--dir", str(options.data_dir),
-        "--listen", f"{options.interface}:{options.ret_port}", "--name", options.id,
-    )  # fmt: skip
-    if not options.auth_events:
-        link = (*link, "--no-auth-events")
-    return [Part("broker", broker), Part("link", link)]
+Each reads the master's configuration itself (`--master FILE`), and reads it again at SIGHUP.
+"""
 
 
-async def _run(options: MasterOptions, ready_fd: int | None) -> int:
-    supervisor = Supervisor(parts(options))
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, supervisor.stop)
+def main(configuration: Configuration[MasterOptions], *, given: Sequence[str] = (), ready_fd: int | None = None) -> int:
+    """Run a master until SIGTERM or SIGINT; return the exit code.  `given`: words for the command line of each part."""
+    secure_process()
+    log_as(configuration)
+    report(configuration.loaded)
+    return asyncio.run(_run(configuration, given, ready_fd))
+
+
+def parts(configuration: Configuration[MasterOptions], given: Sequence[str] = ()) -> list[Part]:
+    file = str(configuration.loaded.main)
+    return [
+        Part(name, (sys.executable, "-m", "sylvite", *command, "--master", file, *given)) for name, command in PARTS
+    ]
+
+
+async def _run(configuration: Configuration[MasterOptions], given: Sequence[str], ready_fd: int | None) -> int:
+    supervisor = Supervisor(parts(configuration, given))
+
+    def reload() -> None:
+        # Parts have nothing to read where there is a mistake, and would only say it once more.
+        if configuration.reload():
+            supervisor.hang_up()
+
+    on_signals(supervisor.stop, reload)
     return await supervisor.run(ready_fd)

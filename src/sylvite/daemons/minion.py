@@ -15,7 +15,7 @@ from sylvite.auth.enrolment import TOKEN_CHARACTERS_MAX, Token, parse_token
 from sylvite.auth.keyring_folder import KeyFolder, load_or_make_pair
 from sylvite.client.async_client import AsyncClient
 from sylvite.daemons import broker
-from sylvite.daemons.broker import BrokerOptions
+from sylvite.daemons.configuration import Configuration
 from sylvite.daemons.masters import KnownMasters
 from sylvite.daemons.options.computing import master_addresses
 from sylvite.daemons.options.minion import MinionOptions
@@ -48,16 +48,14 @@ def read_token(path: Path) -> Token:
         raise InvalidSetting("token", str(path), f"cannot be read: {error.strerror}") from error
 
 
-def main(options: MinionOptions, start: Start) -> int:
+def main(configuration: Configuration[MinionOptions], start: Start) -> int:
     """Run a minion until SIGTERM or SIGINT; return the exit code.
 
     Raises:
         SylviteError: it could not start.
     """
-    told = BrokerOptions(
-        folder=options.data_dir, socket=options.sock_dir / "bus.sock", ready_fd=start.ready_fd,
-    )  # fmt: skip
-    return broker.main(told, lambda socket: _linked(options, start, socket))
+    told = broker.options_of(configuration.options, start.ready_fd)
+    return broker.main(told, lambda socket: _linked(configuration.options, start, socket), configuration)
 
 
 def _is_alone(options: MinionOptions) -> bool:

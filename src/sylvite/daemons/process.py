@@ -1,23 +1,31 @@
-"""What all of our daemons do alike: where they log to, the loop they run in, how they say that they are ready."""
+"""What all of our daemons do alike: the loop they run in, how they say that they are ready."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
-import sys
+import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from sylvite.daemons import logs
+from sylvite.daemons.configuration import Configuration
 from sylvite.daemons.systemd import notify
 
 
-def log_to_stderr() -> None:
-    # journald reads the priority from the line (sd-daemon(3)); a person at a terminal wants the time.
-    is_journal = os.environ.get("JOURNAL_STREAM")
-    form = "<6>%(message)s" if is_journal else "%(asctime)s %(name)s: %(message)s"
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=form)
+def log_as(configuration: Configuration[Any]) -> None:
+    """Log as the options say, also once they were read again.  Raises InvalidSetting: the file cannot be written."""
+    logs.begin(logs.wish_of(configuration.options))
+    configuration.on_change(lambda options: logs.begin(logs.wish_of(options)))
+
+
+def on_signals(stop: Callable[[], object], reload: Callable[[], object]) -> None:
+    """Stop on SIGTERM and SIGINT, read the configuration again on SIGHUP; in the loop that runs."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_signal_handler(signal.SIGINT, stop)
+    loop.add_signal_handler(signal.SIGHUP, reload)
 
 
 def run(serve: Coroutine[Any, Any, int]) -> int:

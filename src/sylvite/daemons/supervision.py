@@ -37,11 +37,26 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._code = 0
         self._said = ""
+        self._ready: set[str] = set()
+        self._to_hang_up: set[str] = set()
 
     def stop(self, code: int = 0) -> None:
         if not self._stopping.is_set():
             self._code = code
             self._stopping.set()
+
+    def hang_up(self) -> None:
+        """Tell all parts to read their configuration again; one that is just starting is told once it is ready.
+
+        Before that, SIGHUP would end it.
+        """
+        self._to_hang_up.update(self.processes)
+        self._send_hang_ups()
+
+    def _send_hang_ups(self) -> None:
+        for name in self._to_hang_up & self._ready:
+            self._to_hang_up.discard(name)
+            self.processes[name].send_signal(signal.SIGHUP)
 
     async def run(self, ready_fd: int | None = None) -> int:
         """Run until `stop`, or until a part cannot be helped; return the exit code.
@@ -105,10 +120,14 @@ class Supervisor:
                 self._said = said.decode().strip()
                 logger.info("%s is ready", part.name)
                 started.set()
+                self._ready.add(part.name)
+                self._send_hang_ups()
             return await process.wait()
         finally:
             os.close(reading)
             self.processes.pop(part.name, None)
+            self._ready.discard(part.name)
+            self._to_hang_up.discard(part.name)
 
     async def _end(self, part: Part) -> None:
         process = self.processes.get(part.name)

@@ -20,7 +20,7 @@ from sylvite.errors import InvalidSetting
 
 Options = TypeVar("Options", bound=NodeOptions)
 
-SOCKET = "bus.sock"
+SOCKET, TCP = "bus.sock", "bus.tcp"
 SOCKET_PATH_BYTES_MAX = 107
 ID_FILE = "minion_id"
 _BELOW_ROOT = ("sock_dir", "pki_dir", "cachedir", "data_dir", "log_file")
@@ -55,6 +55,11 @@ def compute(options: Options, folder: Path) -> tuple[Options, tuple[str, ...], l
     if isinstance(found, MinionOptions):
         errors += _wrong_masters(found)
     return found, tuple(computed), errors
+
+
+def bus_of(options: NodeOptions) -> Path:
+    """Return where clients find the bus of a node."""
+    return options.sock_dir / (TCP if options.ipc_mode == "tcp" else SOCKET)
 
 
 def _below(root: Path, path: Path) -> Path:
