@@ -19,8 +19,10 @@ import select
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
+from typing import TypeVar
 
 import msgspec
 import uvloop
@@ -106,6 +108,11 @@ class Started(msgspec.Struct, frozen=True):
     ready: bool
 
 
+S = TypeVar("S", bound=Start)
+Serve = Callable[[S, int], int]
+"""Runs what was forked, which writes to that descriptor once it is ready; returns its exit code."""
+
+
 # -- In the broker -------------------------------------------------------------------------------------------------
 
 
@@ -134,7 +141,8 @@ def _told(folder: Path) -> int:
     return os.open(folder / FAULTS_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
 
-def _serve(start: Start, ready: int) -> int:
+def serve(start: Start, ready: int, beside: daemon.Beside | None = None) -> int:
+    """Run a broker; `beside`: what runs in the same process."""
     folder = Path(start.folder)
     if start.without is not None:
         (CONTROLS | DELIVERY_CONTROLS | INPUT_CONTROLS)[start.without]()
@@ -167,7 +175,7 @@ def _serve(start: Start, ready: int) -> int:
     if start.debug:
         say_everything()
     try:
-        return daemon.main(options)
+        return daemon.main(options) if beside is None else daemon.main(options, beside)
     except SylviteError as error:
         os.write(2, f"{error.code}: {error}\n".encode())
         return exit_code_of(error.code)
@@ -176,13 +184,13 @@ def _serve(start: Start, ready: int) -> int:
 # -- In the parent -------------------------------------------------------------------------------------------------
 
 
-def _start(start: Start) -> Started:
+def _start(start: S, run: Serve[S]) -> Started:
     readable, ready = os.pipe()
     parent = os.getpid()
     pid = os.fork()
     if not pid:
         os.close(readable)
-        os._exit(_child(start, ready, parent))
+        os._exit(_child(start, run, ready, parent))
     os.close(ready)
     try:
         wait_s = READY_WITHIN_S if start.killed_after_s is None else start.killed_after_s
@@ -199,7 +207,7 @@ def _start(start: Start) -> Started:
     return Started(pid, is_ready)
 
 
-def _child(start: Start, ready: int, parent: int) -> int:
+def _child(start: S, run: Serve[S], ready: int, parent: int) -> int:
     # A broker does not outlive its parent, however that ends.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -212,7 +220,7 @@ def _child(start: Start, ready: int, parent: int) -> int:
     os.close(0)
     os.open(os.devnull, os.O_RDONLY)
     try:
-        return _serve(start, ready)
+        return run(start, ready)
     except BaseException:  # noqa: BLE001 - the top of a process
         traceback.print_exc()
         return 70
@@ -228,18 +236,18 @@ def _end(pid: int, number: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def main() -> None:
+def main(kind: type[S], run: Serve[S]) -> None:
     assert uvloop.new_event_loop  # imported here, so that no broker has to
     gc.collect()
     gc.freeze()
     for line in sys.stdin:
         command = msgspec.json.decode(line)
         if command["verb"] == "start":
-            answer: object = _start(msgspec.convert(command, Start))
+            answer: object = _start(msgspec.convert(command, kind), run)
         else:
             answer = {"code": _end(command["pid"], command["signal"])}
         print(msgspec.json.encode(answer).decode(), flush=True)  # noqa: T201 - the answer
 
 
 if __name__ == "__main__":
-    main()
+    main(Start, serve)

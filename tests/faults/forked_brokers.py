@@ -57,10 +57,10 @@ class Forks:
 
 
 @contextmanager
-def forked_brokers() -> Generator[Forks]:
-    """A parent of brokers; at the end none of them is left."""
+def forked_brokers(parent: str = "tests.faults.broker_parent") -> Generator[Forks]:
+    """A parent of brokers; at the end none of them is left.  `parent`: the program that it is."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.broker_parent"],
+        [sys.executable, "-m", parent],
         cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, start_new_session=True,
     )  # fmt: skip
     try:

@@ -1,4 +1,4 @@
-"""docs/reliability.md, from the results of `make faults`: `python -m tests.faults.page results.jsonl`."""
+"""docs/reliability.md, from the results of `make faults`: `python -m tests.faults.page results.jsonl ...`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ you may rely on. A counter that is 0 has no other value that is allowed; others 
 shown: the scorecard may ask for more.
 
 A row counts only with its **controls**: the same test with a safeguard taken out (no sync, no checksum, no lock, ...) must fail.
-Where none is counted here, they are tests of their own, which `make test` runs.
+How many were, and did, stands beside it; which ones, below.
 `make test` runs a short form of every row, `make faults` the long one; each takes its seed from what it prints, and the seed
 repeats the run. Rows are named as in the scorecard of the tests in `tests/faults/`.
 """
@@ -70,7 +70,7 @@ def page(results: Sequence[Result]) -> str:
     """Return the page; what ran several times is counted together, with the worst of each counter."""
     lines = [
         INTRODUCTION,
-        "| row | what breaks | what it means | runs | found | controls counted |",
+        "| row | what breaks | what it means | runs | found | controls |",
         "|---|---|---|---|---|---|",
     ]
     notes: list[str] = []
@@ -78,8 +78,9 @@ def page(results: Sequence[Result]) -> str:
         runs = [result for result in results if result.id == row.id and not result.without]
         controls = {result.without for result in results if result.id == row.id and result.without and result.caught}
         missed = {result.without for result in results if result.id == row.id and result.without and not result.caught}
-        found = _found(runs) if runs else "no figures: its tests pass or fail"
-        caught = f"{len(controls)}" + (f", **not caught: {', '.join(sorted(missed))}**" if missed else "")
+        found = _found(runs) if runs else "**not run**"
+        caught = f"{len(controls)}" if controls else "**none**"
+        caught += f", **not caught: {', '.join(sorted(missed))}**" if missed else ""
         many = f"{sum(result.runs for result in runs):,}"
         lines.append(f"| {row.id} | {row.fault} | {row.means} | {many} | {found} | {caught} |")
         if controls:
@@ -89,6 +90,23 @@ def page(results: Sequence[Result]) -> str:
     lines += ["", f"Run from {days[0]} to {days[-1]}, commits {', '.join(commits)}." if days else "Nothing was run."]
     lines += ["", "## What was taken out for the controls", "", *notes, ""]
     return "\n".join(lines)
+
+
+def shortcomings(results: Sequence[Result]) -> list[str]:
+    """Return why these are not the results that a release needs: of each row, what is missing or has failed."""
+    found: list[str] = []
+    for row in rows():
+        runs = [result for result in results if result.id == row.id and not result.without]
+        controls = [result for result in results if result.id == row.id and result.without]
+        missed = sorted({result.without for result in controls if not result.caught})
+        if not runs:
+            found.append(f"{row.id} was not run")
+        elif not controls:
+            found.append(f"{row.id} counts as not run: it has no control")
+        if not all(result.passed for result in runs):
+            found.append(f"{row.id} has failed")
+        found += [f"{row.id} does not see that {without} is taken out" for without in missed]
+    return found
 
 
 def _found(runs: Sequence[Result]) -> str:
@@ -112,10 +130,17 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def main() -> None:
-    with open(sys.argv[1], "rb") as file:
-        PAGE.write_text(page(read(file)), encoding="utf-8")
+def main() -> int:
+    results: list[Result] = []
+    for name in sys.argv[1:]:
+        with open(name, "rb") as file:
+            results += read(file)
+    PAGE.write_text(page(results), encoding="utf-8")
+    short = shortcomings(results)
+    for each in short:
+        print(each, file=sys.stderr)  # noqa: T201 - what the caller has to know
+    return 1 if short else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -22,7 +22,7 @@ from tests.faults.forked_brokers import (
     forked_brokers,
 )
 from tests.faults.ledger import COUNTERS, Ledger
-from tests.faults.report import report
+from tests.faults.report import control, report
 from tests.faults.script import Crash, Run, check
 from tests.faults.traffic import read_to_end
 
@@ -84,7 +84,7 @@ def test_a_crash_around_any_write_of_a_long_run_loses_nothing_that_was_answered(
 
 def test_without_syncs_a_power_cut_loses_events() -> None:
     """Negative control: a storage whose sync does nothing."""
-    with pytest.raises((AssertionError, LogNotUnderstood)):
+    with control("A-02", without="syncs", by=(AssertionError, LogNotUnderstood)):
         _crash_everywhere(80, 2, seed=13, syncs=False)
 
 

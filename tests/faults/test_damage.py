@@ -11,7 +11,7 @@ from sylvite.errors import LogDamaged, LogNotUnderstood, RemoteProtocolError
 from sylvite.eventlog.eventlog import EventLog, LogSettings
 from sylvite.testing.storage import SECTOR, MemoryStorage
 from tests.eventlog.logs import append, numbers, open_log, read_all, sync
-from tests.faults.report import report
+from tests.faults.report import control, report
 
 SETTINGS = LogSettings(segment_bytes=16 * 1024, keep_free_bytes=0)
 EVENTS, STEP = 400, 5
@@ -126,5 +126,5 @@ def test_without_checksums_damage_is_read_as_events(monkeypatch: pytest.MonkeyPa
         return len(raw) > 0
 
     monkeypatch.setattr("sylvite.eventlog.segment.is_whole", believe)
-    with pytest.raises((AssertionError, RemoteProtocolError)):
+    with control("A-04", without="checksums", by=(AssertionError, RemoteProtocolError)):
         _damage(400, seed=61)

@@ -32,6 +32,7 @@ from sylvite.core.pattern import Filter
 from sylvite.errors import FrameTooBig, InvalidData, InvalidSetting, RemoteProtocolError, SylviteError
 from sylvite.wire.frame import FRAME_BYTES_MAX, FrameDecoder, encode_frame
 from sylvite.wire.messages import decode
+from tests.faults.report import control, report
 
 MEBI = 1024 * 1024
 DECODED_BYTES_MAX = 40 * MEBI
@@ -72,6 +73,31 @@ def calls_of(run: Callable[[], object], *errors: type[SylviteError]) -> int:
     finally:
         sys.setprofile(None)
     return calls
+
+
+def hold_refused(
+    run: Callable[[], object],
+    *errors: type[SylviteError],
+    what: str = "messages",
+    bytes_max: int = REFUSED_BYTES_MAX,
+    calls_max: int = CALLS_MAX,
+) -> None:
+    """Raises AssertionError: it is taken, or takes more memory or more work than that."""
+    cost = Cost(run, *errors)
+    counters = {"taken": int(not cost.refused)} | _bounds(what, cost.peak, calls_of(run, *errors))
+    report(f"D-02 {what}", seed=0, runs=1, counters=counters, target={"taken": 0} | _bounds(what, bytes_max, calls_max))
+
+
+def hold_in_proportion(
+    run: Callable[[], object], what: str, bytes_max: int = REFUSED_BYTES_MAX, calls_max: int = CALLS_MAX
+) -> None:
+    """Raises AssertionError: it takes more memory or more work than that."""
+    counters = _bounds(what, Cost(run).peak, calls_of(run))
+    report(f"D-02 {what}", seed=0, runs=1, counters=counters, target=_bounds(what, bytes_max, calls_max))
+
+
+def _bounds(what: str, peak: int, calls: int) -> dict[str, float]:
+    return {f"peak_kib_{what}": peak // 1024, f"calls_{what}": calls}
 
 
 def in_a_list(item: bytes, size: int = EVENT_BYTES_MAX) -> bytes:
@@ -136,16 +162,12 @@ SOME = NESTED | LIES | {"a mebibyte of empty maps": FULL["a mebibyte of empty ma
 
 @pytest.mark.parametrize("packed", REFUSED.values(), ids=REFUSED)
 def test_a_bomb_is_refused_before_it_goes_off(packed: bytes) -> None:
-    cost = Cost(lambda: unpack_data(packed), InvalidData)
-    assert cost.refused
-    assert cost.peak < REFUSED_BYTES_MAX
-    assert calls_of(lambda: unpack_data(packed), InvalidData) < CALLS_MAX
+    hold_refused(lambda: unpack_data(packed), InvalidData)
 
 
 @pytest.mark.parametrize("packed", TAKEN.values(), ids=TAKEN)
 def test_what_is_taken_costs_in_proportion(packed: bytes) -> None:
-    assert Cost(lambda: unpack_data(packed)).peak < DECODED_BYTES_MAX
-    assert calls_of(lambda: unpack_data(packed)) < CALLS_MAX
+    hold_in_proportion(lambda: unpack_data(packed), "data that is taken", DECODED_BYTES_MAX)
 
 
 @pytest.mark.parametrize("packed", SOME.values(), ids=SOME)
@@ -162,12 +184,15 @@ def test_a_bomb_in_a_batch_is_a_gap_for_its_reader(packed: bytes) -> None:
     )
     raw = encode_batch(block, base=0, epoch=0, durable=0, stamp_ns=0, sender="", source_epoch=0, source_seq=0)
     found: list[event.Event | event.Gap] = []
-    cost = Cost(lambda: found.extend(ReadBatch(raw).events()))
+
+    def read() -> None:
+        found[:] = ReadBatch(raw).events()
+
+    hold_in_proportion(read, "batches", REFUSED_BYTES_MAX + len(packed))
     gap, last = found
     assert isinstance(gap, event.Gap)
     assert gap.reason == "undecodable"
     assert isinstance(last, event.Event)
-    assert cost.peak < REFUSED_BYTES_MAX + len(packed)
 
 
 @pytest.mark.parametrize("packed", SOME.values(), ids=SOME)
@@ -175,9 +200,7 @@ def test_a_bomb_in_a_question_is_refused(packed: bytes) -> None:
     """A message holds a map of anything only in `Ask` and `Answer`."""
     for kind in (7, 40):
         body = b"\x93\x01\xa5stats" + packed if kind == 7 else b"\x92\x01" + packed
-        cost = Cost(lambda kind=kind, body=body: decode(kind, body), RemoteProtocolError)
-        assert cost.refused
-        assert cost.peak < REFUSED_BYTES_MAX
+        hold_refused(lambda kind=kind, body=body: decode(kind, body), RemoteProtocolError)
 
 
 @pytest.mark.parametrize(
@@ -186,9 +209,7 @@ def test_a_bomb_in_a_question_is_refused(packed: bytes) -> None:
 def test_a_filter_of_very_many_patterns_is_refused(patterns: bytes) -> None:
     for place in range(len(msgspec.structs.fields(Filter)) - 1):
         body = b"\x94\x01" + bytes([0x91 + place]) + b"\x90" * place + patterns + b"\x91\xa6newest\x01"
-        cost = Cost(lambda body=body: decode(3, body), RemoteProtocolError)
-        assert cost.refused
-        assert cost.peak < REFUSED_BYTES_MAX
+        hold_refused(lambda body=body: decode(3, body), RemoteProtocolError)
 
 
 def block_with_tags(tags: bytes, count: int) -> bytes:
@@ -211,18 +232,16 @@ def block_with_tags(tags: bytes, count: int) -> bytes:
     ids=["events", "tags", "many events", "data", "tag list", "empty tags", "short tags", "deep tags", "size"],
 )
 def test_a_block_that_lies_is_refused(block: bytes) -> None:
-    cost = Cost(lambda: check_published(block, 0, EVENT_BYTES_MAX), RemoteProtocolError)
-    assert cost.refused
-    assert cost.peak < REFUSED_BYTES_MAX
-    assert calls_of(lambda: check_published(block, 0, EVENT_BYTES_MAX), RemoteProtocolError) < 100
+    hold_refused(lambda: check_published(block, 0, EVENT_BYTES_MAX), RemoteProtocolError, what="blocks", calls_max=100)
 
 
 def test_a_frame_that_lies_is_refused_on_the_header_alone() -> None:
-    decoder = FrameDecoder()
-    decoder.feed((FRAME_BYTES_MAX + 1).to_bytes(4, "little"))
-    cost = Cost(lambda: list(decoder.frames()), FrameTooBig)
-    assert cost.refused
-    assert cost.peak < 16 * 1024
+    def take() -> None:
+        decoder = FrameDecoder()
+        decoder.feed((FRAME_BYTES_MAX + 1).to_bytes(4, "little"))
+        list(decoder.frames())
+
+    hold_refused(take, FrameTooBig, what="frames", bytes_max=16 * 1024, calls_max=100)
 
 
 def test_very_many_small_frames_cost_one_pass() -> None:
@@ -269,10 +288,10 @@ YAML = {
 def test_a_bomb_in_the_configuration_is_refused(content: str | bytes, tmp_path: Path) -> None:
     path = tmp_path / "sylvite.yaml"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    cost = Cost(lambda: read_config(path, Settings), InvalidSetting)
-    assert cost.refused
-    assert cost.peak < 8 * MEBI
-    assert calls_of(lambda: read_config(path, Settings), InvalidSetting) < 2 * CALLS_MAX
+    hold_refused(
+        lambda: read_config(path, Settings), InvalidSetting,
+        what="configuration", bytes_max=8 * MEBI, calls_max=2 * CALLS_MAX,
+    )  # fmt: skip
 
 
 # -- Negative controls -------------------------------------------------------------------------------------------------
@@ -288,7 +307,7 @@ def test_without_counting_empty_maps_go_off(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(event, "is_costly", believe)
     packed = in_a_list(b"\x80", 256 * 1024)
     assert Cost(lambda: unpack_data(packed), InvalidData).peak > 72 * len(packed)
-    with pytest.raises(AssertionError):
+    with control("D-02", without="counting maps and lists in data"):
         test_a_bomb_is_refused_before_it_goes_off(in_a_list(b"\x80", 64 * 1024))
 
 
@@ -298,7 +317,7 @@ def test_without_counting_a_question_goes_off(monkeypatch: pytest.MonkeyPatch) -
         return False
 
     monkeypatch.setattr("sylvite.wire.messages.is_costly", believe)
-    with pytest.raises(AssertionError):
+    with control("D-02", without="counting maps and lists in messages"):
         test_a_bomb_in_a_question_is_refused(in_a_list(b"\x80", 64 * 1024))
 
 
@@ -311,7 +330,8 @@ def test_without_counting_tags_go_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
     block = block_with_tags(b"\xdd" + (MEBI - 9).to_bytes(4, "big") + b"\xa0" * (MEBI - 9), 1)
     monkeypatch.setattr("sylvite.core.batch._count_tags", believe)
-    assert Cost(lambda: read_block(block)).peak > REFUSED_BYTES_MAX
+    with control("D-02", without="counting tags"):
+        hold_in_proportion(lambda: read_block(block), "blocks")
 
 
 def test_without_the_check_brackets_exhaust_the_stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -321,5 +341,5 @@ def test_without_the_check_brackets_exhaust_the_stack(monkeypatch: pytest.Monkey
         del events, where
 
     monkeypatch.setattr("sylvite.config._check_events", believe)
-    with pytest.raises(RecursionError):
+    with control("D-02", without="the check of depth in configurations", by=RecursionError):
         test_a_bomb_in_the_configuration_is_refused("a: " + "[" * 3000 + "]" * 3000, tmp_path)

@@ -12,7 +12,7 @@ from sylvite.eventlog.cursors import Cursor
 from sylvite.eventlog.eventlog import EventLog, LogSettings
 from sylvite.eventlog.storage import DiskStorage
 from tests.eventlog.logs import NOW_NS, append, numbers, open_log, read_all, sync
-from tests.faults.report import report
+from tests.faults.report import control, report
 
 SETTINGS = LogSettings(segment_bytes=16 * 1024, keep_free_bytes=0)
 EVENTS = 1200
@@ -41,7 +41,7 @@ def _empty(path: Path) -> None:
 
 
 def _garble(path: Path) -> None:
-    path.write_bytes(b"\\xff" * path.stat().st_size)
+    path.write_bytes(b"\xff" * path.stat().st_size)
 
 
 def _flip(path: Path) -> None:
@@ -111,10 +111,24 @@ def test_a_cursor_falls_back_and_never_moves_forward(
     tmp_path: Path, change: Callable[[Path], None], names: tuple[str, ...]
 ) -> None:
     """Events may come again; none is skipped."""
-    _log(tmp_path / "log")
+    _damage_cursors(tmp_path, change, names)
+
+
+def _flip_at(at: int) -> Callable[[Path], None]:
+    def flip(path: Path) -> None:
+        content = bytearray(path.read_bytes())
+        content[at % (len(content) - 4)] ^= 1
+        path.write_bytes(content)
+
+    return flip
+
+
+def _damage_cursors(folder: Path, change: Callable[[Path], None], names: tuple[str, ...]) -> None:
+    """Raises AssertionError: a cursor was lost that need not be, or has moved forward."""
+    _log(folder / "log")
     for name in names:
-        change(tmp_path / "log" / name)
-    log = _check(tmp_path / "log", f"{change.__name__} of {names}")
+        change(folder / "log" / name)
+    log = _check(folder / "log", f"{change.__name__} of {names}")
     found = log.cursors.find("reader")
     assert (found.offset if found else 0) in (0, *MOVED_TO)
     if names == ("cursors.previous",) and change is not _swap:
@@ -155,7 +169,23 @@ def test_an_index_that_is_believed_without_its_checksum_is_found_out(
     (path,) = _files(tmp_path / "log", "seg-*.idx")[:1]
     whole = path.read_bytes()
     monkeypatch.setattr("sylvite.eventlog.index.without_crc", believe)
-    with pytest.raises(AssertionError):
+    with control("A-09", without="checksums of indexes"):
         for at in range(len(whole) - 4):
             path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :])
             _check(tmp_path / "log", f"byte {at} changed and believed").close()
+
+
+def test_cursors_that_are_believed_without_their_checksum_are_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Negative control: a bit is flipped in the middle of the newer file."""
+
+    def believe(content: bytes) -> bytes | None:
+        return content[:-4]
+
+    monkeypatch.setattr("sylvite.eventlog.cursors.without_crc", believe)
+    with control("A-09", without="checksums of cursors"):
+        for at in range(20):
+            folder = tmp_path / str(at)
+            folder.mkdir()
+            _damage_cursors(folder, _flip_at(at), ("cursors",))

@@ -26,7 +26,7 @@ from tests.faults.forked_brokers import (
     forked_brokers,
 )
 from tests.faults.ledger import Ledger
-from tests.faults.report import report
+from tests.faults.report import control, report
 from tests.faults.script import Run, check
 from tests.faults.traffic import read_to_end
 
@@ -168,7 +168,7 @@ def test_a_broker_that_believes_a_failed_sync_is_found_out(
     forks: Forks, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Negative control."""
-    with pytest.raises(AssertionError, match="answered as synced by a disk that failed"):
+    with control("A-07", without="doubt about failed syncs", match="answered as synced by a disk that failed"):
         _fail_each(forks, tmp_path_factory.mktemp("a07"), 6, without="doubt about failed syncs")
 
 
@@ -222,5 +222,5 @@ def test_syncing_the_same_file_again_loses_what_is_called_synced(monkeypatch: py
         log._unsynced_files.append(active.file)  # pyright: ignore[reportPrivateUsage] - the safeguard taken out
 
     monkeypatch.setattr(EventLog, "_rewrite_unsynced", only_try_again)
-    with pytest.raises(AssertionError, match=r"lost|damage"):
+    with control("A-07", without="another file after a failed sync", match=r"lost|damage"):
         _fail_each_in_memory(60, 3, seed=21)

@@ -18,7 +18,7 @@ from sylvite.eventlog.eventlog import EventLog
 from sylvite.eventlog.segment import FORMAT, SegmentHeader
 from sylvite.eventlog.storage import DiskStorage
 from tests.eventlog.logs import append, numbers, open_log, read_all, sync
-from tests.faults.report import report
+from tests.faults.report import control, report
 
 GOLDEN = Path(__file__).parent / "golden"
 FORMATS = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
@@ -118,5 +118,5 @@ def test_what_is_not_understood_is_refused_and_not_altered(tmp_path: Path, chang
 def test_a_log_that_reads_any_format_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control."""
     monkeypatch.setattr("sylvite.eventlog.eventlog.FORMAT", FORMAT + 1)
-    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+    with control("A-17", without="looking at the format", match="DID NOT RAISE", by=pytest.fail.Exception):
         test_what_is_not_understood_is_refused_and_not_altered(tmp_path, _newer_log)

@@ -20,7 +20,7 @@ from tests.faults.forked_brokers import (
     faults_that_happened,
     forked_brokers,
 )
-from tests.faults.report import report
+from tests.faults.report import control, report
 from tests.faults.traffic import wait_until
 from tests.faults.two_brokers import CONFIGURATION, REFUSED_WITHIN_S, SETTINGS, TRY_AGAIN, Case, leave_socket
 
@@ -279,7 +279,7 @@ def test_a_stale_socket_is_replaced_only_by_who_holds_its_lock(forks: Forks, oth
 
 def test_without_its_lock_two_brokers_replace_a_stale_socket(forks: Forks, other_forks: Forks, folder: Path) -> None:
     """Negative control: a broker that does not ask for the lock of its socket."""
-    with pytest.raises(AssertionError, match="a second broker serves"):
+    with control("A-13", without="the lock of the socket", match="a second broker serves"):
         _stopped_in_the_middle(forks, other_forks, folder, without="the lock of the socket")
 
 

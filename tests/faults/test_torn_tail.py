@@ -12,6 +12,7 @@ from sylvite.core.event import Event
 from sylvite.eventlog.eventlog import LogSettings
 from sylvite.testing.storage import MemoryStorage
 from tests.eventlog.logs import append, new_batch, numbers, open_log, read_all, sync
+from tests.faults.report import control, report
 
 SETTINGS = LogSettings(segment_bytes=24 * 1024, keep_free_bytes=0)
 BATCHES = 50
@@ -50,33 +51,54 @@ def _check(storage: MemoryStorage, kept_at_least: int, case: str, *, leaves_byte
     assert [note.kind for note in log.notes] == (["recovered"] if leaves_bytes else []), case
 
 
-def _tears(last: int) -> list[int]:
-    _, places, _ = _log(BATCHES - last)
-    return list(range(places[BATCHES - last][0], places[-1][0] + places[-1][1]))
+FILLS = ("cut", "zeros", "random", "old content")
 
 
-@pytest.mark.parametrize("fill", ["cut", "zeros", "random"])
-def test_a_tear_at_every_byte_loses_only_what_is_torn(fill: str) -> None:
-    """Cut, zero-fill or overwrite from every byte of the last three batches on."""
+def _tear_everywhere(fill: str, seed: int) -> None:
+    """Tear at every byte of the last three batches.
+
+    Raises:
+        AssertionError: something else than what is torn is lost, or what is torn is read.
+    """
     storage, places, name = _log(BATCHES - 3)
     whole = bytes(storage.content(name))
     data_end = places[-1][0] + places[-1][1]
-    rng = random.Random(7)
-    for at in _tears(3):
+    tears = range(places[BATCHES - 3][0], data_end)
+    rng = random.Random(seed)
+    for at in tears:
         content = storage.content(name)
         content[:] = whole
         if fill == "cut":
             del content[at:]
         elif fill == "zeros":
             content[at:] = bytes(len(content) - at)
-        else:
-            # A random first byte could be the right one: then that byte is not torn.
+        elif fill == "random":
             content[at:data_end] = rng.randbytes(data_end - at)
-            content[at] = whole[at] ^ 0x55
+        else:
+            # Blocks that held an earlier part of this very log before the file grew over them.
+            first = rng.randrange(4096, at - (data_end - at))
+            content[at:data_end] = whole[first : first + data_end - at]
+        if fill in ("random", "old content"):
+            content[at] = whole[at] ^ 0x55  # Else that byte could be the right one: then it is not torn.
         kept = sum(1 for position, size in places if position + size <= at)
         # Nothing of a batch is left where it is cut or zeroed at its very first byte.
         at_border = any(position == at for position, _ in places)
-        _check(storage, kept, f"{fill} from byte {at}", leaves_bytes=fill == "random" or not at_border)
+        leaves_bytes = fill in ("random", "old content") or not at_border
+        _check(storage, kept, f"{fill} from byte {at}, seed {seed}", leaves_bytes=leaves_bytes)
+    report(f"A-03 {fill}", seed=seed, runs=len(tears), counters={"lost": 0, "read_though_torn": 0})
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_a_tear_at_every_byte_loses_only_what_is_torn(fill: str) -> None:
+    """Cut, zero-filled, or overwritten with noise or with older content, from every byte of the last three batches on."""
+    _tear_everywhere(fill, 7)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(300, 303))
+@pytest.mark.parametrize("fill", ["random", "old content"])
+def test_other_noise_from_every_byte_on_loses_only_what_is_torn(fill: str, seed: int) -> None:
+    _tear_everywhere(fill, seed)
 
 
 def test_every_subset_of_lost_sectors_leaves_a_prefix() -> None:
@@ -105,10 +127,12 @@ def test_every_subset_of_lost_sectors_leaves_a_prefix() -> None:
         assert got == list(range(len(got))), f"sectors {lost:b}"
         assert len(got) >= 10, f"sectors {lost:b}"
         assert all(isinstance(item, Event) for item in found), f"sectors {lost:b}"
+    subsets = (1 << len(sectors)) - 1
+    report("A-03 sectors", seed=0, runs=subsets, counters={"lost": 0, "read_though_torn": 0})
 
 
-def test_what_is_proven_is_never_cut() -> None:
-    """The same damage in front of a batch that says it was synced is damage: kept, and shown as a gap."""
+def _damage_what_is_proven() -> None:
+    """Raises AssertionError: it is cut, or not told."""
     storage, places, name = _log(BATCHES - 3)
     position, size = places[10]
     storage.content(name)[position : position + size] = bytes(size)
@@ -118,6 +142,12 @@ def test_what_is_proven_is_never_cut() -> None:
     (gap,) = [item for item in found if not isinstance(item, Event)]
     assert (gap.first, gap.next, gap.reason) == (10, 11, "damage")
     assert [note.kind for note in log.notes] == ["corrupt"]
+    report("A-03 proven", seed=0, runs=1, counters={"lost": 0, "taken_for_a_tear": 0})
+
+
+def test_what_is_proven_is_never_cut() -> None:
+    """The same damage in front of a batch that says it was synced is damage: kept, and shown as a gap."""
+    _damage_what_is_proven()
 
 
 def test_the_torn_bytes_are_kept_aside() -> None:
@@ -130,6 +160,7 @@ def test_the_torn_bytes_are_kept_aside() -> None:
     (note,) = log.notes
     assert bytes(after.content(str(note.facts["kept_in"]))) == torn
     assert note.facts["bytes"] == len(torn)
+    report("A-03 aside", seed=0, runs=1, counters={"lost": 0})
 
 
 def test_without_checksums_a_tear_is_read_as_events(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,8 +170,8 @@ def test_without_checksums_a_tear_is_read_as_events(monkeypatch: pytest.MonkeyPa
         return len(raw) > 0
 
     monkeypatch.setattr("sylvite.eventlog.segment.is_whole", believe)
-    with pytest.raises(AssertionError):
-        test_a_tear_at_every_byte_loses_only_what_is_torn("zeros")
+    with control("A-03", without="checksums"):
+        _tear_everywhere("zeros", 7)
 
 
 def test_without_proof_synced_events_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,5 +182,5 @@ def test_without_proof_synced_events_are_cut(monkeypatch: pytest.MonkeyPatch) ->
         return real(*arguments, **{**fields, "durable": 0})
 
     monkeypatch.setattr("sylvite.eventlog.eventlog.encode_batch", says_nothing)
-    with pytest.raises(AssertionError):
-        test_what_is_proven_is_never_cut()
+    with control("A-03", without="saying what was synced before"):
+        _damage_what_is_proven()
