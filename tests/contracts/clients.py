@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -92,6 +92,13 @@ class BlockingSubscription:
     def ended(self) -> bool:
         return self._subscription.ended
 
+    @property
+    def inner(self) -> AsyncSubscription:
+        return self._subscription
+
+    def has_more(self) -> bool:
+        return self._subscription.has_more()
+
     def next(self, timeout_s: float | None = None) -> Event | None:
         return self._run(self._subscription.next(timeout_s))
 
@@ -156,6 +163,13 @@ class BlockingClient:
 
     def subscribe(self, *patterns: str, **options: Any) -> BlockingSubscription:
         return BlockingSubscription(self._run(self._client.subscribe(*patterns, **options)), self._run)
+
+    def next_of(
+        self, subscriptions: Sequence[BlockingSubscription], timeout_s: float | None = None
+    ) -> tuple[BlockingSubscription, Event] | None:
+        inner = [each.inner for each in subscriptions]
+        found = self._run(self._client.next_of(inner, timeout_s))
+        return None if found is None else (subscriptions[inner.index(found[0])], found[1])
 
     def wait(self, *patterns: str, **options: Any) -> Event:
         return self._run(self._client.wait(*patterns, **options))

@@ -790,3 +790,22 @@ def test_the_error_of_a_publisher_is_not_for_retry(bus: Bus) -> None:
     """A publisher tries again by itself; an error made up by the caller is none of ours."""
     with pytest.raises(InvalidData):
         bus.retry(AckTimeout("from somewhere else"))
+
+
+def test_the_next_event_of_several_subscriptions(bus: Bus, tag: str) -> None:
+    """Whichever has one; nothing of the others is lost meanwhile, and the end of one does not end the wait."""
+    both: Any
+    first, second = both = bus.subscribe(f"{tag}/a"), bus.subscribe(f"{tag}/b")
+    assert bus.next_of(both, 0.0) is None
+    for name in ("b", "a", "b"):
+        bus.publish(f"{tag}/{name}", {})
+    found = [bus.next_of(both, DEADLINE_S) for _ in range(3)]
+    assert sorted(event.tag[-1] for _, event in filter(None, found)) == ["a", "b", "b"]
+    assert all((subscription is first) == event.tag.endswith("a") for subscription, event in filter(None, found))
+    first.close()
+    bus.publish(f"{tag}/b", {"last": True})
+    last = bus.next_of(both, DEADLINE_S)
+    assert last is not None
+    assert last[1].data == {"last": True}
+    second.close()
+    assert bus.next_of(both, DEADLINE_S) is None

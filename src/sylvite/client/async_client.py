@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -230,6 +230,24 @@ class AsyncClient:
             raise feed.error
         incoming = Incoming(self._core, feed, self._connection.send, ack=ack, on_gap=on_gap, until_end=until_end)
         return AsyncSubscription(self._connection, incoming)
+
+    async def next_of(
+        self, subscriptions: Sequence[AsyncSubscription], timeout_s: float | None = None
+    ) -> tuple[AsyncSubscription, Event] | None:
+        """As `Client.next_of`."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            for subscription in subscriptions:
+                if (event := await subscription.next(0.0) if subscription.has_more() else None) is not None:
+                    return subscription, event
+            if all(subscription.ended for subscription in subscriptions):
+                return None
+            try:
+                await self._connection.until(
+                    lambda: any(each.has_more() for each in subscriptions if not each.ended), deadline
+                )
+            except TimeoutError:
+                return None
 
     async def wait(
         self,

@@ -116,6 +116,9 @@ class Incoming:
             return False
         return feed.closed or (self._until_end and feed.stands and feed.wanted >= feed.end)
 
+    def has_more(self) -> bool:
+        return length_hint(self.items) > 0 or self.feed.has_more()
+
     def end(self) -> None:
         """Nothing more will be handed out.  Raises SylviteError: why the broker has ended it, if it has."""
         if self.feed.error is not None:
@@ -207,3 +210,7 @@ class Standing:
     def ended(self) -> bool:
         """Whether there will be no event any more."""
         return self._incoming.has_ended
+
+    def has_more(self) -> bool:
+        """Say whether something is here to be looked at: an event or a gap, or that there will be none any more."""
+        return self._incoming.has_more()

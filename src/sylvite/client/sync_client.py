@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, cast
 
@@ -241,6 +241,27 @@ class Client:
             raise feed.error
         incoming = Incoming(self._core, feed, self._connection.send, ack=ack, on_gap=on_gap, until_end=until_end)
         return Subscription(self._connection, incoming)
+
+    def next_of(
+        self, subscriptions: Sequence[Subscription], timeout_s: float | None = None
+    ) -> tuple[Subscription, Event] | None:
+        """Return the next event of any of several subscriptions of this client, and which; None if there is none in time.
+
+        None too where all of them have ended.  Raises: as `Subscription.next`.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            for subscription in subscriptions:
+                if (event := subscription.next(0.0) if subscription.has_more() else None) is not None:
+                    return subscription, event
+            if all(subscription.ended for subscription in subscriptions):
+                return None
+            try:
+                self._connection.until(
+                    lambda: any(each.has_more() for each in subscriptions if not each.ended), deadline
+                )
+            except TimeoutError:
+                return None
 
     def wait(
         self,
