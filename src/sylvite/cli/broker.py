@@ -92,7 +92,8 @@ def broker(
     else:
         configuration, (usual, place) = None, (folder, None) if folder is not None else default_places()
         wish = LogWish(log_level or "info", log_format or "text", log_file)
-        told = BrokerOptions(folder=usual, socket=place, settings=_settings(config), logging=wish)
+        settings = _settings(config)
+        told = BrokerOptions(folder=usual, socket=place, config_says=settings, settings=settings, logging=wish)
     told = msgspec.structs.replace(told, **said)
     return main(_limited(told, limits), configuration=configuration)
 

@@ -19,8 +19,9 @@ from sylvite.broker.server import NO_MEMORY, Server
 from sylvite.broker.settings import FILES_APART, BrokerSettings
 from sylvite.client.address import is_tcp
 from sylvite.config import read_config
-from sylvite.daemons.configuration import Configuration
+from sylvite.daemons.configuration import Configuration, report
 from sylvite.daemons.logs import LogWish, begin
+from sylvite.daemons.options.changing import broker_wants_start
 from sylvite.daemons.options.computing import TCP, bus_of
 from sylvite.daemons.options.node import NodeOptions
 from sylvite.daemons.precautions import check_file, secure_folder, secure_process
@@ -42,6 +43,7 @@ class BrokerOptions(msgspec.Struct, frozen=True):
     name ends in `.tcp` is no UNIX socket, but the file that says on which port of the loopback the broker listens.
     `tcp`: host and port of a loopback listener, whose address goes to `bus.tcp`; port 0 takes a free one.
     `socket_mode`: None gives 0600, or 0666 where the policy names other users (who are then checked one by one).
+    `config_says`: what is in the file `config`; `settings`: what counts.
     `ready_fd`: where to write a line once clients can connect.  `logging`: counts where there is no configuration of a node.
     """
 
@@ -51,6 +53,7 @@ class BrokerOptions(msgspec.Struct, frozen=True):
     tcp: tuple[str, int] | None = None
     socket_mode: int | None = None
     config: Path | None = None
+    config_says: BrokerSettings = BrokerSettings()
     settings: BrokerSettings = BrokerSettings()
     accept_loss: bool = False
     ready_fd: int | None = None
@@ -81,6 +84,8 @@ def main(
     secure_process()
     if configuration is not None:
         log_as(configuration)
+        if not configuration.is_part:
+            report(configuration.loaded)
     else:
         begin(options.logging)
     try:
@@ -195,21 +200,30 @@ def _on_signals(server: Server, options: BrokerOptions, configuration: Configura
         server.stopping.set()
 
     if configuration is None:
-        on_signals(stop, lambda: _read_again(server, options))
+        on_signals(stop, _ReadAgain(server, options))
     else:
         configuration.on_change(lambda node: server.broker.change_policy(node.broker.policy))
         on_signals(stop, configuration.reload)
 
 
-def _read_again(server: Server, options: BrokerOptions) -> None:
-    if options.config is None:
-        logger.info("nothing to read again: started without --config")
-        return
-    try:
-        check_file(options.config, "config")
-        settings = read_config(options.config, BrokerSettings)
-        server.broker.change_policy(settings.policy)
-    except SylviteError as error:
-        logger.error("the configuration stays as it was: %s", error)
-    else:
-        logger.info("policy read again from %s", options.config)
+class _ReadAgain:
+    """What SIGHUP does to a broker that is alone: the policy in its file is taken over."""
+
+    def __init__(self, server: Server, options: BrokerOptions) -> None:
+        self._server, self._path, self._said = server, options.config, options.config_says
+
+    def __call__(self) -> None:
+        if self._path is None:
+            logger.info("nothing to read again: started without --config")
+            return
+        try:
+            check_file(self._path, "config")
+            settings = read_config(self._path, BrokerSettings)
+            self._server.broker.change_policy(settings.policy)
+        except SylviteError as error:
+            logger.error("the configuration stays as it was: %s", error)
+            return
+        logger.info("policy read again from %s", self._path)
+        for name in broker_wants_start(self._said, settings):
+            logger.warning("%s has changed, and counts from the next start on", name)
+        self._said = settings

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from sylvite.daemons.options.changing import wants_start
 from sylvite.daemons.options.master import MasterOptions
 from sylvite.daemons.options.minion import MinionOptions
 from sylvite.daemons.options.node import NodeOptions
@@ -30,6 +31,8 @@ class Configuration(Generic[Options]):
         """Raises InvalidSetting: an option is wrong; it names the line."""
         self._read, self._given = read, dict(given or {})
         self._takers: list[Callable[[Options], None]] = []
+        self.is_part = False
+        """One of several processes that read the same files: what they would all say, is said by the one that leads them."""
         self.loaded = self._with_given(read().raise_first())
 
     @property
@@ -50,13 +53,17 @@ class Configuration(Generic[Options]):
             for wrong in loaded.errors:
                 logger.error("the configuration stays as it was: %s", wrong)
             return False
-        self.loaded = self._with_given(loaded)
+        before, self.loaded = self.options, self._with_given(loaded)
         for take in self._takers:
             try:
                 take(self.options)
             except SylviteError as error:
-                logger.error("not all of the configuration could be taken over: %s", error)
-        logger.info("the configuration was read again from %s", ", ".join(loaded.files) or "no file")
+                logger.error("a part of the configuration stays as it was: %s", error)
+        if not self.is_part:
+            logger.info("the configuration was read again from %s", ", ".join(loaded.files) or "no file")
+            for name in wants_start(before, self.options):
+                logger.warning("%s has changed, and counts from the next start on", name)
+            report(loaded)
         return True
 
     def _with_given(self, loaded: Loaded[Options]) -> Loaded[Options]:
@@ -81,7 +88,9 @@ def part_configuration(path: Path | None, given: Mapping[str, Any] | None = None
     """
     if path is None:
         return Configuration(lambda: load(MasterOptions, Path(os.devnull), required=False), given)
-    return master_configuration(None if path == usual_file("master") else path, given)
+    found = master_configuration(None if path == usual_file("master") else path, given)
+    found.is_part = True
+    return found
 
 
 def report(loaded: Loaded[Any]) -> None:

@@ -7,11 +7,13 @@ All processes of a node append to the same file, a line with each call, so that 
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import logging
 import logging.handlers
 import os
 import stat
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,13 +92,19 @@ class JsonLine(logging.Formatter):
 class LogFile(logging.handlers.WatchedFileHandler):
     """A file that is ours, or is made so; never what a link points at."""
 
-    def _open(self):  # type: ignore[no-untyped-def] # noqa: ANN202 - as typeshed has it: a TextIOWrapper
+    def _open(self) -> TextIOWrapper:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(self.baseFilename, flags, FILE_MODE)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise IsADirectoryError(0, "it is no file", self.baseFilename)
+            raise OSError(errno.EINVAL, "it is no file", self.baseFilename)
         return os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:  # It was moved away, and cannot be made again: logging itself does not expect that.
+            self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Say once that it cannot be written; the same lines are on stderr."""
