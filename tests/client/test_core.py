@@ -23,6 +23,7 @@ from sylvite.errors import DiskFull, DurabilityUnknown, RemoteProtocolError
 from sylvite.eventlog.eventlog import LogSettings
 from sylvite.testing.pair import Pair
 from sylvite.wire.messages import Start
+from tests.eventlog.logs import append
 
 
 def publish(core: ClientCore, n: int, level: Level | None = None, tag: str = "t/x") -> Ticket:
@@ -247,6 +248,42 @@ def test_a_wiped_log_is_told_and_acknowledgements_count_anew() -> None:
     pair.core.advance(feed, 1)
     pair.exchange()
     assert pair.broker.log.cursors.get("c").offset == 1
+
+
+def test_a_reader_that_has_received_nothing_is_told_of_a_log_that_was_wiped() -> None:
+    """It stands where the oldest event was, and the other log has grown past that since."""
+    pair = Pair(settings=BrokerSettings(log=LogSettings(segment_bytes=8192, keep_bytes=16384)))
+    n = 0
+    while not pair.broker.log.oldest:
+        publish(pair.core, n)
+        n += 1
+        pair.exchange()
+    feed = subscribe(pair, "oldest", credit_bytes=0)
+    assert feed.received == pair.broker.log.oldest
+    pair.kill_broker(wipe=True)
+    append(pair.broker.log, 0, feed.received + 5)
+    pair.connect()
+    assert taken(pair.core, feed) == ["reset"]
+
+
+def test_a_second_reset_is_told_although_nothing_has_come_since_the_first() -> None:
+    """The log is restored from a copy, and then wiped."""
+    pair = Pair()
+    feed = subscribe(pair)
+    for n in range(5):
+        publish(pair.core, n)
+    pair.exchange()
+    copy = pair.storage.copy()
+    publish(pair.core, 5)
+    pair.exchange()
+    pair.storage = copy
+    pair.kill_broker()
+    pair.connect()
+    assert feed.received == 5
+    pair.kill_broker(wipe=True)
+    append(pair.broker.log, 0, 20)
+    pair.connect()
+    assert taken(pair.core, feed) == [0, 1, 2, 3, 4, 5, "reset", "reset"]
 
 
 def test_nothing_is_said_while_there_is_no_connection() -> None:

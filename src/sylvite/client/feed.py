@@ -37,7 +37,7 @@ class Feed:
         self.waiting: deque[Batch | Gap | Progress] = deque()
         self._given_back = 0
         self._resets = 0
-        self._new_end = 0
+        self._new_end = self._new_epoch = 0
 
     def is_answered(self) -> bool:
         return self.stands or self.error is not None
@@ -76,7 +76,7 @@ class Feed:
 
     def subscribed(self, message: Subscribed) -> bool:
         """The subscription stands; return whether it goes on where it was, with a cursor the broker has to hear of."""
-        self._new_end = message.end
+        self._new_end, self._new_epoch = message.end, message.epoch
         if self.stands:
             return bool(self.cursor and self.done) and message.next == self.received
         self.stands = True
@@ -98,7 +98,7 @@ class Feed:
         self.waiting.append(Gap(message.first, message.next, message.reason, message.count, message.detail))
         self.received = message.next
         if message.reason == "reset":
-            self.epoch = 0
+            self.epoch = self._new_epoch
             self._resets += 1
 
     def progress(self, message: Progress) -> None:

@@ -73,9 +73,20 @@ class History:
         return self.segments[at]
 
     def epoch_before(self, offset: int) -> int:
-        """Return the epoch of the event before `offset`: what a reader presents to resume there.  0: unknown."""
+        """Return the epoch of the event before `offset`: what a reader presents to resume there.  0: there is none.
+
+        Where retention took that event, it is the epoch from the oldest one on: so that a reader that begins there can be
+        told, too, when this log becomes another.
+        """
         segment = self.segment_of(offset - 1)
+        if segment is None and 0 < offset == self.oldest and self.segments:
+            segment = self.segments[0]
         return segment.epoch if segment is not None else 0
+
+    def _is_at(self, epoch: int, offset: int) -> bool:
+        """Say whether a reader in that epoch may be at `offset`: behind an event of it, or before its first one."""
+        following = self.segment_of(offset)
+        return epoch == self.epoch_before(offset) or (following is not None and epoch == following.epoch)
 
     def resume(self, epoch: int, offset: int) -> tuple[int, Gap | None]:
         """Return where a reader goes on that has seen everything below `offset`, the last of it in `epoch`.
@@ -85,7 +96,7 @@ class History:
         """
         if offset <= 0:
             return 0, None
-        if offset <= self.end and (epoch == 0 or offset <= self.oldest or self.epoch_before(offset) == epoch):
+        if offset <= self.end and (epoch == 0 or offset <= self.oldest or self._is_at(epoch, offset)):
             return offset, None
         behind = [segment.next for segment in self.segments if epoch and segment.epoch == epoch]
         start = min(behind[-1], self.end) if behind else self.oldest

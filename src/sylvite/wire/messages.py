@@ -162,7 +162,7 @@ class Refuse(Message, frozen=True):
 class Subscribed(Message, frozen=True):
     """The subscription stands.  It starts at offset `next`; `end` is the next one to be written.
 
-    `epoch`: of the event before `next`, 0 where there is none.
+    `epoch`: of the event before `next`, 0 where there is none; it is what a resume names before the first delivery.
     """
 
     subscription: U32
