@@ -143,9 +143,10 @@ def test_a_module_of_ones_own(run: Program, sylvite_broker: BrokerProcess, tmp_p
         "def hello(name):\n    __salt__['event.send']('myco/mine', {'to': name})\n    return __opts__.get('greeting')\n"
     )
     assert run("call", "-m", str(folder), "mine.hello", "you").out == "local:\n    None\n"
-    config = tmp_path / "functions.yaml"
-    config.write_text(f"module_dirs: [{folder}]\noptions: {{greeting: hi}}\n")
-    assert run("call", "-c", str(config), "mine.hello", "me").out == "local:\n    hi\n"
+    config = tmp_path / "minion"
+    config.write_text(f"file_client: local\nmodule_dirs: [{folder}]\ngreeting: hi\n")
+    socket = run.environment["SYLVITE_SOCKET"]
+    assert run("--socket", socket, "call", "-c", str(config), "mine.hello", "me").out == "local:\n    hi\n"
     assert [data["to"] for _, data in events(sylvite_broker, "myco/")] == ["you", "me"]
     module.chmod(0o666)
     done = run("call", "-m", str(folder), "mine.hello", "you")
@@ -154,8 +155,8 @@ def test_a_module_of_ones_own(run: Program, sylvite_broker: BrokerProcess, tmp_p
 
 
 def test_a_configuration_that_others_may_write_is_refused(alone: Program, tmp_path: Path) -> None:
-    config = tmp_path / "functions.yaml"
-    config.write_text("enable_modules: [cmd]\n")
+    config = tmp_path / "minion"
+    config.write_text("file_client: local\nenable_modules: [cmd]\n")
     config.chmod(0o666)
     done = alone("call", "-c", str(config), "cmd.run", "true")
     assert done.code == 78
@@ -281,3 +282,98 @@ def test_docstrings_of_runners(alone: Program) -> None:
     done: Done = alone("run", "-d", "event.send")
     assert done.lines[0] == "event.send:"
     assert done.code == 0
+
+
+# -- A machine with a minion ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def of_minion(sylvite_broker: BrokerProcess, tmp_path: Path) -> Program:
+    """A program with a folder of configuration, in which the minion has the bus of a broker."""
+    folder = tmp_path / "conf"
+    folder.mkdir(mode=0o755)
+    (folder / "minion").write_text(f"id: alpha\nsock_dir: {sylvite_broker.socket.parent}\ngrains: {{roles: [web]}}\n")
+    program = Program(tmp_path / "none.sock", tmp_path)
+    del program.environment["SYLVITE_SOCKET"]
+    program.environment["SYLVITE_CONFIG_DIR"] = str(folder)
+    return program
+
+
+def test_what_a_call_sends_goes_up_with_its_return(of_minion: Program, sylvite_broker: BrokerProcess) -> None:
+    """On the bus of the minion, as the link takes it: the transcript cli_event_send_preload, and its events."""
+    done = of_minion("call", "event.send", "myco/preload", "{a: 1}", "preload={extra: 1}")
+    assert (done.code, done.out, done.err) == (0, "local:\n    True\n", "")
+    (first, sent), (second, returned) = events(sylvite_broker)
+    assert (first, second) == ("fire_master", "__schedule_return")
+    assert list(sent) == ["tag", "data", "extra", "_stamp"]
+    assert (sent["tag"], sent["data"]["a"], sent["data"]["__pub_tgt"]) == ("myco/preload", 1, "salt-call")
+    words = ["myco/preload", "{a: 1}", "preload={extra: 1}"]
+    assert {name: value for name, value in returned.items() if name != "_stamp"} == {
+        "cmd": "_return", "id": "alpha", "jid": "req", "fun": "event.send", "fun_args": words, "return": True, "retcode": 0,
+        "arg": words, "tgt": "alpha", "tgt_type": "glob",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "tags"),
+    [
+        (["--local", "event.send", "myco/a"], ["myco/a"]),
+        (["--no-return-event", "event.send", "myco/a"], ["fire_master"]),
+        (["event.fire", "{a: 1}", "myco/a"], ["myco/a", "__schedule_return"]),
+        (["event.fire_master", "text", "myco/a"], ["fire_master", "__schedule_return"]),
+        (["--local", "event.fire_master", "text", "myco/a"], []),
+        (["nosuch.fun"], []),
+        (["test.exception"], []),
+    ],
+)
+def test_what_goes_up_and_what_does_not(
+    of_minion: Program, sylvite_broker: BrokerProcess, words: list[str], tags: list[str]
+) -> None:
+    of_minion("call", *words)
+    assert [tag for tag, _ in events(sylvite_broker)] == tags
+
+
+def test_functions_have_the_options_of_the_minion(of_minion: Program, tmp_path: Path) -> None:
+    assert of_minion("call", "--local", "grains.item", "id", "roles", "--json").out == (
+        '{"local": {"id": "alpha", "roles": ["web"]}}\n'
+    )
+    assert of_minion("call", "--local", "config.get", "__role").out == "local:\n    minion\n"
+    other = tmp_path / "other"
+    other.write_text("id: beta\nfile_client: local\n")
+    assert of_minion("call", "-c", str(other), "config.get", "id").out == "local:\n    beta\n"
+    (tmp_path / "conf" / "minion").write_text("id: a/b\n")
+    done = of_minion("call", "--local", "test.ping")
+    assert (done.code, done.out) == (78, "")
+    assert "minion:1: id" in done.err
+
+
+def test_a_minion_that_does_not_run(of_minion: Program, sylvite_broker: BrokerProcess) -> None:
+    """The function runs; what needs the bus says what is wrong."""
+    sylvite_broker.stop()
+    done = of_minion("call", "test.ping")
+    assert (done.code, done.out) == (0, "local:\n    True\n")
+    assert re.fullmatch(r"sylvite: the master was not told what it returned: no broker at .*\n", done.err)
+    done = of_minion("call", "--no-return-event", "event.send", "myco/a")
+    assert (done.code, done.out) == (0, "local:\n    False\n")
+    assert "no broker at" in done.err
+    assert of_minion("call", "--local", "test.ping").err == ""
+
+
+def test_a_return_that_cannot_travel(of_minion: Program, sylvite_broker: BrokerProcess) -> None:
+    assert of_minion("call", "test.outputter", "x" * 1000, "--out", "quiet").code == 0
+    assert of_minion("call", "cmd.run", "true").code == 255
+    with (Path(of_minion.folder) / "conf" / "minion").open("a") as file:
+        file.write("enable_modules: [cmd]\n")
+    assert of_minion("call", "cmd.run", "head -c 2000000 /dev/zero | tr '\\0' x", "python_shell=True").code == 0
+    assert events(sylvite_broker)[-1][1]["return"] == "VALUE_TRIMMED"
+
+
+def test_a_runner_has_the_options_of_the_master(sylvite_broker: BrokerProcess, tmp_path: Path) -> None:
+    folder = tmp_path / "conf"
+    folder.mkdir(mode=0o755)
+    (folder / "master").write_text(f"id: mars\nsock_dir: {sylvite_broker.socket.parent}\nmine: 7\n")
+    run = Program(tmp_path / "none.sock", tmp_path)
+    done = run("run", "-c", str(folder), "test.get_opts", "--json")
+    opts = json.loads(done.out)
+    assert (opts["id"], opts["__role"], opts["mine"], opts["config_dir"]) == ("mars", "master", 7, str(folder))
+    assert [tag.rpartition("/")[2] for tag, _ in events(sylvite_broker)] == ["new", "ret"]

@@ -11,7 +11,6 @@ import pytest
 
 from sylvite.functions.context import Context
 from sylvite.functions.library import Library
-from sylvite.functions.settings import FunctionSettings, make_opts
 from sylvite.testing.bus import Bus
 
 GRAINS: dict[str, Any] = {"id": "alpha", "os": "Debian", "ip4_interfaces": {"lo": ["127.0.0.1"]}}
@@ -45,13 +44,14 @@ def make_library(tmp_path: Path, bus: Bus) -> MakeLibrary:
     def make(
         *, publication: dict[str, Any] | None = None, pillar: dict[str, Any] | None = None, **settings: Any
     ) -> Library:
-        options = {"file_client": "local", **settings.pop("options", {})}
         usual: dict[str, Any] = {
-            "module_dirs": (str(tmp_path / "modules"),),
-            "runner_dirs": (str(tmp_path / "runners"),),
-            "file_roots": {},
+            "file_client": "local",
+            "module_dirs": [str(tmp_path / "modules")],
+            "runner_dirs": [str(tmp_path / "runners")],
+            "wheel_dirs": [str(tmp_path / "wheel")],
+            "config_dir": str(tmp_path),
         }
-        opts = make_opts(FunctionSettings(options=options, **{**usual, **settings}))
+        opts = {**usual, **settings}
         return Library(Context(opts, GRAINS, bus, pillar or {}, publication or {}))
 
     return make

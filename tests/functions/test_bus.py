@@ -12,7 +12,6 @@ from sylvite.client.sync_client import Client
 from sylvite.errors import BrokerNotReachable, EventTooBig, InvalidData, InvalidTag
 from sylvite.functions import bus as real
 from sylvite.functions.bus import LocalBus
-from sylvite.functions.errors import NoMaster
 from sylvite.testing import bus as double
 from sylvite.testing.broker import BrokerProcess
 
@@ -55,9 +54,25 @@ def test_what_cannot_be_fired_is_refused(any_bus: Any, tag: str, data: dict[Any,
         any_bus.fire(tag, data)
 
 
-def test_without_a_master_nothing_goes_up(any_bus: Any) -> None:
-    with pytest.raises(NoMaster):
-        any_bus.fire_master("a", {}, {})
+def test_what_goes_up_needs_a_tag(any_bus: Any) -> None:
+    """Here, and not when the master looks at it."""
+    with pytest.raises(InvalidTag):
+        any_bus.fire_master("a\nb", {}, None)
+
+
+def test_what_goes_up_is_an_event_of_the_minion(sylvite_broker: BrokerProcess) -> None:
+    """As recorded on the bus of a minion: what it sends itself has a `pretag`, and what is sent directly has none."""
+    with LocalBus(str(sylvite_broker.socket)) as bus:
+        bus.fire_master("myco/a", {"n": 1}, None)
+        bus.fire_master("myco/b", "text", {"extra": 1})
+    with Client.connect(sylvite_broker.socket) as client:
+        found = [event.data for event in client.subscribe("fire_master", since="oldest", until_end=True)]
+    for data in found:
+        del data["_stamp"]
+    assert found == [
+        {"tag": "myco/a", "data": {"n": 1}, "events": None, "pretag": None},
+        {"tag": "myco/b", "data": "text", "extra": 1},
+    ]
 
 
 def test_what_was_fired_is_in_the_log(sylvite_broker: BrokerProcess) -> None:
@@ -100,9 +115,12 @@ def test_which_socket_is_watched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setattr(real, "SYSTEM_SOCKETS", tuple(map(str, there)))
     monkeypatch.delenv("SYLVITE_SOCKET", raising=False)
     told: Any = LocalBus("/told")
+    of_minion: Any = LocalBus("/told", node="minion")
     free: Any = LocalBus()
     assert told._place_of("master", "/dir") == "/dir/bus.sock"
     assert told._place_of("master", None) == "/told"
+    assert of_minion._place_of("minion", None) == "/told"
+    assert of_minion._place_of("master", None) == str(there[0])
     assert free._place_of("master", None) == str(there[0])
     assert free._place_of("minion", None) == str(there[1])
     there[1].unlink()

@@ -95,15 +95,15 @@ def test_send_puts_its_data_together(
 ) -> None:
     """In this order: environ, grains, pillar, environments, keywords; `data` wins over all."""
     monkeypatch.setenv("SYLVITE_TEST", "x")
-    up = Bus(has_master=True)
+    up = Bus()
     assert run_job(minion(up), "event.send", packed).value is True
-    assert up.sent == [("t", data, {})]
+    assert up.sent == [("t", data, None)]
     assert list(up.sent[0][1]) == list(data)
     assert up.fired == []
 
 
 def test_all_parts_stand_in_their_order() -> None:
-    up = Bus(has_master=True)
+    up = Bus()
     packed = ["t", "{z: 1}", "with_env=[PATH]", "with_grains=True", "with_pillar=True", "with_env_opts=True", "k=v"]
     assert run_job(minion(up, saltenv="dev", pillarenv="prod"), "event.send", packed).value is True
     data = up.sent[0][1]
@@ -113,16 +113,25 @@ def test_all_parts_stand_in_their_order() -> None:
 
 def test_preload_goes_into_the_envelope_and_not_into_the_data() -> None:
     """The golden transcript cli_event_send_preload."""
-    up = Bus(has_master=True)
+    up = Bus()
     assert run_job(minion(up), "event.send", ["myco/preload", "{a: 1}", "preload={extra: 1}"]).value is True
     assert up.sent == [("myco/preload", {**PUB, "a": 1}, {"extra": 1})]
 
 
+def test_what_a_call_sends_is_sent_directly() -> None:
+    """So it has no `pretag` at the master, unlike what the minion sends of its jobs and what a program sends."""
+    expected: list[tuple[str, dict[str, Any] | None]] = [("salt-call", {}), ("my_program.py", None)]
+    for cli, preload in expected:
+        up = Bus()
+        assert run_job(minion(up, __cli=cli), "event.send", ["t", "{a: 1}"]).value is True
+        assert up.sent == [("t", {**PUB, "a": 1}, preload)]
+
+
 def test_fire_master_takes_text_as_well_and_no_keys_of_the_publication() -> None:
-    up = Bus(has_master=True)
+    up = Bus()
     assert run_job(minion(up), "event.fire_master", ['{"data":"my event data"}', "tag/fire_master"]).value is True
     assert run_job(minion(up), "event.fire_master", ["just text", "tag/text"]).value is True
-    assert up.sent == [("tag/fire_master", {"data": "my event data"}, {}), ("tag/text", "just text", {})]
+    assert up.sent == [("tag/fire_master", {"data": "my event data"}, None), ("tag/text", "just text", None)]
 
 
 @pytest.mark.parametrize(
@@ -138,13 +147,20 @@ def test_fire_master_takes_text_as_well_and_no_keys_of_the_publication() -> None
     ],
 )
 def test_who_has_a_master(options: dict[str, Any], *, goes_up: bool) -> None:
-    up = Bus(has_master=True)
+    up = Bus()
     assert run_job(minion(up, **options), "event.send", ["t", "{a: 1}"]).value is True
     assert (len(up.sent), len(up.fired)) == ((1, 0) if goes_up else (0, 1))
 
 
+def test_a_minion_that_wants_no_master_sends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    up = Bus()
+    assert run_job(minion(up, master_type="disable"), "event.fire_master", ["{a: 1}", "t"]).value is False
+    assert (up.sent, up.fired) == ([], [])
+    assert "will NOT be sent" in caplog.text
+
+
 def test_what_did_not_get_to_the_outbox_is_false() -> None:
-    up = Bus(has_master=True)
+    up = Bus()
     up.error = ConnectionLost("away")
     assert run_job(minion(up), "event.send", ["t", "{a: 1}"]).value is False
 
@@ -169,8 +185,8 @@ def test_another_module_sends_without_keys_of_the_publication(write: Write, tmp_
             })
         """,
     )
-    up = Bus(has_master=True)
+    up = Bus()
     library = minion(up, module_dirs=[str(tmp_path / "modules")])
     assert run_job(library, "my_custom_module.do_something", []).success
     data = {"finished": True, "message": "The something is finished!"}
-    assert up.sent == [("myco/my_custom_module/finished", data, {})]
+    assert up.sent == [("myco/my_custom_module/finished", data, None)]

@@ -44,7 +44,7 @@ def test_modules_find_their_surroundings(write: Write, make_library: MakeLibrary
             return [__salt__["test.echo"]("x"), __opts__["custom"], __grains__["id"], __pillar__, __context__]
         """,
     )
-    library = make_library(options={"custom": "value"}, pillar={"p": 1})
+    library = make_library(custom="value", pillar={"p": 1})
     assert library.execution.find("mine.look")() == ["x", "value", "alpha", {"p": 1}, {"seen": True}]
     assert library.state == {"seen": True}
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from sylvite.cli.call_options import USUAL_CONFIG
 from sylvite.cli.outputters import OUTPUTTERS
+from sylvite.daemons.options.master import MasterOptions
+from sylvite.daemons.options.minion import MinionOptions
 from sylvite.functions import given
 from sylvite.functions.arguments import parse_value
 from sylvite.functions.library import Library
 from sylvite.functions.program import OUTPUT_BYTES_MAX
-from sylvite.functions.settings import FunctionSettings
 from tests.docs.blocks import PROJECT, table_under
 from tests.functions.conftest import MakeLibrary
 
@@ -31,12 +31,14 @@ def test_arguments_mean_what_the_table_says() -> None:
         assert repr(parse_value(words(typed)[0])) == words(meant)[0], typed
 
 
-def test_settings() -> None:
-    rows = table_under(PAGE, "Configuration")
-    assert [words(row[0])[0] for row in rows] == [field.name for field in msgspec.structs.fields(FunctionSettings)]
-    assert f"`{USUAL_CONFIG}`" in PAGE.read_text()
-    settings = FunctionSettings()
-    assert parse_value(words(rows[3][1])[0]) == {name: list(roots) for name, roots in settings.file_roots.items()}
+def test_options_that_functions_look_at_are_options() -> None:
+    shown = {words(row[0])[0]: words(row[1]) for row in table_under(PAGE, "Configuration")}
+    names = {
+        kind: {field.encode_name for field in msgspec.structs.fields(options)}
+        for kind, options in (("master", MasterOptions), ("minion", MinionOptions))
+    }
+    for name, kinds in shown.items():
+        assert kinds == [kind for kind in ("master", "minion") if name in names[kind]], name
 
 
 def names_in(header: str) -> dict[str, set[str]]:

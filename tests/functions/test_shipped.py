@@ -169,7 +169,7 @@ def test_grains(library: Library, name: str, packed: list[Any], expected: Any) -
 )
 def test_configuration(make_library: MakeLibrary, name: str, packed: list[Any], expected: Any) -> None:
     """The configuration first, then grains, then the pillar."""
-    library = make_library(options={"nested": {"key": "opts"}}, pillar={"deep": {"er": "pillar"}, "nested": 1})
+    library = make_library(nested={"key": "opts"}, pillar={"deep": {"er": "pillar"}, "nested": 1})
     assert value(library, name, *packed) == expected
 
 

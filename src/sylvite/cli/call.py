@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,19 +15,24 @@ from sylvite.cli.call_options import (
     call_options,
     log_to_stderr,
     names_of,
-    read_settings,
+    read_node,
     shown,
     write_docs,
 )
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
 
+if TYPE_CHECKING:
+    from sylvite.functions.bus import LocalBus
+    from sylvite.functions.execute import Outcome
+
 EXAMPLES = (
     Example("sylvite call test.ping", "Whether functions run here"),
     Example(
         """sylvite call event.send myco/mytag/success '{success: True, message: "It works!"}'""",
-        "Fire an event; without a master, on the bus of this node",
+        "Send an event to the master; without one, fire it on the bus of this node",
     ),
     Example("sylvite call event.send myco/mytag foo=Foo bar=Bar", "The same, by name"),
+    Example("sylvite call --local event.send myco/mytag foo=Foo", "On the bus of this node alone"),
     Example("sylvite call grains.item os cpuarch --out json", "What is known of this machine, as JSON"),
     Example("sylvite call -m ./modules my_custom_module.do_something", "A function of your own", exit_code=255),
     Example("sylvite call -d event.send", "What a function says of itself"),
@@ -37,6 +43,8 @@ EXAMPLES = (
 @click.argument("function", required=False)
 @click.argument("arguments", nargs=-1, metavar="[ARG ...] [NAME=VALUE ...]")
 @call_options
+@click.option("--local", is_flag=True, help="Have nothing to do with the master; nothing is sent up.")
+@click.option("--no-return-event", is_flag=True, help="Do not tell the master what the function returned.")
 @click.option("--id", "node", metavar="ID", help="The id of this node [of the configuration, else the machine's name].")
 @click.option("-g", "--grains", is_flag=True, help="Show what is known of this machine.")
 @click.option("--retcode-passthrough", is_flag=True, help="End with the return code that the function left.")
@@ -53,39 +61,38 @@ def call(
     node: str | None,
     *,
     doc: bool,
+    local: bool,
+    no_return_event: bool,
     grains: bool,
     retcode_passthrough: bool,
 ) -> int:
-    """Run an execution function in this process, as `salt-call --local` does.
+    """Run an execution function in this process, as `salt-call` does.
 
-    ARG and VALUE are read as Salt reads them: numbers, true, null, [lists] and {maps}, anything else is text. Exit code
-    255: there is no such function; 1: it cannot be called so, or failed.
+    It has the options of this machine's minion, and its bus. ARG and VALUE are read as Salt reads them: numbers, true, null, [lists] and {maps},
+    anything else is text. Exit code 255: there is no such function; 1: it cannot be called so, or failed.
     """
     # Here, so that the help of other commands need not wait for them.
     from sylvite.functions.arguments import parse_arguments
-    from sylvite.functions.bus import LocalBus
     from sylvite.functions.context import Context
     from sylvite.functions.errors import FunctionFailed, FunctionNotAvailable, InvalidArguments
     from sylvite.functions.execute import call as call_function
-    from sylvite.functions.grains import collect_grains
+    from sylvite.functions.grains_file import grains_of
     from sylvite.functions.library import Library
-    from sylvite.functions.settings import make_opts
+    from sylvite.functions.opts import has_master
     from sylvite.functions.signatures import docs_of
     from sylvite.jobs.jid import JidMaker
 
     log_to_stderr(options)
-    settings = read_settings(config, module_dirs, kind="module_dirs")
-    found = collect_grains(node or settings.id, settings.grains)
-    opts = {
-        **make_opts(settings),
-        "id": found["id"],
-        "file_client": "local",
-        "__role": "minion",
-        "__cli": "sylvite call",
-    }
+    found = read_node(options, "minion", config, {"module_dirs": module_dirs})
+    opts: dict[str, Any] = {**found.opts, "__cli": "salt-call"}
+    if node is not None:
+        opts["id"] = node
+    if local or not found.is_there:
+        opts |= {"file_client": "local", "local": local}
+    known = grains_of(opts)
     result = shown(options, out, out_indent)
     if grains:
-        result.write({"local": found})
+        result.write({"local": known})
         return exit_codes.DONE
     if function is None and not doc:
         raise click.UsageError("Missing argument 'FUNCTION'; `sylvite call sys.list_functions` shows which there are")
@@ -96,8 +103,8 @@ def call(
         # What Salt's own functions look for, to know that nobody is waiting on a bus.
         "tgt": "salt-call",
     }
-    with LocalBus(options.socket, name="sylvite call") as bus:
-        library = Library(Context(opts, found, bus, publication=publication))
+    with found.bus as bus:
+        library = Library(Context(opts, known, bus, publication=publication))
         if doc or function is None:
             write_docs(options, docs_of(library.execution, [function] if function is not None else []))
             return exit_codes.DONE
@@ -105,5 +112,23 @@ def call(
             outcome = call_function(library, function, parse_arguments(arguments, no_parse=list(names_of(no_parse))))
         except (FunctionNotAvailable, InvalidArguments, FunctionFailed) as error:
             return answer_error(options, error, str(error))
-    result.write({"local": outcome.value})
+        result.write({"local": outcome.value})
+        if has_master(opts) and not no_return_event:
+            _tell_master(bus, str(opts["id"]), function, arguments, outcome)
     return outcome.retcode if retcode_passthrough else exit_codes.DONE
+
+
+def _tell_master(bus: LocalBus, id_: str, function: str, arguments: tuple[str, ...], outcome: Outcome) -> None:
+    """Send the return up, as that of a job that the master gives a jid.  Where that fails it is said, and no failure."""
+    from sylvite.core.known_tags import RETURN
+    from sylvite.errors import SylviteError
+    from sylvite.functions.returning import fire_return
+
+    load: dict[str, Any] = {
+        "cmd": "_return", "id": id_, "jid": "req", "fun": function, "fun_args": list(arguments),
+        "return": outcome.value, "retcode": outcome.retcode, "arg": list(arguments), "tgt": id_, "tgt_type": "glob",
+    }  # fmt: skip
+    try:
+        fire_return(bus, RETURN, load)
+    except SylviteError as error:
+        click.echo(f"sylvite: the master was not told what it returned: {error}", err=True)

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
-import msgspec
 
 from sylvite.cli.color import wants_color
 from sylvite.cli.command import Function, GlobalOptions
 from sylvite.cli.exit_codes import exit_code_of
 from sylvite.cli.outputters import OUTPUTTERS, show
-from sylvite.config import read_config
-from sylvite.daemons.precautions import check_file
+from sylvite.client.address import VARIABLE
 from sylvite.errors import SylviteError
 from sylvite.functions.errors import FunctionNotAvailable, InvalidArguments
-from sylvite.functions.settings import FunctionSettings
 
-USUAL_CONFIG = Path("/etc/sylvite/functions.yaml")
+if TYPE_CHECKING:
+    from sylvite.functions.bus import LocalBus
+
+Node = Literal["master", "minion"]
 
 
 class Shown(NamedTuple):
@@ -52,7 +53,11 @@ def call_options(function: Function) -> Function:
 
 _OPTIONS: tuple[Callable[[Function], Function], ...] = (
     click.option(
-        "-c", "--config", metavar="FILE", type=click.Path(path_type=Path), help=f"Configuration [{USUAL_CONFIG}]."
+        "-c",
+        "--config",
+        metavar="PATH",
+        type=click.Path(path_type=Path),
+        help="Configuration: a file, or the folder of it [/etc/sylvite].",
     ),
     click.option(
         "-m", "--module-dirs", metavar="DIR", multiple=True, help="A folder with modules of your own, besides."
@@ -66,18 +71,42 @@ _OPTIONS: tuple[Callable[[Function], Function], ...] = (
 )
 
 
-def read_settings(config: Path | None, module_dirs: tuple[str, ...], *, kind: str) -> FunctionSettings:
-    """Return the settings.  `kind`: the one that `module_dirs` is added to.
+class Configured(NamedTuple):
+    """What is configured of a node of this machine.
+
+    `is_there`: somebody has configured it, or it runs.  `bus`: that of the node, or the one that we were told.
+    """
+
+    opts: dict[str, Any]
+    is_there: bool
+    bus: LocalBus
+
+
+def read_node(options: GlobalOptions, node: Node, config: Path | None, more: Mapping[str, Iterable[str]]) -> Configured:
+    """Return the options of the master or minion of this machine, as functions see them.
+
+    `more`: folders that are put before those of an option.  The bus is the one that --socket names, else that of
+    the configuration that -c names, of SYLVITE_SOCKET, of the usual configuration.
 
     Raises:
-        InvalidSetting: the file is wrong, or others could have written it.
+        InvalidSetting: the configuration is wrong, or others could have written it.
     """
-    path = config if config is not None else (USUAL_CONFIG if USUAL_CONFIG.exists() else None)
-    settings = FunctionSettings()
-    if path is not None:
-        check_file(path, "config")
-        settings = read_config(path, FunctionSettings)
-    return msgspec.structs.replace(settings, **{kind: (*module_dirs, *getattr(settings, kind))})
+    from sylvite.daemons.options.opts import make_opts
+    from sylvite.daemons.options.reading import load_node
+    from sylvite.functions.bus import LocalBus
+    from sylvite.functions.opts import bus_of
+
+    loaded = load_node(node, config).raise_first()
+    opts = make_opts(loaded)
+    for name, folders in more.items():
+        opts[name] = [*folders, *opts.get(name, ())]
+    own = bus_of(opts)
+    told = options.socket or (None if config is not None else os.environ.get(VARIABLE))
+    is_there = bool(loaded.files) or (told is None and own is not None and os.path.exists(own))
+    name = click.get_current_context().command_path
+    if told is not None or not is_there:
+        return Configured(opts, is_there, LocalBus(told, name=name))
+    return Configured(opts, is_there, LocalBus(own, node=node, name=name))
 
 
 def shown(options: GlobalOptions, out: str | None, indent: int | None) -> Shown:

@@ -14,7 +14,7 @@ from sylvite.cli.call_options import (
     call_options,
     log_to_stderr,
     names_of,
-    read_settings,
+    read_node,
     shown,
     write_docs,
 )
@@ -51,20 +51,17 @@ def run(
     read as in `sylvite call`. Exit code 255: there is no such runner; 1: it cannot be called so, or failed.
     """
     from sylvite.functions.arguments import parse_arguments
-    from sylvite.functions.bus import LocalBus
     from sylvite.functions.context import Context
     from sylvite.functions.errors import FunctionFailed, FunctionNotAvailable, InvalidArguments
-    from sylvite.functions.grains import collect_grains
+    from sylvite.functions.grains_file import grains_of
     from sylvite.functions.library import Library
-    from sylvite.functions.runner import calling_user, run_runner
-    from sylvite.functions.settings import make_opts
     from sylvite.functions.signatures import docs_of
+    from sylvite.functions.task import RUNNER, Task, calling_user, run_task
     from sylvite.jobs.jid import JidMaker
 
     log_to_stderr(options)
-    settings = read_settings(config, module_dirs, kind="runner_dirs")
-    grains = collect_grains(settings.id, settings.grains)
-    opts = {**make_opts(settings), "id": grains["id"], "__role": "master", "__cli": "sylvite run"}
+    found = read_node(options, "master", config, {"runner_dirs": module_dirs})
+    opts = {**found.opts, "__cli": "salt-run"}
     if function is None and not doc:
         raise click.UsageError("Missing argument 'FUNCTION'; `sylvite run -d` shows which there are")
     result = shown(options, out, out_indent)
@@ -73,20 +70,15 @@ def run(
         if tag == "progress" and not options.quiet:
             result.write(data.get("message", data.get("data", data)))
 
-    with LocalBus(options.socket, name="sylvite run") as bus:
-        library = Library(Context(opts, grains, bus))
+    with found.bus as bus:
+        library = Library(Context(opts, grains_of(opts), bus))
         if doc or function is None:
             write_docs(options, docs_of(library.runners, [function] if function is not None else []))
             return exit_codes.DONE
         try:
-            outcome = run_runner(
-                library,
-                function,
-                parse_arguments(arguments, no_parse=list(names_of(no_parse))),
-                jid=JidMaker().make(time.time_ns()),
-                user=calling_user(),
-                shown=show_progress,
-            )
+            given = parse_arguments(arguments, no_parse=list(names_of(no_parse)))
+            task = Task(RUNNER, function, given, JidMaker().make(time.time_ns()), calling_user())
+            outcome = run_task(library, task, show_progress)
         except (FunctionNotAvailable, InvalidArguments, FunctionFailed) as error:
             cause = error.__cause__ or error
             failure = f"Exception occurred in runner {function}: {type(cause).__name__}: {cause}"

@@ -66,7 +66,6 @@ EXIT_CODES: Mapping[str, int] = {
     "function_not_available": NOT_AVAILABLE,
     "invalid_arguments": NO,
     "function_failed": NO,
-    "no_master": NO,
     # The log
     "log_error": DISK_FAILED,
     "offset_gone": NO,

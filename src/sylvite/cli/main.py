@@ -29,7 +29,7 @@ COMMANDS = {
         "Run a minion until SIGTERM or Ctrl-C: its bus, and the way to its master.",
     ),
     "link": ("sylvite.cli.link:link", "Let minions in, and bring their events onto the bus, until SIGTERM or Ctrl-C."),
-    "call": ("sylvite.cli.call:call", "Run an execution function in this process, as `salt-call --local` does."),
+    "call": ("sylvite.cli.call:call", "Run an execution function in this process, as `salt-call` does."),
     "run": ("sylvite.cli.call_runner:run", "Run a runner in this process, as `salt-run` does."),
     "broker": ("sylvite.cli.broker:broker", "Run a broker until SIGTERM or Ctrl-C."),
     "log": ("sylvite.cli.log:log", "Look after the event log: status, verify, export, import, prune, segments."),

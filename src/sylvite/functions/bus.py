@@ -12,21 +12,32 @@ from typing import Any
 
 from sylvite.client.address import SYSTEM_SOCKETS, VARIABLE
 from sylvite.client.sync_client import Client, Subscription
+from sylvite.core import known_tags
 from sylvite.core.event import Event
+from sylvite.core.tag import check_tag
 from sylvite.errors import InvalidPattern
 from sylvite.functions.data import plain, stamp
-from sylvite.functions.errors import NoMaster
 
 SOCKET = "bus.sock"
 logger = logging.getLogger("sylvite.functions")
 
 
 class LocalBus:
-    """A context manager: leaving it closes the connection.  It knows no master."""
+    """A context manager: leaving it closes the connection."""
 
-    def __init__(self, socket: str | None = None, *, name: str = "functions", timeout_s: float = 10.0) -> None:
-        """`socket`: of the broker; None looks where clients look.  `name`: what `sylvite status` shows."""
-        self._socket, self._name, self._timeout_s = socket, name, timeout_s
+    def __init__(
+        self,
+        socket: str | None = None,
+        *,
+        node: str | None = None,
+        name: str = "functions",
+        timeout_s: float = 10.0,
+    ) -> None:
+        """`socket`: of the broker; None looks where clients look.  `node`: master or minion, whose bus that is; None: of both.
+
+        `name`: what `sylvite status` shows.
+        """
+        self._socket, self._node, self._name, self._timeout_s = socket, node, name, timeout_s
         self._client: Client | None = None
 
     def __enter__(self) -> LocalBus:
@@ -45,9 +56,8 @@ class LocalBus:
             self._client = Client.connect(self._socket, timeout_s=self._timeout_s, name=self._name)
         self._client.publish(tag, plain(data), timeout_s=self._timeout_s)
 
-    def fire_master(self, tag: str, data: Any, preload: Mapping[str, Any]) -> None:
-        del data, preload
-        raise NoMaster(f"there is no master to send {tag!r} to")
+    def fire_master(self, tag: str, data: Any, preload: Mapping[str, Any] | None) -> None:
+        self.fire(known_tags.OUTBOX, envelope(tag, data, preload))
 
     @contextlib.contextmanager
     def watch(self, tagmatch: str, *, node: str, sock_dir: str | None) -> Generator[Iterator[Event]]:
@@ -60,10 +70,17 @@ class LocalBus:
         """Return the socket: what the call says, what we were told, that of the node."""
         if sock_dir is not None:
             return os.path.join(sock_dir, SOCKET)
-        if self._socket is not None or VARIABLE in os.environ:
+        if self._node in (None, node) and (self._socket is not None or VARIABLE in os.environ):
             return self._socket
         place = SYSTEM_SOCKETS[0 if node == "master" else 1]
         return place if os.path.exists(place) else None
+
+
+def envelope(tag: str, data: Any, preload: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what an event that goes up is on the bus of the minion.  Raises InvalidTag."""
+    if preload is None:
+        return {"tag": check_tag(tag), "data": data, "events": None, "pretag": None}
+    return {"tag": check_tag(tag), "data": data, **preload}
 
 
 def _subscribe(client: Client, tagmatch: str) -> Subscription:

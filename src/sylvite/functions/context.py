@@ -23,13 +23,13 @@ class Bus(Protocol):
         """
         ...
 
-    def fire_master(self, tag: str, data: Any, preload: Mapping[str, Any]) -> None:
+    def fire_master(self, tag: str, data: Any, preload: Mapping[str, Any] | None) -> None:
         """Hand an event over that goes up to the master, and return when it cannot be lost any more.
 
-        `preload`: more keys for the envelope around `data`.
+        `preload`: more keys for the envelope around `data`; None: it is as the minion itself sends it, with a `pretag`.
 
         Raises:
-            NoMaster: there is none.  SylviteError: as `fire`.
+            SylviteError: as `fire`.
         """
         ...
 

@@ -35,11 +35,5 @@ class FunctionFailed(SylviteError):
         self.name = name
 
 
-class NoMaster(SylviteError):
-    """There is nobody to send an event up to."""
-
-    code = "no_master"
-
-
 class ModuleNotLoaded(Exception):
     """A module is not there; the message is the reason, for people.  It costs that module only."""

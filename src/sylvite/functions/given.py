@@ -15,6 +15,9 @@ Function = Callable[..., Any]
 
 __salt__: Mapping[str, Function] = {}
 """The functions of the same kind, by name: `__salt__["event.send"]`."""
+__beacons__: Mapping[str, Function] = {}
+__execution__: Mapping[str, Function] = {}
+"""The execution functions, whatever kind the module is of."""
 __runners__: Mapping[str, Function] = {}
 __opts__: dict[str, Any] = {}
 __grains__: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Library: the execution functions and the runners of one process, as its context has them."""
+"""Library: the functions of one process, of every kind, as its context has them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,20 @@ from sylvite.functions.jid_event import JidEvent
 from sylvite.functions.loader import Loader
 
 _HERE = Path(__file__).parent
+_KINDS = {
+    "module": ("module_dirs", "_modules", "execution"),
+    "runner": ("runner_dirs", "_runners", "runners"),
+    "wheel": ("wheel_dirs", "_wheel", "wheel"),
+    "beacon": ("beacon_dirs", "_beacons", "beacons"),
+}
+"""By the word for a kind: the option with its folders, the folder below file_roots, and that of those that are ours."""
 
 
 class Library:
-    """`execution`, `runners`: what there is of either kind.  `state`: what functions find as `__context__`."""
+    """`execution`, `runners`, `wheel`, `beacons`: what there is of each kind.  `state`: what functions find as `__context__`.
+
+    `loaders`: the same by the word that stands for the kind.
+    """
 
     def __init__(self, context: Context) -> None:
         """Nothing is run yet: modules are loaded when a function of theirs is wanted."""
@@ -23,18 +33,23 @@ class Library:
         self.jid_event = JidEvent(context.bus)
         opts = context.opts
         without = cast("tuple[str, ...]", tuple(opts.get("disable_modules", ())))
-        self.execution = Loader(
-            "module", _folders(opts, "module_dirs", "_modules"), _HERE / "execution", without=without
-        )
-        self.runners = Loader("runner", _folders(opts, "runner_dirs", "_runners"), _HERE / "runners", without=without)
-        for loader in (self.execution, self.runners):
+        self.loaders = {
+            word: Loader(word, _folders(opts, setting, below), _HERE / shipped, without=without)
+            for word, (setting, below, shipped) in _KINDS.items()
+        }
+        self.execution, self.runners, self.wheel, self.beacons = self.loaders.values()
+        for loader in self.loaders.values():
             loader.given = self._given(loader)
+        # What a beacon calls are execution functions.
+        self.beacons.given = {**self._given(self.execution), "__reload__": self.beacons.refresh}
 
     def _given(self, loader: Loader) -> dict[str, Any]:
         """Return what stands among the globals of each module: the names of given.py."""
         context = self.context
         return {
             "__salt__": loader,
+            "__beacons__": self.beacons,
+            "__execution__": self.execution,
             "__runners__": self.runners,
             "__opts__": context.opts,
             "__grains__": context.grains,

@@ -10,23 +10,21 @@ from sylvite.core.event import Event, Offset, Origin, pack_data, unpack_data
 from sylvite.core.tag import check_tag
 from sylvite.errors import SylviteError
 from sylvite.functions.data import plain, stamp
-from sylvite.functions.errors import NoMaster
 
 STAMP_NS = 1_795_474_051_012_345_000
 """When everything happens here: 2026-11-23 22:47:31.012345 UTC."""
 
 
 class Bus:
-    """`fired`: tag and data, in order, as a subscriber would get them.  `sent`: what went up, with its preload.
+    """`fired`: tag and data, in order, as a subscriber would get them.  `sent`: what goes up, with its preload.
 
-    `error`: is raised by whatever is fired.  `has_master`: there is somebody to send up to.
+    `error`: is raised by whatever is fired.
     """
 
-    def __init__(self, *, has_master: bool = False) -> None:
+    def __init__(self) -> None:
         self.fired: list[tuple[str, dict[str, Any]]] = []
-        self.sent: list[tuple[str, Any, dict[str, Any]]] = []
+        self.sent: list[tuple[str, Any, dict[str, Any] | None]] = []
         self.error: SylviteError | None = None
-        self._has_master = has_master
 
     def fire(self, tag: str, data: dict[str, Any]) -> None:
         data["_stamp"] = stamp(STAMP_NS)
@@ -34,12 +32,10 @@ class Bus:
             raise self.error
         self.fired.append((check_tag(tag), unpack_data(pack_data(plain(data)))))
 
-    def fire_master(self, tag: str, data: Any, preload: Mapping[str, Any]) -> None:
-        if not self._has_master:
-            raise NoMaster(f"there is no master to send {tag!r} to")
+    def fire_master(self, tag: str, data: Any, preload: Mapping[str, Any] | None) -> None:
         if self.error is not None:
             raise self.error
-        self.sent.append((check_tag(tag), plain(data), dict(preload)))
+        self.sent.append((check_tag(tag), plain(data), None if preload is None else dict(preload)))
 
     @contextlib.contextmanager
     def watch(self, tagmatch: str, *, node: str, sock_dir: str | None) -> Generator[Iterator[Event]]:

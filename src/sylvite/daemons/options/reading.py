@@ -15,7 +15,7 @@ import glob
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar, cast, get_args
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast, get_args
 
 import msgspec
 
@@ -104,6 +104,13 @@ class Loaded(msgspec.Struct, Generic[Options], frozen=True):
         if self.errors:
             raise self.errors[0].error
         return self
+
+
+def load_node(node: Literal["master", "minion"], path: Path | None = None) -> Loaded[Any]:
+    """Return the options of one or the other.  `path`: a file, or the folder of the main file, which need not be there."""
+    if path is not None and path.is_dir():
+        return load(MasterOptions if node == "master" else MinionOptions, path / node, required=False)
+    return load_master(path) if node == "master" else load_minion(path)
 
 
 def load_master(path: Path | None = None) -> Loaded[MasterOptions]:

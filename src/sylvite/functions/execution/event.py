@@ -12,13 +12,9 @@ from typing import Any
 
 from sylvite.errors import SylviteError
 from sylvite.functions.given import __bus__, __grains__, __opts__, __pillar__
+from sylvite.functions.opts import has_master
 
 logger = logging.getLogger("sylvite.functions")
-
-
-def _is_masterless() -> bool:
-    is_local = __opts__.get("local") or __opts__.get("file_client") == "local"
-    return bool(is_local and not __opts__.get("use_master_when_local"))
 
 
 def fire(data: dict[str, Any], tag: str) -> bool:
@@ -54,11 +50,13 @@ def fire_master(data: Any, tag: str, preload: Mapping[str, Any] | None = None) -
 
         sylvite call event.fire_master '{"data": "my event data"}' tag
     """
-    if _is_masterless():
+    if not has_master(__opts__):
         logger.warning("Local mode detected. Event with tag %s will NOT be sent.", tag)
         return False
     try:
-        __bus__.fire_master(tag, data, preload or {})
+        # What a call sends itself, and what has a preload, bears no `pretag`.
+        is_direct = bool(preload) or __opts__.get("__cli") == "salt-call"
+        __bus__.fire_master(tag, data, (preload or {}) if is_direct else None)
     except SylviteError as error:
         logger.warning("event.fire_master: %s", error)
         return False
@@ -110,7 +108,7 @@ def send(
     content.update(kwargs)
     if isinstance(data, Mapping):
         content.update(data)  # pyright: ignore[reportUnknownArgumentType] - it comes from a command line
-    if _is_masterless() or __opts__.get("master_type") == "disable":
+    if not has_master(__opts__):
         return fire(content, tag)
     return fire_master(content, tag, preload)
 

@@ -12,8 +12,9 @@ from sylvite.errors import ConnectionLost
 from sylvite.functions.arguments import parse_arguments
 from sylvite.functions.errors import FunctionFailed, FunctionNotAvailable, InvalidArguments
 from sylvite.functions.execute import Outcome
+from sylvite.functions.jid_event import Shown
 from sylvite.functions.library import Library
-from sylvite.functions.runner import calling_user, run_runner
+from sylvite.functions.task import RUNNER, Task, calling_user, run_task
 from sylvite.testing.bus import Bus
 from tests.functions.conftest import Write
 
@@ -21,8 +22,8 @@ JID = "20261123224727940211"
 STAMP = "2026-11-23T22:47:31.012345+00:00"
 
 
-def run(library: Library, name: str, *words: str, **more: Any) -> Outcome:
-    return run_runner(library, name, parse_arguments(words), jid=JID, user="root", **more)
+def run(library: Library, name: str, *words: str, watch: Shown | None = None) -> Outcome:
+    return run_task(library, Task(RUNNER, name, parse_arguments(words), JID, "root"), watch)
 
 
 def test_a_run_is_told_before_and_after(library: Library, bus: Bus) -> None:
@@ -89,7 +90,7 @@ def test_progress_is_fired_and_shown(library: Library, bus: Bus) -> None:
     def show(tag: str, data: dict[str, Any]) -> None:
         shown.append((tag, data["message"]))
 
-    run(library, "test.stream", "2", shown=show)
+    run(library, "test.stream", "2", watch=show)
     assert shown == [("progress", "Runner is 50% done"), ("progress", "Runner is 100% done")]
     assert [tag for tag, _ in bus.fired[1:-1]] == [f"salt/run/{JID}/progress"] * 2
 

@@ -1,0 +1,110 @@
+"""Task: one run of a runner, or of a wheel function, announced on the bus before and after.
+
+salt/run/<jid>/new      fun, jid, user, fun_args
+salt/run/<jid>/ret      the same, and return, success; retcode where it failed
+salt/wheel/<jid>/…      of a wheel function
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import traceback
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sylvite.functions.arguments import Arguments
+from sylvite.functions.data import plain
+from sylvite.functions.errors import FunctionFailed, FunctionNotAvailable, InvalidArguments
+from sylvite.functions.execute import RETCODE, Outcome, call_function, outcome_of
+from sylvite.functions.jid_event import Shown
+from sylvite.functions.library import Library
+from sylvite.functions.returning import fire_return, shown
+
+NOT_AVAILABLE = 254
+
+
+class Kind(NamedTuple):
+    """`word`: stands before names of functions in events, and is what messages say.  `tag`: begins those of its events."""
+
+    word: str
+    tag: str
+
+    def base(self, jid: str) -> str:
+        return f"{self.tag}/{jid}"
+
+
+RUNNER = Kind("runner", "salt/run")
+WHEEL = Kind("wheel", "salt/wheel")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is asked for.  `user`: who asks."""
+
+    kind: Kind
+    name: str
+    arguments: Arguments
+    jid: str
+    user: str
+
+    @property
+    def base(self) -> str:
+        """The beginning of the tags of its events."""
+        return self.kind.base(self.jid)
+
+
+def run_task(library: Library, task: Task, watch: Shown | None = None) -> Outcome:
+    """Run it, and fire what is to be fired.  `watch` sees the events that the function fires of its own run.
+
+    Raises:
+        FunctionNotAvailable, InvalidArguments, FunctionFailed: after `ret` has told it.
+        SylviteError: there is no bus to tell it; before `new`, nothing was run.
+    """
+    bus, name, word = library.context.bus, task.name, task.kind.word
+    about: dict[str, Any] = {
+        "fun": f"{word}.{name}", "jid": task.jid, "user": task.user, "fun_args": task.arguments.shown(),
+    }  # fmt: skip
+    try:
+        function = library.loaders[word].find(name)
+    except FunctionNotAvailable as error:
+        said = {**about, "fun": name, "fun_args": shown(about["fun_args"])}
+        bus.fire(f"{task.base}/ret", {**said, "return": str(error), "success": False, "retcode": NOT_AVAILABLE})
+        raise
+    bus.fire(f"{task.base}/new", plain(about))
+    library.jid_event.begin(task.base, watch)
+    library.state.pop(RETCODE, None)
+    returned: dict[str, Any] = {}
+    try:
+        value = call_function(name, function, task.arguments)
+        outcome = outcome_of(library, value)
+        returned = {"return": value, "success": outcome.success}
+    except InvalidArguments as error:
+        returned = _failed(f"Passed invalid arguments: {error}\n\nUsage:\n{error.usage}")
+        raise
+    except FunctionFailed as error:
+        told = "".join(traceback.format_exception(error.__cause__ or error))
+        returned = _failed(f"Exception occurred in {word} {name}: {told}")
+        raise
+    except BaseException as error:  # Ctrl-C: whoever waits for this run has to hear of its end.
+        returned = _failed(f"Exception occurred in {word} {name}: {type(error).__name__}")
+        raise
+    finally:
+        library.jid_event.begin(None)
+        # Once more: what the function did to its arguments shows in `ret`, as it does in Salt.
+        fire_return(bus, f"{task.base}/ret", {**about, "fun_args": shown(task.arguments.shown()), **returned})
+    return outcome
+
+
+def _failed(text: str) -> dict[str, Any]:
+    return {"return": text, "success": False, "retcode": 1}
+
+
+def calling_user() -> str:
+    """Return who runs this, as Salt names him: `sudo_alice` for one who became root by sudo."""
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        user = str(os.geteuid())
+    sudo = os.environ.get("SUDO_USER")
+    return f"sudo_{sudo}" if user == "root" and sudo and sudo != "root" else user
