@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from sylvite.daemons.options.master import MasterOptions
+from sylvite.daemons.options.minion import MinionOptions
+from tests.daemons.nodes import free_port
 from tests.docs.blocks import PROJECT, blocks
 from tests.docs.session import WITHIN_S
 
@@ -31,12 +34,11 @@ def parse(text: str) -> configparser.RawConfigParser:
     return parser
 
 
-@pytest.fixture
-def unit(tmp_path: Path) -> Path:
-    """The unit of the broker, with a program that is there."""
-    text = (PROJECT / "packaging" / "systemd" / "sylvite-broker.service").read_text()
-    target = tmp_path / "sylvite-broker.service"
-    target.write_text(text.replace("/usr/bin/sylvite", shutil.which("true") or "/bin/true"))
+@pytest.fixture(params=UNITS, ids=lambda path: path.name)
+def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Each unit, with a program that is there."""
+    target = tmp_path / request.param.name
+    target.write_text(request.param.read_text().replace("/usr/bin/sylvite", shutil.which("true") or "/bin/true"))
     return target
 
 
@@ -83,33 +85,90 @@ def test_it_is_exposed_little(unit: Path) -> None:
     assert float(found[1]) <= EXPOSURE_MAX
 
 
-def test_what_it_starts_says_when_it_is_ready_and_when_it_stops(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The command of the unit, with its folders below one of ours."""
-    folder = tmp_path_factory.mktemp("unit")
-    command = parse((PROJECT / "packaging" / "systemd" / "sylvite-broker.service").read_text())["Service"]["ExecStart"]
-    program, *arguments = shlex.split(command)
+def test_every_user_of_a_unit_is_made() -> None:
+    made = {line.split()[1] for line in (PROJECT / "packaging" / "sysusers" / "sylvite.conf").read_text().splitlines()
+            if line.startswith("u ")}  # fmt: skip
+    assert {parse(path.read_text())["Service"]["User"] for path in UNITS} == made
+
+
+def test_folders_that_a_unit_may_write_to_are_those_of_its_node() -> None:
+    """The defaults of the options: each lies in a folder that systemd makes, or tmpfiles."""
+    for path, options in (("sylvite-master.service", MasterOptions()), ("sylvite-minion.service", MinionOptions())):
+        service = parse((PROJECT / "packaging" / "systemd" / path).read_text())["Service"]
+        assert str(options.data_dir) == f"/var/lib/{service['StateDirectory']}"
+        assert str(options.cachedir) == f"/var/cache/{service['CacheDirectory']}"
+        assert str(options.sock_dir) == f"/var/run/{service['RuntimeDirectory']}"
+    made = (PROJECT / "packaging" / "tmpfiles" / "sylvite.conf").read_text()
+    assert f"d {MinionOptions().pki_dir} 0700 sylvite-minion" in made
+
+
+class Manager:
+    """What systemd is to a service: it hears when the service is ready, that it lives, and when it stops."""
+
+    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(folder / "notify"))
+        self._socket.settimeout(WITHIN_S)
+        self._told = False
+        told = {"NOTIFY_SOCKET": str(folder / "notify"), "JOURNAL_STREAM": "8:1", **environment}
+        self.service = subprocess.Popen(
+            [sys.executable, "-m", "sylvite", *arguments], stderr=subprocess.PIPE, text=True, env={**os.environ, **told}
+        )
+
+    def hears(self, state: str) -> None:
+        """Wait for a state; signs of life in between are passed over."""
+        while (heard := self._socket.recv(100).decode()) != state:
+                assert heard == "WATCHDOG=1", heard
+
+    def tell_to_stop(self) -> None:
+        self._told = True
+        self.service.terminate()
+
+    def stop(self) -> str:
+        self._socket.close()
+        if not self._told:
+            self.service.terminate()
+        try:
+            return self.service.communicate(timeout=WITHIN_S)[1]
+        finally:
+            self.service.kill()
+            self.service.communicate()
+
+
+def started(name: str, folder: Path, **environment: str) -> Manager:
+    """The command of a unit, with its folders below one of ours."""
+    service = parse((PROJECT / "packaging" / "systemd" / name).read_text())["Service"]
+    program, *arguments = shlex.split(service["ExecStart"])
     assert program == "/usr/bin/sylvite"
     arguments = [
         str(folder / argument.lstrip("/").replace("/", "-")) if argument.startswith("/") else argument
         for argument in arguments
     ]
-    Path(arguments[arguments.index("--config") + 1]).touch()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(folder / "notify"))
-        manager.settimeout(WITHIN_S)
-        broker = subprocess.Popen(
-            [sys.executable, "-m", "sylvite", *arguments], stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify"), "JOURNAL_STREAM": "8:1"},
-        )  # fmt: skip
-        try:
-            assert manager.recv(100) == b"READY=1"
-            broker.send_signal(signal.SIGHUP)
-            broker.terminate()
-            assert manager.recv(100) == b"STOPPING=1"
-            _, errors = broker.communicate(timeout=WITHIN_S)
-        finally:
-            broker.kill()
-            broker.communicate()
-    assert broker.returncode == 0
+    for name in ("master", "minion"):
+        (folder / name).write_text(
+            f"root_dir: {folder}\nid: {name}\ninterface: 127.0.0.1\nret_port: {free_port()}\nmaster_type: disable\n"
+        )
+    if "--config" in arguments:
+        Path(arguments[arguments.index("--config") + 1]).touch()
+    environment |= {"WATCHDOG_USEC": str(300_000)} if "WatchdogSec" in service else {}
+    return Manager(folder, *arguments, SYLVITE_CONFIG_DIR=str(folder), **environment)
+
+
+@pytest.mark.parametrize("name", [path.name for path in UNITS])
+def test_what_it_starts_says_when_it_is_ready_and_when_it_stops(
+    name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    manager = started(name, tmp_path_factory.mktemp("unit"))
+    try:
+        manager.hears("READY=1")
+        manager.service.send_signal(signal.SIGHUP)
+        if name != "sylvite-broker.service":
+            manager.hears("WATCHDOG=1")
+            manager.hears("WATCHDOG=1")
+        manager.tell_to_stop()
+        manager.hears("STOPPING=1")
+    finally:
+        errors = manager.stop()
+    assert manager.service.returncode == 0
     # journald takes the priority from the beginning of each line.
-    assert all(line.startswith("<6>") for line in errors.splitlines())
+    assert {line[:3] for line in errors.splitlines()} <= {"<4>", "<6>"}, errors

@@ -6,10 +6,12 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from sylvite.daemons.process import say_ready
+from sylvite.daemons.systemd import VARIABLES, notify
 
 STOP_S = 20.0
 PAUSE_S = (0.5, 30.0)
@@ -18,11 +20,15 @@ SETTLED_S = 60.0
 """A part that has run for so long has its pause forgotten."""
 HOPELESS = frozenset((2, 77, 78))
 """Exit codes that another start does not change: the command line, rights, the configuration."""
+_ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in VARIABLES}
 logger = logging.getLogger("sylvite.master")
 
 
 class Part(NamedTuple):
-    """A process.  It writes a line to `--ready-fd`, which is added to its command, once others may lean on it."""
+    """A process.  It writes a line to `--ready-fd`, which is added to its command, once others may lean on it.
+
+    That is a socket: when its other end is closed, the part ends.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -75,6 +81,7 @@ class Supervisor:
                 say_ready(ready_fd, self._said)
                 await self._stopping.wait()
         finally:
+            notify("STOPPING=1")
             self._stopping.set()
             for part in reversed(self._parts):
                 await self._end(part)
@@ -107,24 +114,31 @@ class Supervisor:
                 pass  # The pause is over.
 
     async def _once(self, part: Part, started: asyncio.Event) -> int:
-        reading, writing = os.pipe()
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *part.command, "--ready-fd", str(writing), pass_fds=(writing,), start_new_session=True
-            )
-        finally:
-            os.close(writing)
+        # A socket, so that the part notices when we are killed, and ends: a master that is started again must find its
+        # places free.
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    *part.command, "--ready-fd", str(theirs.fileno()), pass_fds=(theirs.fileno(),),
+                    start_new_session=True, env=_ENVIRONMENT,
+                )  # fmt: skip
+            await self._watch(part, process, ours, started)
+            return await process.wait()
+
+    async def _watch(
+        self, part: Part, process: asyncio.subprocess.Process, ours: socket.socket, started: asyncio.Event
+    ) -> None:
         self.processes[part.name] = process
         try:
-            if said := await asyncio.to_thread(os.read, reading, 64):
+            if said := await asyncio.to_thread(ours.recv, 64):
                 self._said = said.decode().strip()
                 logger.info("%s is ready", part.name)
                 started.set()
                 self._ready.add(part.name)
                 self._send_hang_ups()
-            return await process.wait()
+            await process.wait()
         finally:
-            os.close(reading)
             self.processes.pop(part.name, None)
             self._ready.discard(part.name)
             self._to_hang_up.discard(part.name)
