@@ -93,6 +93,10 @@ class Client:
         """Say goodbye.  What was published and is not acknowledged is not waited for."""
         self._connection.close()
 
+    def abandon(self) -> None:
+        """Let go of the connection without a word: for the child of a fork, whose parent goes on with it."""
+        self._connection.abandon()
+
     # -- Publish -----------------------------------------------------------------------------------------------------
 
     def publish(

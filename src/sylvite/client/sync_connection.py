@@ -91,6 +91,11 @@ class SyncConnection:
                 pass  # Gone already: then there is nobody to say goodbye to.
         self._drop()
 
+    def abandon(self) -> None:
+        """Close without a word: after a fork, the connection is the other process's, which goes on with it."""
+        self._closed = True
+        self._drop()
+
     def _hear_out(self, deadline: float) -> None:
         """Send the rest, and read, unheeded, until the broker has closed.
 

@@ -1,0 +1,5 @@
+"""See `sylvite.compat.files`."""
+
+from sylvite.compat.files import fopen
+
+__all__ = ["fopen"]

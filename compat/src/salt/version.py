@@ -1,0 +1,5 @@
+"""See `sylvite.compat.version`."""
+
+from sylvite.compat.version import SALT_VERSION
+
+__version__ = SALT_VERSION
