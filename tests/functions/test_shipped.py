@@ -183,7 +183,8 @@ def test_modules_are_looked_for_again(write: Write, library: Library, bus: Bus) 
     assert value(library, "saltutil.sync_all") == {"modules": ["modules.mine"]}
     assert value(library, "saltutil.refresh_modules") is True
     assert value(library, "saltutil.refresh_grains") is True
-    assert [tag for tag, _ in bus.fired] == ["module_refresh", "grains_refresh"]
+    # The minion is told of what was new, twice, and because it was asked for.
+    assert [tag for tag, _ in bus.fired] == ["module_refresh"] * 3 + ["grains_refresh"]
 
 
 # -- cmd ---------------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from sylvite.auth.keyring_folder import KeyFolder, load_or_make_pair
 from sylvite.client.async_client import AsyncClient
 from sylvite.daemons import broker
 from sylvite.daemons.configuration import Configuration
+from sylvite.daemons.jobs import running_jobs
 from sylvite.daemons.masters import KnownMasters
 from sylvite.daemons.options.computing import master_addresses
 from sylvite.daemons.options.minion import MinionOptions
@@ -55,7 +56,14 @@ def main(configuration: Configuration[MinionOptions], start: Start) -> int:
         SylviteError: it could not start.
     """
     told = broker.options_of(configuration.options, start.ready_fd)
-    return broker.main(told, lambda socket: _linked(configuration.options, start, socket), configuration)
+    return broker.main(told, lambda socket: _beside(configuration, start, socket), configuration)
+
+
+@asynccontextmanager
+async def _beside(configuration: Configuration[MinionOptions], start: Start, socket: Path) -> AsyncGenerator[None]:
+    # Jobs are taken before the master can send any.
+    async with running_jobs(configuration, socket), _linked(configuration.options, start, socket):
+        yield
 
 
 def _is_alone(options: MinionOptions) -> bool:

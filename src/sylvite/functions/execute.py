@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from sylvite.functions.arguments import Arguments, unpack_arguments
@@ -14,15 +14,22 @@ from sylvite.functions.module import Function
 
 Progress = Callable[[int, Any], None]
 RETCODE = "retcode"
+OUT_OF_FAILURES = "nested"
+"""Whatever outputter the function would have (spec/salt-events.md 3.3, golden/events_minion_bus.jsonl)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a job returns.  `success`: the function ran to its end and left no retcode but 0."""
+    """What a job returns.  `success`: the function ran to its end and left no retcode but 0.
+
+    `out`: the outputter that is to show it, if a special one is.  `raised`: what the function has raised, as text.
+    """
 
     value: Any
     retcode: int
     success: bool
+    out: str | None = field(default=None, repr=False, compare=False)
+    raised: str | None = field(default=None, repr=False, compare=False)
 
 
 def run_job(
@@ -40,12 +47,13 @@ def run_job(
     try:
         return call(library, name, unpack_arguments(packed, no_parse=no_parse), progress=progress)
     except FunctionNotAvailable as error:
-        return Outcome(str(error), 1, success=False)
+        return Outcome(str(error), 1, success=False, out=OUT_OF_FAILURES)
     except InvalidArguments as error:
         usage = f"\n{error.usage}" if error.usage else ""
-        return Outcome(f"Passed invalid arguments to {name}: {error}{usage}", 1, success=False)
+        said = f"Passed invalid arguments to {name}: {error}{usage}"
+        return Outcome(said, 1, success=False, out=OUT_OF_FAILURES)
     except FunctionFailed as error:
-        return Outcome(str(error), 1, success=False)
+        return Outcome(str(error), 1, success=False, out=OUT_OF_FAILURES, raised=str(error))
 
 
 def call(library: Library, name: str, arguments: Arguments, *, progress: Progress | None = None) -> Outcome:
@@ -62,7 +70,7 @@ def call(library: Library, name: str, arguments: Arguments, *, progress: Progres
     value = call_function(name, function, Arguments(arguments.positional, named))
     if inspect.isgenerator(value):
         value = _collect(name, value, progress)
-    return outcome_of(library, value)
+    return replace(outcome_of(library, value), out=_outputter_of(name, function))
 
 
 def outcome_of(library: Library, value: Any) -> Outcome:
@@ -71,6 +79,12 @@ def outcome_of(library: Library, value: Any) -> Outcome:
     # What is no number is no success either.
     retcode = int(retcode) if isinstance(retcode, int) else 1
     return Outcome(value, retcode, success=retcode == 0)
+
+
+def _outputter_of(name: str, function: Function) -> str | None:
+    """Return what the module says in `__outputter__`, a map of its functions, if it does."""
+    said: object = getattr(function, "__globals__", {}).get("__outputter__")
+    return cast("Mapping[str, str]", said).get(name.partition(".")[2]) if isinstance(said, Mapping) else None
 
 
 def call_function(name: str, function: Function, arguments: Arguments) -> Any:

@@ -29,8 +29,8 @@ __jid_event__: JidEvent = cast("JidEvent", None)
 """Events of the run of a runner: `__jid_event__.fire_event({"message": "half done"}, "progress")`."""
 __reload__: Callable[[], list[str]] = list
 """Look at the files again; return the modules of the operator's own that are new or changed."""
-__custom__: Callable[[], list[str]] = list
-"""Return the names of those."""
+__news__: Callable[[], list[str]] = list
+"""Return the names of those since the minion has looked last; all, where there is none."""
 __loaded__: Mapping[str, str] = {}
 """The file of each module that is there."""
 __not_loaded__: Mapping[str, str] = {}

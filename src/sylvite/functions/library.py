@@ -58,7 +58,7 @@ class Library:
             "__bus__": context.bus,
             "__jid_event__": self.jid_event,
             "__reload__": loader.refresh,
-            "__custom__": loader.custom,
+            "__news__": loader.news,
             "__loaded__": _Late(loader, "loaded"),
             "__not_loaded__": _Late(loader, "not_loaded"),
         }

@@ -28,6 +28,7 @@ class Loader(Mapping[str, Function]):
         self.kind = kind
         self.given: dict[str, Any] = {}
         self._folders, self._shipped, self._without = tuple(folders), shipped, frozenset(without)
+        self._known: set[Source] = set()
         self._take(self._scan())
 
     # -- Names -------------------------------------------------------------------------------------------------------
@@ -67,6 +68,13 @@ class Loader(Mapping[str, Function]):
         self._load_all()
         return MappingProxyType(self._reasons)
 
+    def warm(self) -> None:
+        """Load what is ours, so that it need not be done later; and take what the operator has by now as known."""
+        for place, source in list(self._pending.items()):
+            if source.own:
+                self._load(place)
+        self._known = set(self._sources)
+
     # -- Files -------------------------------------------------------------------------------------------------------
 
     def refresh(self) -> list[str]:
@@ -81,9 +89,9 @@ class Loader(Mapping[str, Function]):
         self._take(scanned)
         return [source.name for source in self._sources if not source.own and source not in before]
 
-    def custom(self) -> list[str]:
-        """Return the names of the operator's own files."""
-        return sorted({source.name for source in self._sources if not source.own})
+    def news(self) -> list[str]:
+        """Return the names of the operator's own files that are new or changed since `warm`; without it, all."""
+        return sorted({source.name for source in self._sources if not source.own and source not in self._known})
 
     def _scan(self) -> tuple[list[Source], dict[str, str]]:
         """Return the files that there are, and for each folder that cannot be listed why."""

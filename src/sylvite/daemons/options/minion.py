@@ -21,6 +21,7 @@ from sylvite.daemons.options.forms import (
     Minutes,
     Port,
     Seconds,
+    SecondsOrEver,
     Text,
     Texts,
 )
@@ -89,7 +90,20 @@ class MinionOptions(NodeOptions, frozen=True, kw_only=True):
     recon_randomize: Annotated[
         Flag, About("Wait for a time by chance, so that minions do not come back all at once.")
     ] = True
-    process_count_max: Annotated[CountOrNoLimit, About("How many jobs run at a time; more of them wait.")] = None
+    process_count_max: Annotated[
+        CountOrNoLimit,
+        About(
+            "How many jobs run at a time; more of them wait.",
+            "Salt's -1 is no limit; here it is 128: a job holds a process and a descriptor.",
+        ),
+    ] = None
+    job_timeout_s: Annotated[
+        SecondsOrEver,
+        About(
+            "How long a job may run. After it the job is ended, with all that it has started, and its return says so.",
+            "Salt has no such option.",
+        ),
+    ] = msgspec.field(default=None, name="job_timeout")
     minion_jid_queue_hwm: Annotated[Count, About("How many job ids the minion remembers, to do no job twice.")] = 100
     grains: Annotated[Map, About("Grains of your own.")] = msgspec.field(default_factory=dict[str, Any])
     beacons: Annotated[Beacons, About("What is watched on this machine, and with which settings.")] = msgspec.field(
