@@ -8,14 +8,17 @@ from sylvite.auth.policy import PolicySettings, Rule
 from sylvite.broker.settings import BrokerSettings
 from sylvite.core.batch import BlockBuilder
 from sylvite.core.event import pack_data
+from sylvite.eventlog.eventlog import LogSettings
+from sylvite.eventlog.sources import RUNS_MAX, Sources
+from sylvite.testing.storage import MemoryStorage
 from sylvite.wire.messages import Ack, Publish, Refuse, Relay
-from tests.broker.bus import GUEST, Bus, events
+from tests.broker.bus import GUEST, Bus, acks, events
 
 
-def block(*tags: str) -> bytes:
+def block(*tags: str, size: int = 0) -> bytes:
     builder = BlockBuilder()
     for tag in tags:
-        builder.add(tag, pack_data({}))
+        builder.add(tag, pack_data({"pad": "x" * size}))
     return builder.take()[0]
 
 
@@ -75,3 +78,46 @@ def test_the_brokers_own_tags_are_relayed_by_nobody() -> None:
     link = bus.person()
     link.say(Relay(2, 0, 77, 0, "minion:web1", block("sylvite/log/full")))
     assert link.only(Refuse).code == "not_allowed"
+
+
+def test_what_follows_a_block_that_was_not_written_is_not_written_before_it() -> None:
+    """The disk is full for some blocks and not for those behind them: they are stored in the order of their minion."""
+    storage = MemoryStorage(capacity=60_000)
+    bus = Bus(BrokerSettings(log=LogSettings(segment_bytes=16 * 1024, keep_free_bytes=0)), storage)
+    link, reader = bus.person(source_epoch=8), bus.person()
+    reader.subscribe(at="oldest")
+    refused: list[int] = []
+    number = 0
+    while len(refused) < 3:
+        link.say(Relay(2, number, 77, number * 2048, "minion:web1", block(f"t/{number}", size=1000)))
+        refused += [message.ref for message in link.read() if isinstance(message, Refuse)]
+        number += 1
+    storage.capacity = None
+    first = refused[0]
+    later = Relay(2, 900, 77, number * 2048, "minion:web1", block("t/later"))
+    other = Relay(2, 901, 77, 0, "minion:web2", block("t/other"))
+    link.say(later, other)
+    assert [(message.ref, message.code) for message in link.read() if isinstance(message, Refuse)] == [
+        (900, "no_space")
+    ]
+    for ref in refused:
+        link.say(Relay(2, 1000 + ref, 77, ref * 2048, "minion:web1", block(f"t/{ref}", size=1000)))
+    link.say(later)
+    assert len(acks(link.read())) == len(refused) + 1
+    tags = [event.tag for event in events(reader.read()) if event.sender == "minion:web1"]
+    assert tags[-4:] == [*(f"t/{ref}" for ref in range(first, first + 3)), "t/later"]
+
+
+def test_minions_do_not_make_each_other_forgotten() -> None:
+    """Thousands of them, each with a window of loads that are no neighbours: what one says again is known all the same."""
+    sources, minions, loads = Sources(complete=True), 2000, 200
+    assert minions * loads > RUNS_MAX
+    base = 0
+    for minion in range(minions):
+        for number in range(loads):
+            sources.note(f"minion:{minion}", 77, number * 2048, 1, base, 1)
+            base += 1
+    assert not any(
+        sources.is_new(f"minion:{minion}", 77, number * 2048, 1) for minion in (0, 1000) for number in range(loads)
+    )
+    assert all(sources.is_new(f"minion:{minion}", 77, loads * 2048, 1) for minion in range(minions))

@@ -29,6 +29,7 @@ from sylvite.errors import (
     SylviteError,
 )
 from sylvite.eventlog.eventlog import EventLog, NewBatch
+from sylvite.eventlog.sources import comes_in_order
 from sylvite.wire.messages import Ack, Publish, Relay
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ class Intake:
         self._known_tags: set[str] = set()
         self._refusals: dict[tuple[str, str], list[Any]] = {}
         self._full: dict[str, int] | None = None
+        self._held_back: dict[tuple[str, int], tuple[int, SylviteError]] = {}
+        """Of sources that come in their order: the seq of the first block that was not written, and why."""
 
     @property
     def has_work(self) -> bool:
@@ -165,6 +168,8 @@ class Intake:
         taken: set[tuple[str, int, int]] = set()
         for entry in incoming:
             batch = entry.batch
+            if self._held_back and self._waits_for_another(entry):
+                continue
             key = (batch.sender, batch.source_epoch, batch.source_seq)
             if key in taken or not self._log.sources.is_new(*key, batch.count):
                 # Taken already, maybe by an entry of this very flush: looked at again once that one is written.
@@ -210,7 +215,25 @@ class Intake:
             # What a write has left half-way may be whole, and what is said again may have been in such a write.
             answer = AckUnknown(f"{error}; publishing them again is safe")
         for entry in new:
+            batch = entry.batch
+            if comes_in_order(batch.sender):
+                self._held_back.setdefault((batch.sender, batch.source_epoch), (batch.source_seq, answer))
             entry.connection.refuse("publish", entry.ref, answer)
+
+    def _waits_for_another(self, entry: Incoming) -> bool:
+        """Refuse a block where an earlier one of its source, which comes in its order, was not written."""
+        batch = entry.batch
+        source = batch.sender, batch.source_epoch
+        if (held := self._held_back.get(source)) is None:
+            return False
+        seq, error = held
+        if batch.source_seq > seq:
+            self._counters.refused += batch.count
+            entry.connection.refuse("publish", entry.ref, error)
+            return True
+        if batch.source_seq == seq:
+            del self._held_back[source]  # It is tried again; where that fails, it is held back again.
+        return False
 
     def _answer_written(self, new: list[Incoming], written: list[Batch], now_ns: int) -> None:
         counters, end = self._counters, self._log.end

@@ -143,6 +143,41 @@ class AsyncClient:
         await self._connection.ensure_open(deadline)
         return await self._publish(ticket, deadline)
 
+    async def relay_many(
+        self, sender: str, source_epoch: int, blocks: Sequence[tuple[int, bytes, int]], *, timeout_s: float = ANSWER_S
+    ) -> list[SylviteError | None]:
+        """As `relay`, for blocks of one source in their order, each with its seq and its count of events.
+
+        They are on their way together, and one call waits for all: thousands of calls would wake each other.  Returns
+        what each was refused with, None where it is synced; AckUnknown where no answer came.
+
+        Raises:
+            ConnectionLost: nothing was sent.
+        """
+        connection, core = self._connection, self._core
+        deadline = time.monotonic() + timeout_s
+        await connection.ensure_open(deadline)
+        tickets = [core.relayed(block, count, sender, source_epoch, seq) for seq, block, count in blocks]
+        open_ = tickets[::-1]
+
+        def are_answered() -> bool:
+            while open_ and open_[-1].is_answered():
+                open_.pop()
+            return not open_
+
+        try:
+            for ticket in tickets:
+                await connection.until(connection.is_sent, deadline)
+                core.publish(ticket)
+                connection.send()
+            await connection.until(are_answered, deadline)
+        except (TimeoutError, SylviteError) as error:
+            return [ticket.error if ticket.is_answered() else ticket.unknown(error) for ticket in tickets]
+        finally:
+            for ticket in tickets:
+                core.forget(ticket)
+        return [ticket.error for ticket in tickets]
+
     async def _publish(self, ticket: Ticket, deadline: float) -> Published:
         connection = self._connection
         try:
@@ -403,7 +438,7 @@ class AsyncSubscription(Standing):
             except TimeoutError:
                 return None
 
-    async def ack(self, event: Event) -> None:
+    async def ack(self, event: Event | int) -> None:
         """As `Subscription.ack`."""
         self._incoming.acknowledge(event)
 
