@@ -5,8 +5,14 @@ PYTHON := $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(
 PY := .venv/bin/python
 FAULTS := $(CURDIR)/.faults.jsonl
 BAD_DAYS := tests/faults tests/fuzz tests/simulation
+FAULT_TESTS = SYLVITE_FAULTS_REPORT=$(FAULTS) $(PY) -m pytest -q -m "long or not long"
+# About half of the work of the fault tests, to be done beside the other half.
+KILLS := $(addprefix tests/faults/test_,kills.py restarts.py killed_consumers.py crash_at_every_call.py) tests/simulation
+# What is measured in seconds against seconds; nothing runs beside it.
+BY_THE_CLOCK := $(addprefix tests/faults/test_,flood.py many_come_back.py recovery_time.py stopped_subscriber.py)
 
-.PHONY: help venv run test test-bad-days test-others check lint format lock bench faults clean dist
+.PHONY: help venv run test test-bad-days test-others check lint format lock bench faults faults-of-kills faults-of-others \
+	faults-by-the-clock clean dist
 
 help: ## Show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 10
@@ -45,10 +51,20 @@ format: .venv/ready ## Put the code in order
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-faults: .venv/ready ## The fault tests in their long form, hours of them, and docs/reliability.md
+faults: .venv/ready ## The fault tests in their long form, about an hour of them, and docs/reliability.md
 	@rm -f $(FAULTS)
-	@SYLVITE_FAULTS_REPORT=$(FAULTS) $(PY) -m pytest -q -m "long or not long" $(BAD_DAYS); \
-		failed=$$?; $(PY) -m tests.faults.page $(FAULTS); exit $$failed
+	@$(MAKE) --no-print-directory -j2 -k faults-of-kills faults-of-others; failed=$$?; \
+		$(MAKE) --no-print-directory faults-by-the-clock || failed=1; \
+		$(PY) -m tests.faults.page $(FAULTS) || failed=1; exit $$failed
+
+faults-of-kills: .venv/ready
+	@$(FAULT_TESTS) $(KILLS)
+
+faults-of-others: .venv/ready
+	@$(FAULT_TESTS) $(addprefix --ignore=,$(KILLS) $(BY_THE_CLOCK)) $(BAD_DAYS)
+
+faults-by-the-clock: .venv/ready
+	@$(FAULT_TESTS) $(BY_THE_CLOCK)
 
 bench: .venv/ready ## Measure beside other buses, and write docs/benchmarks.md
 	@$(PY) -m bench $(BENCH)

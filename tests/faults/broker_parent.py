@@ -31,6 +31,7 @@ import sylvite.daemons.broker as daemon
 from sylvite.broker.settings import BrokerSettings
 from sylvite.cli.exit_codes import exit_code_of
 from sylvite.daemons.broker import BrokerOptions
+from sylvite.daemons.logs import LogWish
 from sylvite.errors import SylviteError
 from sylvite.eventlog.storage import DiskStorage
 from sylvite.testing.storage import WRITE_CALLS, Moment, WatchedStorage
@@ -170,6 +171,7 @@ def serve(start: Start, ready: int, beside: daemon.Beside | None = None) -> int:
         tcp=("127.0.0.1", 0) if start.tcp else None,
         config=Path(start.config) if start.config else None,
         ready_fd=ready,
+        logging=LogWish("all" if start.debug else "info"),
     )
     start.process.become()
     if start.debug:

@@ -14,6 +14,7 @@ from typing import Any
 import sylvite.daemons.broker as daemon
 from sylvite.broker.place import Place
 from sylvite.broker.subscription import Subscription
+from sylvite.daemons.process import say_ready
 from sylvite.eventlog import eventlog, recovery
 from sylvite.eventlog.sources import Sources
 from sylvite.eventlog.storage import DiskFile, DiskStorage
@@ -129,13 +130,12 @@ def stop_at_stale_socket(told: int) -> None:
 def fail_allocations(at: int, many: int) -> None:
     """Let the `at`-th allocation from when the broker serves on fail, and those behind it up to so many."""
     hook: Any = import_module("_testcapi")  # of CPython; it has no types
-    ready = daemon._ready  # pyright: ignore[reportPrivateUsage] - the moment from when it serves on
 
-    def then_fail(options: daemon.BrokerOptions) -> None:
-        ready(options)
+    def then_fail(ready_fd: int | None) -> None:
+        say_ready(ready_fd)
         hook.set_nomemory(at, at + many)
 
-    replace(daemon, "_ready", then_fail)
+    replace(daemon, "say_ready", then_fail)
 
 
 def _no_summaries() -> None:

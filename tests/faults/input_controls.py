@@ -19,7 +19,7 @@ from sylvite.auth.peer import Peer
 from sylvite.broker.connection import Connection
 from sylvite.broker.place import Place
 from sylvite.broker.server import Wire
-from sylvite.daemons.broker import BrokerOptions
+from sylvite.daemons.process import say_ready
 from sylvite.errors import RemoteProtocolError
 from sylvite.eventlog.storage import DiskStorage
 from sylvite.wire.messages import Message
@@ -119,13 +119,12 @@ def say_everything() -> None:
     os.environ["PYTHONASYNCIODEBUG"] = "1"
     for name in ("sylvite", "sylvite.broker", "asyncio"):
         logging.getLogger(name).setLevel(logging.DEBUG)
-    ready = sylvite.daemons.broker._ready  # pyright: ignore[reportPrivateUsage] - the moment from which it can say so
 
-    def say_so(options: BrokerOptions) -> None:
+    def say_so(ready_fd: int | None) -> None:
         logging.getLogger("sylvite.broker").debug("everything is said")
-        ready(options)
+        say_ready(ready_fd)
 
-    replace(sylvite.daemons.broker, "_ready", say_so)
+    replace(sylvite.daemons.broker, "say_ready", say_so)
 
 
 def _tell_what_is_taken() -> None:

@@ -17,7 +17,7 @@ INTRODUCTION = """\
 What happens to events when something breaks, and how it is known. Made from the results of the fault tests, which break a real
 broker, its disk and its clients on purpose, again and again, and count what went wrong. Each row is a fault; *what it means* is what
 you may rely on. A counter that is 0 has no other value that is allowed; others stand with the most that is. How often a row ran is
-shown: the scorecard may ask for more.
+shown; as "500 of 1,000" where the scorecard asks for more than were run.
 
 A row counts only with its **controls**: the same test with a safeguard taken out (no sync, no checksum, no lock, ...) must fail.
 How many were, and did, stands beside it; which ones, below.
@@ -27,11 +27,12 @@ repeats the run. Rows are named as in the scorecard of the tests in `tests/fault
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What breaks, and what the row means to a user."""
+    """What breaks, what the row means to a user, and how many runs the scorecard asks for (0: it does not say)."""
 
     id: str
     fault: str
     means: str
+    asked: int = 0
 
 
 class Texts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,7 +82,7 @@ def page(results: Sequence[Result]) -> str:
         found = _found(runs) if runs else "**not run**"
         caught = f"{len(controls)}" if controls else "**none**"
         caught += f", **not caught: {', '.join(sorted(missed))}**" if missed else ""
-        many = f"{sum(result.runs for result in runs):,}"
+        many = _many(sum(result.runs for result in runs), row.asked)
         lines.append(f"| {row.id} | {row.fault} | {row.means} | {many} | {found} | {caught} |")
         if controls:
             notes.append(f"- **{row.id}**: {'; '.join(sorted(controls))}.")
@@ -90,6 +91,10 @@ def page(results: Sequence[Result]) -> str:
     lines += ["", f"Run from {days[0]} to {days[-1]}, commits {', '.join(commits)}." if days else "Nothing was run."]
     lines += ["", "## What was taken out for the controls", "", *notes, ""]
     return "\n".join(lines)
+
+
+def _many(runs: int, asked: int) -> str:
+    return f"{runs:,} of {asked:,}" if runs < asked else f"{runs:,}"
 
 
 def shortcomings(results: Sequence[Result]) -> list[str]:

@@ -13,15 +13,17 @@ from sylvite.testing.storage import SECTOR, MemoryStorage
 from tests.eventlog.logs import append, numbers, open_log, read_all, sync
 from tests.faults.report import control, report
 
-SETTINGS = LogSettings(segment_bytes=16 * 1024, keep_free_bytes=0)
-EVENTS, STEP = 400, 5
+SEGMENT_BYTES = 16 * 1024
+SETTINGS = LogSettings(segment_bytes=SEGMENT_BYTES, keep_free_bytes=0)
+EVENTS, FEW_EVENTS, STEP = 400, 120, 5
+BIT_PARTS = 8
 BLOCKS = (512, 4096)
 
 
-def _log() -> MemoryStorage:
+def _log(events: int = EVENTS) -> MemoryStorage:
     storage = MemoryStorage()
     log = open_log(storage, SETTINGS)
-    for first in range(0, EVENTS, STEP):
+    for first in range(0, events, STEP):
         append(log, first, STEP, size=100)
         sync(log)
     log.mark(0)
@@ -117,6 +119,42 @@ def test_damaged_blocks_are_gaps_and_nothing_behind_them_is_lost() -> None:
 @pytest.mark.long
 def test_no_damage_of_many_is_read_or_spreads() -> None:
     _damage(20_000, seed=62)
+
+
+def _flip(bits: range) -> None:
+    """Flip these bits of a sealed segment, one by one.  Raises AssertionError: as `_damage`."""
+    storage = _log(FEW_EVENTS)
+    name = next(name for name in storage.names() if name.endswith(".log"))
+    size = len(storage.content(name))
+    assert size >= SEGMENT_BYTES
+    refused = 0
+    for bit in bits:
+        after = storage.copy()
+        at = bit // 8
+        after.content(name)[at] ^= 1 << bit % 8
+        case = f"bit {bit % 8} of byte {at} of {name}"
+        try:
+            log = open_log(after, SETTINGS)
+        except LogNotUnderstood:
+            assert at < SECTOR, case
+            refused += 1
+            continue
+        _judge(log, read_all(log), name, case, changed=True, whole=(at, at + 1))
+    counters = {"accepted": 0, "lost_elsewhere": 0, "refused_starts": refused}
+    report("A-04 bits", seed=0, runs=len(bits), counters=counters, target={"accepted": 0, "lost_elsewhere": 0})
+
+
+def test_a_flipped_bit_of_a_hundred_is_found() -> None:
+    """Of a segment of 16 KiB; there are eight in each byte."""
+    _flip(range(0, 8 * SEGMENT_BYTES, 101))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("part", range(BIT_PARTS))
+def test_every_flipped_bit_is_found(part: int) -> None:
+    """131,072 of them, in parts, so that none of them looks as if it hung."""
+    bits = 8 * SEGMENT_BYTES // BIT_PARTS
+    _flip(range(part * bits, (part + 1) * bits))
 
 
 def test_without_checksums_damage_is_read_as_events(monkeypatch: pytest.MonkeyPatch) -> None:

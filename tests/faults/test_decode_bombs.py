@@ -118,7 +118,7 @@ LIES = {
         ("list", b"\xdd", 4), ("short list", b"\xdc", 2), ("map", b"\xdf", 4), ("short map", b"\xde", 2), ("text", b"\xdb", 4),
         ("short text", b"\xda", 2), ("bytes", b"\xc6", 4), ("extension", b"\xc9", 4), ("short extension", b"\xc8", 2),
     ]
-    for size in (2 ** (8 * width) - 1, 2 ** (8 * width - 1))
+    for size in (2 ** (8 * width) - 1, 2 ** (8 * width - 1), 2 ** (8 * width - 2), 2 ** (4 * width))
 }  # fmt: skip
 WRONG = {
     "invalid UTF-8": b"\x81\xa1a\xa4\xf0\x28\x8c\x28",
@@ -157,7 +157,6 @@ TAKEN = {
     "as many maps as there may be": in_a_list(b"\x80", CONTAINERS_MAX + 6),
 }
 REFUSED = NESTED | LIES | WRONG | FULL
-SOME = NESTED | LIES | {"a mebibyte of empty maps": FULL["a mebibyte of empty maps"]}
 
 
 @pytest.mark.parametrize("packed", REFUSED.values(), ids=REFUSED)
@@ -170,7 +169,7 @@ def test_what_is_taken_costs_in_proportion(packed: bytes) -> None:
     hold_in_proportion(lambda: unpack_data(packed), "data that is taken", DECODED_BYTES_MAX)
 
 
-@pytest.mark.parametrize("packed", SOME.values(), ids=SOME)
+@pytest.mark.parametrize("packed", REFUSED.values(), ids=REFUSED)
 def test_a_bomb_in_a_batch_is_a_gap_for_its_reader(packed: bytes) -> None:
     """The broker keeps it undecoded; a reader gets a gap in its place, and the event behind it."""
     block = (
@@ -195,7 +194,7 @@ def test_a_bomb_in_a_batch_is_a_gap_for_its_reader(packed: bytes) -> None:
     assert isinstance(last, event.Event)
 
 
-@pytest.mark.parametrize("packed", SOME.values(), ids=SOME)
+@pytest.mark.parametrize("packed", REFUSED.values(), ids=REFUSED)
 def test_a_bomb_in_a_question_is_refused(packed: bytes) -> None:
     """A message holds a map of anything only in `Ask` and `Answer`."""
     for kind in (7, 40):

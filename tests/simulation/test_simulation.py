@@ -15,7 +15,8 @@ from tests.faults.report import report
 from tests.simulation.controls import CONTROLS, Control
 from tests.simulation.simulation import FAULTS_S, Failed, simulate
 
-SEEDS = "SYLVITE_SIMULATION_SEEDS"
+LONG_SEEDS = int(os.environ.get("SYLVITE_SIMULATION_SEEDS", "1000"))
+LONG_RUNS = 10
 SHORT_FAULTS_S = 60.0
 CONTROL_SEEDS = 40
 MUST_HAPPEN = (
@@ -48,8 +49,18 @@ def test_in_a_world_of_faults_every_promise_holds_and_all_arrives_once_there_is_
 
 
 @pytest.mark.long
-def test_in_many_worlds_of_faults_every_promise_holds() -> None:
-    _simulate(range(10_000, 10_000 + int(os.environ.get(SEEDS, "1000"))), FAULTS_S)
+@pytest.mark.parametrize("run", range(LONG_RUNS))
+def test_in_a_thousand_worlds_of_faults_every_promise_holds(run: int) -> None:
+    """A minute of faults in each of a thousand worlds, and ten minutes in a hundred others; in ten runs."""
+    first = 10_000 + run * LONG_SEEDS // LONG_RUNS
+    _simulate(range(first, first + LONG_SEEDS // LONG_RUNS), SHORT_FAULTS_S)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("run", range(LONG_RUNS))
+def test_in_a_hundred_worlds_of_long_faults_every_promise_holds(run: int) -> None:
+    first = 20_000 + run * LONG_SEEDS // LONG_RUNS
+    _simulate(range(first, first + LONG_SEEDS // LONG_RUNS // 10), FAULTS_S)
 
 
 def test_a_seed_has_one_trace_to_the_byte() -> None:
