@@ -43,11 +43,15 @@ if TYPE_CHECKING:
         SylviteError,
         WaitTimeout,
     )
+    from sylvite.jobs.async_local_client import AsyncLocalClient
+    from sylvite.jobs.client_core import MasterPlace
+    from sylvite.jobs.local_client import LocalClient
 
 __all__ = [
     "AckTimeout",
     "AckUnknown",
     "AsyncClient",
+    "AsyncLocalClient",
     "AsyncPublisher",
     "AsyncSubscription",
     "BrokerNotReachable",
@@ -66,6 +70,8 @@ __all__ = [
     "InvalidSetting",
     "InvalidTag",
     "Level",
+    "LocalClient",
+    "MasterPlace",
     "NoSuchOffset",
     "NotAllowed",
     "NotAuthenticated",
@@ -82,12 +88,15 @@ __all__ = [
 
 _HOMES = {
     "AsyncClient": "client.async_client",
+    "AsyncLocalClient": "jobs.async_local_client",
     "AsyncPublisher": "client.async_client",
     "AsyncSubscription": "client.async_client",
     "Client": "client.sync_client",
     "Event": "core.event",
     "Gap": "core.event",
     "Level": "core.level",
+    "LocalClient": "jobs.local_client",
+    "MasterPlace": "jobs.client_core",
     "Offset": "core.event",
     "Position": "core.event",
     "Published": "client.ticket",

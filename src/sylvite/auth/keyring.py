@@ -84,6 +84,10 @@ class Keyring:
             rows = self.store.rows("SELECT * FROM records WHERE id = ? ORDER BY made_ns", id_)
         return [read_key(row) for row in rows]
 
+    def accepted_ids(self) -> list[str]:
+        """Return the ids whose keys count; sorted."""
+        return [id_ for (id_,) in self.store.rows("SELECT id FROM records WHERE counts ORDER BY id")]
+
     def key(self, id_: str, fingerprint: Fingerprint) -> Key:
         """Raises NoSuchKey."""
         return records.find(self.store, id_, fingerprint)
