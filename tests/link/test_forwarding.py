@@ -50,6 +50,20 @@ def test_a_pretag_of_a_list_is_put_before_each_tag_and_the_plain_tag_follows() -
     assert ([event.tag for event in events], refusals) == (["minion/alpha/up", "up"], [])
 
 
+@pytest.mark.parametrize("tag", ["minion_start", "minion_ping", "_salt_error"])
+def test_an_entry_of_a_list_does_not_say_that_it_is_of_another(tag: str) -> None:
+    """Such an event says in its data alone whose it is."""
+    assert sent({"events": [{"tag": tag, "data": {"id": "beta"}}]}) == ([], ["its data says that it is of 'beta'"])
+    assert (
+        len(sent({"events": [{"tag": tag, "data": {"id": "alpha"}}, {"tag": "myco/x", "data": {"id": "beta"}}]})[0])
+        == 2
+    )
+
+
+def test_a_minion_with_the_id_refresh_does_not_speak_for_the_master() -> None:
+    assert why_not("refresh", "minion/refresh/beta", is_for_minion) is not None
+
+
 def test_a_return_is_fired_under_the_tag_of_its_job() -> None:
     load = {
         "cmd": "_return",
@@ -66,7 +80,7 @@ def test_a_return_is_fired_under_the_tag_of_its_job() -> None:
 @pytest.mark.parametrize(
     "tag",
     [
-        "myco/anything", "minion_start", "minion_ping", "salt/minion/alpha/start", "salt/beacon/alpha/load/x", "minion/alpha/x",
+        "myco/anything", "My tag/Käse", "100%", "a/../b", "minion_start", "minion_ping", "salt/minion/alpha/start", "salt/beacon/alpha/load/x", "minion/alpha/x",
         f"salt/job/{JID}/prog/alpha/0", f"salt/job/{JID}/start/alpha", f"salt/state_result/{JID}/alpha/web", "_salt_error",
     ],
 )  # fmt: skip
@@ -82,7 +96,8 @@ def test_what_a_minion_may_write(tag: str) -> None:
         f"salt/job/{JID}/prog/beta/0", f"salt/job/{JID}/prog/alpha", "salt/job/20000101000000000000/prog/alpha/0",
         f"salt/state_result/{JID}/beta/web", f"salt/state_result/{JID}/alpha", "salt/run/1/new", "salt/wheel/1/ret",
         "salt/cloud/web9/created", "salt/presence/change", "salt/cluster/x", "salt", "sylvite/log/full", "syndic/alpha/x",
-        "syndic_start", "log/x", "agent/new_epoch", "key", "salt/minion/alpha\n/start", "", None, 5,
+        "syndic_start", "log/x", "agent/new_epoch", "key", "minion/refresh/alpha", "salt/minion/alpha/../beta/start",
+        "Salt/key", "/salt/key", "salt%2fkey", "ѕalt/key", "s\u200balt/key", "\uff53alt/key", " salt/key", "salt\\key", "salt/minion/alpha\n/start", "", None, 5,
     ],
 )  # fmt: skip
 def test_what_it_may_not(tag: object) -> None:

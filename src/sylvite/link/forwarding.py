@@ -6,8 +6,11 @@ What a minion may write is computed from its id, and an id in the load that is a
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
+from urllib.parse import unquote
 
 import msgspec
 
@@ -23,6 +26,15 @@ OWN_FIRST = frozenset(
 """First parts of tags that are somebody's own; what is not named here is free for all."""
 OF_A_MINION = (("salt", "minion"), ("salt", "beacon"), ("minion",))
 """Behind these stands the id of the minion that may write them."""
+OF_ANY_MINION = ("minion_start", "minion_ping", "_salt_error")
+"""Which minion has written them stands in their data alone."""
+OF_THE_MASTER = ("minion", "refresh")
+"""Also where a minion has that id."""
+
+_ODD = re.compile(r"[\\% ]|^[./]|/[./]")
+_SLASHES = re.compile(r"[/\\]")
+_TWINS = str.maketrans("асԁеһіјкӏмոорԛгѕтυνѡхуαινοκρτıɡ", "acdehijklmnopqrstuvwxyaivokptig")
+"""Cyrillic, Greek and other letters that look like those of OWN_FIRST."""
 
 
 class Forwarded(NamedTuple):
@@ -88,6 +100,8 @@ def _listed(minion: str, load: Mapping[str, Any], is_for_minion: IsForMinion) ->
         tags: list[Any] = [plain] if pretag is None else [f"{pretag}/{plain}", plain]
         for tag in tags:
             reason = why_not(minion, tag, is_for_minion)
+            if tag in OF_ANY_MINION and data.get("id", minion) != minion:
+                reason = f"its data says that it is of {data['id']!r}"
             if reason is None:
                 found.events.append(Forwarded(tag, data))
             else:
@@ -119,14 +133,28 @@ def why_not(minion: str, tag: object, is_for_minion: IsForMinion) -> str | None:
         return str(error)
     parts = tag.split("/")
     if parts[0] not in OWN_FIRST:
-        return None
+        first = looks_like(tag).partition("/")[0]
+        return f"it looks like one of {first}, which is somebody's own" if first in OWN_FIRST else None
     if tag == "_salt_error":
         return None
+    if ".." in parts:
+        return "it goes back to what is somebody else's"
+    if tuple(parts[:2]) == OF_THE_MASTER:
+        return "it is the master's to write"
     for first in OF_A_MINION:
         after = parts[len(first) :]
         if parts[: len(first)] == list(first) and after[:1] == [minion] and len(after) > 1:
             return None
     return _why_not_of_a_job(minion, parts, is_for_minion)
+
+
+def looks_like(tag: str) -> str:
+    """Return what a careless reader, or a program that is too kind, may take a tag for."""
+    if tag.isascii() and tag.islower() and not _ODD.search(tag):
+        return tag  # Nearly all tags.
+    text = unicodedata.normalize("NFKD", unquote(tag)).casefold().translate(_TWINS)
+    text = "".join(each for each in text if unicodedata.category(each) not in ("Cf", "Mn", "Cc", "Zs"))
+    return "/".join(part for part in _SLASHES.split(text) if part not in ("", ".", ".."))
 
 
 def _why_not_of_a_job(minion: str, parts: list[str], is_for_minion: IsForMinion) -> str | None:
