@@ -43,6 +43,7 @@ class Nursery:
         self._control, self._run = control, run
         self._children: dict[int, _Child] = {}
         self._woken, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._selector = selectors.DefaultSelector()
         self._pid = os.getpid()
 
     def serve(self) -> None:
@@ -50,14 +51,13 @@ class Nursery:
         signal.signal(signal.SIGCHLD, _wake_up)
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         self._say(say.Ready())
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._control, selectors.EVENT_READ)
-            selector.register(self._woken, selectors.EVENT_READ)
-            try:
-                while self._turn({key.fd for key, _ in selector.select()}):
-                    pass
-            finally:
-                self._kill_all()
+        self._selector.register(self._control, selectors.EVENT_READ)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        try:
+            while self._turn({key.fd for key, _ in self._selector.select()}):
+                pass
+        finally:
+            self._kill_all()
 
     def _turn(self, ready: set[int]) -> bool:
         if self._woken in ready:
@@ -110,6 +110,7 @@ class Nursery:
             _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != self._pid:
                 return
+            self._selector.close()
             self._control.close()
             os.close(self._woken)
             os.close(self._wake)
@@ -159,7 +160,11 @@ def make_library(begin: Begin, bus: LocalBus) -> Library:
 
 
 def main() -> int:
-    control = socket.socket(fileno=int(sys.argv[1]))
+    descriptor = int(sys.argv[1])
+    # uvloop leaves those open that may be inherited: that of --ready-fd, for one, which others wait to see closed.
+    os.closerange(3, descriptor)
+    os.closerange(descriptor + 1, os.sysconf("SC_OPEN_MAX"))
+    control = socket.socket(fileno=descriptor)
     # Ctrl-C is for the minion, which then ends us; so is whatever else it handles.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
