@@ -11,7 +11,7 @@ from sylvite.auth.keyring_folder import KeyFolder, load_or_make_pair, private_na
 from sylvite.auth.keyring_values import check_id
 from sylvite.auth.keys import KeyPair
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
-from sylvite.cli.keys_folder import MASTER, dir_option, folder_of_keys
+from sylvite.cli.keys_folder import MASTER, folder_of_keys, keys_options
 from sylvite.cli.output import write_json
 
 EXAMPLES = (
@@ -23,9 +23,9 @@ EXAMPLES = (
 @command("gen", examples=EXAMPLES)
 @click.argument("id_", metavar="[ID]", required=False)
 @click.option("--to", "to", type=click.Path(path_type=Path), metavar="DIR", help="Folder for the pair of a minion.")
-@dir_option
+@keys_options
 @pass_options
-def gen(options: GlobalOptions, id_: str | None, to: Path | None, folder: Path | None) -> None:
+def gen(options: GlobalOptions, id_: str | None, to: Path | None, folder: Path) -> None:
     """Make a pair of keys: the master's, or one for a minion.
 
     Prints the fingerprint. A pair that is there already is left as it is. The folder is for its owner alone.

@@ -17,7 +17,7 @@ from sylvite.auth.keyring_values import Key, NoSuchKey, State
 from sylvite.auth.keys import Fingerprint
 from sylvite.cli.amounts import show_age, show_number_of
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
-from sylvite.cli.keys_folder import dir_option, open_keyring
+from sylvite.cli.keys_folder import keys_options, open_keyring
 from sylvite.cli.output import table, write_json
 from sylvite.cli.template import local_time, printable
 
@@ -36,9 +36,9 @@ SHORT_PAIRS = 8
 @click.argument("globs", nargs=-1, metavar="[GLOB ...]")
 @click.option("--state", "states", multiple=True, type=click.Choice([state.value for state in State]), metavar="STATE",
               help="Only these: pending, denied, accepted, rejected, revoked.")  # fmt: skip
-@dir_option
+@keys_options
 @pass_options
-def list_(options: GlobalOptions, globs: tuple[str, ...], states: tuple[str, ...], folder: Path | None) -> None:
+def list_(options: GlobalOptions, globs: tuple[str, ...], states: tuple[str, ...], folder: Path) -> None:
     """List keys, those that wait first.
 
     GLOB is a shell pattern for ids. The fingerprints are cut; `finger` shows them whole. `expected` is what will be
@@ -89,9 +89,9 @@ def _tell(options: GlobalOptions, found: Sequence[Key], due: int) -> None:
 
 @command("show", examples=SHOW_EXAMPLES)
 @click.argument("id_", metavar="ID")
-@dir_option
+@keys_options
 @pass_options
-def show(options: GlobalOptions, id_: str, folder: Path | None) -> None:
+def show(options: GlobalOptions, id_: str, folder: Path) -> None:
     """Show all that is known of a minion's keys."""
     with open_keyring(folder) as keyring:
         found = keyring.all_keys(id_)

@@ -20,7 +20,7 @@ from sylvite.cli.amounts import show_number_of
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
 from sylvite.cli.confirm import confirm
 from sylvite.cli.keys_bus import announcing
-from sylvite.cli.keys_folder import dir_option, open_keyring
+from sylvite.cli.keys_folder import keys_options, open_keyring
 from sylvite.cli.keys_list import facts, is_wanted, state_of
 from sylvite.cli.output import write_json
 
@@ -67,7 +67,7 @@ DELETE = Move(Act.DELETE, "delete", "deleted", tuple(State))
 def _move_options(function: Function) -> Function:
     for decorate in (
         pass_options,
-        dir_option,
+        keys_options,
         click.option("-y", "--yes", is_flag=True, help="Do not ask."),
         click.option("--dry-run", is_flag=True, help="Only say what would be done."),
     ):
@@ -87,7 +87,7 @@ _globs = click.argument("globs", nargs=-1, required=True, metavar="GLOB ...")
 def accept(
     options: GlobalOptions,
     globs: tuple[str, ...],
-    folder: Path | None,
+    folder: Path,
     fingerprint: str | None,
     *,
     include_rejected: bool,
@@ -121,7 +121,7 @@ def accept(
 @command("reject", examples=REJECT_EXAMPLES)
 @_globs
 @_move_options
-def reject(options: GlobalOptions, globs: tuple[str, ...], folder: Path | None, *, dry_run: bool, yes: bool) -> None:
+def reject(options: GlobalOptions, globs: tuple[str, ...], folder: Path, *, dry_run: bool, yes: bool) -> None:
     """Turn minions away that wait.
 
     Their ids stay taken, so that nobody else can ask for them; `delete` frees an id.
@@ -133,7 +133,7 @@ def reject(options: GlobalOptions, globs: tuple[str, ...], folder: Path | None, 
 @command("revoke", examples=REVOKE_EXAMPLES)
 @_globs
 @_move_options
-def revoke(options: GlobalOptions, globs: tuple[str, ...], folder: Path | None, *, dry_run: bool, yes: bool) -> None:
+def revoke(options: GlobalOptions, globs: tuple[str, ...], folder: Path, *, dry_run: bool, yes: bool) -> None:
     """Take accepted keys back, at once and for ever.
 
     Sessions end within a second. Such a key is never accepted again, under whatever id; a minion that comes back needs
@@ -151,7 +151,7 @@ def revoke(options: GlobalOptions, globs: tuple[str, ...], folder: Path | None, 
 def delete(
     options: GlobalOptions,
     globs: tuple[str, ...],
-    folder: Path | None,
+    folder: Path,
     states: tuple[str, ...],
     *,
     dry_run: bool,

@@ -10,7 +10,7 @@ import click
 from sylvite.auth.enrolment import Token, token_until_ns
 from sylvite.auth.keyring_values import NoSuchKey, State, check_id
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
-from sylvite.cli.keys_folder import dir_option, master_key, open_keyring
+from sylvite.cli.keys_folder import keys_options, master_key, open_keyring
 from sylvite.cli.option_types import DURATION
 from sylvite.cli.output import write_json
 from sylvite.cli.template import local_time
@@ -26,9 +26,9 @@ EXAMPLES = (
 @click.argument("id_", metavar="ID")
 @click.option("--valid", "valid_s", type=DURATION, default=3600.0, metavar="TIME", help="How long, at most 24h [1h].")
 @click.option("--cancel", is_flag=True, help="Let the token of this id count no more.")
-@dir_option
+@keys_options
 @pass_options
-def token(options: GlobalOptions, id_: str, valid_s: float, folder: Path | None, *, cancel: bool) -> None:
+def token(options: GlobalOptions, id_: str, valid_s: float, folder: Path, *, cancel: bool) -> None:
     """Make a token that lets one minion in, once.
 
     It is shown this one time, and holds the master's fingerprint too: the minion then needs no master_finger. A new
