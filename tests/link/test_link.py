@@ -4,123 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sylvite import Event
-from sylvite.auth.enrolment import Pins, read_pins
-from sylvite.auth.keyring import Keyring
+from sylvite.auth.enrolment import read_pins
 from sylvite.auth.keyring_values import State
-from sylvite.auth.keys import KeyPair, make_pair
-from sylvite.client.async_client import AsyncClient
-from sylvite.link import master_end, minion_end
-from sylvite.link.gatekeeper import Gatekeeper, announce_due
-from sylvite.link.master_end import MasterEnd
-from sylvite.link.minion_end import OUTBOX_TAG, MinionEnd
-from sylvite.testing.broker import BrokerProcess
-
-WITHIN_S = 20.0
-JID = "20261123224631804181"
+from sylvite.auth.keys import make_pair
+from sylvite.core.known_tags import OUTBOX
+from tests.link.nodes import JID, Node, buses, hurry, play, take, until
 
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits that are for people and networks are short here."""
-    monkeypatch.setattr(minion_end, "BACK_OFF_S", (0.02, 0.1))
-    monkeypatch.setattr(master_end, "LOOK_S", 0.05)
-    monkeypatch.setattr(master_end, "REPORT_S", 0.1)
-    monkeypatch.setattr("sylvite.link.gatekeeper.RETRY_S", 0.05)
-    monkeypatch.setattr("sylvite.link.gatekeeper.SOON_S", 0.05)
-
-
-class Node:
-    """A master and a minion, each with a bus of its own."""
-
-    def __init__(self, folder: Path, master: BrokerProcess, minion: BrokerProcess) -> None:
-        self.folder, self.master_broker, self.minion_broker = folder, master, minion
-        self.keys = folder / "keys"
-        self.keyring = Keyring.open(self.keys, make=True)
-        self.master_pair, self.minion_pair = make_pair(), make_pair()
-        self.port = 0
-
-    @asynccontextmanager
-    async def master(self) -> AsyncGenerator[MasterEnd]:
-        socket = str(self.master_broker.socket)
-        async with AsyncClient.connect(socket) as bus:
-            with Keyring.open(self.keys) as keyring:
-                end = MasterEnd(
-                    bus, Gatekeeper(keyring), partial(announce_due, self.keys, socket), self.master_pair, name="master"
-                )
-                self.port = await end.start("127.0.0.1", self.port)
-                try:
-                    yield end
-                finally:
-                    await end.stop()
-
-    @asynccontextmanager
-    async def minion(
-        self, id_: str = "alpha", pair: KeyPair | None = None, pins: Pins | None = None
-    ) -> AsyncGenerator[MinionEnd]:
-        pins = pins or read_pins([self.master_pair.fingerprint])
-        async with AsyncClient.connect(self.minion_broker.socket) as bus:
-            end = MinionEnd(bus, pair or self.minion_pair, id_, [("127.0.0.1", self.port)], pins)
-            await end.start()
-            try:
-                yield end
-            finally:
-                await end.stop()
-
-    def accept(self) -> None:
-        """Accept the minion's key before it asks."""
-        self.keyring.expect("alpha", self.minion_pair.fingerprint, time.time_ns())
-
-    async def fire(self, bus: AsyncClient, tag: str, data: dict[str, Any] | None = None) -> None:
-        await bus.publish(OUTBOX_TAG, {"tag": tag, "data": data or {}, "events": None, "pretag": None})
-
-
-@asynccontextmanager
-async def buses(node: Node) -> AsyncGenerator[tuple[AsyncClient, AsyncClient]]:
-    """The buses of master and minion."""
-    connected = AsyncClient.connect
-    async with connected(node.master_broker.socket) as master, connected(node.minion_broker.socket) as minion:
-        yield master, minion
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while not holds():
-            await asyncio.sleep(0.01)
-
-
-async def take(bus: AsyncClient, count: int, pattern: str) -> list[Event]:
-    """Return the first events of a pattern, from the log's beginning."""
-    found: list[Event] = []
-    async with asyncio.timeout(WITHIN_S):
-        async with await bus.subscribe(pattern, since="oldest") as subscription:
-            while len(found) < count:
-                event = await subscription.next()
-                assert event is not None
-                found.append(event)
-    return found
-
-
-def play(tmp_path: Path, scene: Callable[[Node], Awaitable[None]]) -> None:
-    """Run a scene with two brokers."""
-    with BrokerProcess(tmp_path / "master") as master, BrokerProcess(tmp_path / "minion") as minion:
-        node = Node(tmp_path, master, minion)
-
-        async def run() -> None:
-            await scene(node)
-
-        try:
-            asyncio.run(run())
-        finally:
-            node.keyring.close()
+    hurry(monkeypatch)
 
 
 def test_an_event_of_a_minion_reaches_the_masters_bus_in_salts_shape(tmp_path: Path) -> None:
@@ -238,7 +136,7 @@ def test_a_job_goes_down_to_the_minions_it_names_and_its_return_comes_up(tmp_pat
             (down,) = await take(minion, 1, "salt/job/")
             assert (down.tag, down.data["fun"]) == (f"salt/job/{JID}/publish", "test.ping")
             load = {"cmd": "_return", "jid": JID, "return": True, "retcode": 0, "success": True, "fun": "test.ping"}
-            await minion.publish(OUTBOX_TAG, load)
+            await minion.publish(OUTBOX, load)
             (back,) = await take(master, 1, f"salt/job/{JID}/ret/")
             assert (back.tag, back.data["return"]) == (f"salt/job/{JID}/ret/alpha", True)
 

@@ -274,6 +274,11 @@ class Keyring:
                 identity.id, public.fingerprint, public.raw, identity.fingerprint, now_ns,
             )  # fmt: skip
 
+    def offered_by(self, fingerprint: Fingerprint) -> str | None:
+        """Return the id that means to use this key next; None where none does."""
+        row = self.store.row("SELECT id FROM successors WHERE fingerprint = ?", fingerprint)
+        return None if row is None else row[0]
+
     def succeed(self, fingerprint: Fingerprint, now_ns: int, overlap_s: float = OVERLAP_S) -> Key:
         """Take a successor at its first use; it counts once it is announced.  The former key counts for `overlap_s` more.
 

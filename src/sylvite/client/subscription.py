@@ -170,9 +170,10 @@ class Incoming:
             raise EventsMissed(gap)
         self._on_gap(gap)
 
-    def acknowledge(self, event: Event) -> None:
-        """This event and all before it are done."""
-        self._core.advance(self.feed, event.offset + 1)
+    def acknowledge(self, event: Event | int) -> None:
+        """This event, or the one at this offset, and all before it are done."""
+        offset = event if isinstance(event, int) else event.offset
+        self._core.advance(self.feed, offset + 1)
         self._send()
 
     def finish(self, *, clean: bool) -> None:

@@ -447,8 +447,8 @@ class Subscription(Standing):
             except TimeoutError:
                 return None
 
-    def ack(self, event: Event) -> None:
-        """This event and all before it are done: a new start of this cursor begins behind it."""
+    def ack(self, event: Event | int) -> None:
+        """This event, or the one at this offset, and all before it are done: a new start of this cursor begins behind it."""
         self._incoming.acknowledge(event)
 
     def close(self) -> None:

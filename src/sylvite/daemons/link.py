@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
+import resource
+from contextlib import AsyncExitStack
 from pathlib import Path
 
-from sylvite.auth.keyring import Keyring
 from sylvite.auth.keyring_folder import KeyFolder, load_or_make_pair
 from sylvite.client.async_client import AsyncClient
 from sylvite.daemons.configuration import Configuration
@@ -16,9 +16,15 @@ from sylvite.daemons.precautions import secure_process
 from sylvite.daemons.process import log_as, on_signals, run, say_ready
 from sylvite.daemons.systemd import notify
 from sylvite.errors import InvalidSetting
-from sylvite.link.gatekeeper import Gatekeeper, announce_due
+from sylvite.jobs.minions import FILE
+from sylvite.link.gate import Gate
+from sylvite.link.herald import Herald
 from sylvite.link.master_end import MasterEnd
+from sylvite.link.roll import Roll
+from sylvite.link.settings import LinkSettings
 
+FILES_APART = 128
+"""Descriptors that the link needs beside its connections."""
 KEYS = "keys"
 logger = logging.getLogger("sylvite.link")
 
@@ -35,31 +41,51 @@ def main(configuration: Configuration[MasterOptions], socket: Path, *, ready_fd:
 
 
 async def _serve(configuration: Configuration[MasterOptions], socket: Path, ready_fd: int | None) -> int:
-    options, keys = configuration.options, configuration.options.data_dir / KEYS
+    options = configuration.options
     stopping = asyncio.Event()
     on_signals(stopping.set, configuration.reload)
-    with KeyFolder(keys, make=True) as folder:
-        pair, _ = load_or_make_pair(folder, "master")
-    with Keyring.open(keys, make=True) as keyring:
-        async with AsyncClient.connect(socket, name="link") as bus:
-            announce = partial(announce_due, keys, str(socket))
-            end = MasterEnd(
-                bus, Gatekeeper(keyring), announce, pair, name=options.id, auth_events=options.auth_events
-            )  # fmt: skip
-            try:
-                port = await _started(end, options)
-                logger.info(
-                    "minions are awaited on %s port %d; this master has the key %s",
-                    options.interface,
-                    port,
-                    pair.fingerprint,
-                )
-                say_ready(ready_fd, str(port))
-                await stopping.wait()
-                notify("STOPPING=1")
-            finally:
-                await end.stop()
+    async with AsyncExitStack() as stack:
+        gate = await Gate.open(options.data_dir / KEYS, str(socket))
+        stack.push_async_callback(gate.close)
+        with KeyFolder(options.data_dir / KEYS, make=True) as folder:
+            pair, _ = load_or_make_pair(folder, "master")
+        bus = await stack.enter_async_context(AsyncClient.connect(socket, name="link"))
+        settings, herald = _settings(options), Herald(bus)
+        roll = await Roll.open(options.data_dir / FILE, herald, settings)
+        stack.push_async_callback(roll.close)
+        end = MasterEnd(bus, gate, pair, settings, herald=herald, roll=roll)
+        stack.push_async_callback(end.stop)
+        configuration.on_change(lambda changed: end.configure(_settings(changed)))
+        port = await _started(end, options)
+        logger.info(
+            "minions are awaited on %s port %d; this master has the key %s", options.interface, port, pair.fingerprint
+        )
+        say_ready(ready_fd, str(port))
+        await stopping.wait()
+        notify("STOPPING=1")
     return 0
+
+
+def _settings(options: MasterOptions) -> LinkSettings:
+    connections = LinkSettings().connections_max
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + FILES_APART
+    if soft < wanted and soft < hard:
+        soft = min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft < wanted:
+        connections = max(soft - FILES_APART, soft // 2)
+        logger.warning("at most %d minions: the system lets this process open %d files", connections, soft)
+    return LinkSettings(
+        name=options.id,
+        auth_events=options.auth_events,
+        presence_events=options.presence_events,
+        loop_interval_s=options.loop_interval_s,
+        max_minions=options.max_minions,
+        minion_data_cache=options.minion_data_cache,
+        minion_data_cache_events=options.minion_data_cache_events,
+        connections_max=connections,
+    )
 
 
 async def _started(end: MasterEnd, options: MasterOptions) -> int:

@@ -21,6 +21,9 @@ from sylvite.jobs.database import Kind, WriteLock, failures, open_to_read, open_
 FILE = "minions.db"
 GRAINS_BYTES_MAX = 256 * 1024
 """Of one minion's grains, packed."""
+STARTED_ANEW = "the link was started anew"
+STOPPED = "the link was stopped"
+"""Reasons of leaving that are not the minion's: it is expected back."""
 MINIONS = Kind(
     application=0x53594D49,  # `SYMI`
     version=1,
@@ -84,6 +87,12 @@ class MinionReader:
         query = "SELECT id FROM minions WHERE connected_since_ns IS NOT NULL AND left_ns IS NULL ORDER BY id"
         with self._failures():
             return [minion for (minion,) in self._connection.execute(query)]
+
+    def awaited(self) -> list[str]:
+        """Return the ids of those that were here when the link ended, and are not back yet; sorted."""
+        query = "SELECT id FROM minions WHERE left_ns IS NOT NULL AND reason IN (?, ?) ORDER BY id"
+        with self._failures():
+            return [minion for (minion,) in self._connection.execute(query, (STARTED_ANEW, STOPPED))]
 
     def records(self) -> list[MinionRecord]:
         """Return what is known of each; sorted by id."""
@@ -157,12 +166,20 @@ class MinionStore(MinionReader):
             {"id": minion_id, "reason": reason, "now": now_ns},
         )
 
-    def all_left(self, now_ns: int, reason: str = "the link was started anew") -> None:
+    def all_left(self, now_ns: int, reason: str = STARTED_ANEW) -> None:
         """Nobody is here."""
         self._change(
             "UPDATE minions SET left_ns = :now, reason = :reason "
             "WHERE connected_since_ns IS NOT NULL AND left_ns IS NULL",
             {"reason": reason, "now": now_ns},
+        )
+
+    def given_up(self, minion_id: str, reason: str, now_ns: int) -> None:
+        """A minion that `awaited` names is not expected back any more; any other stays as it is."""
+        self._change(
+            "UPDATE minions SET left_ns = :now, reason = :reason "
+            "WHERE id = :id AND left_ns IS NOT NULL AND reason IN (:started, :stopped)",
+            {"id": minion_id, "reason": reason, "now": now_ns, "started": STARTED_ANEW, "stopped": STOPPED},
         )
 
     def forget(self, minion_id: str) -> None:

@@ -6,147 +6,70 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Coroutine
+from typing import Any
 
 from sylvite.auth.enrolment import NONCE_BYTES, Asking
 from sylvite.auth.keyring_values import Identity
-from sylvite.auth.keys import KeyPair
+from sylvite.auth.keys import KeyPair, PublicKey
 from sylvite.client.async_client import AsyncClient, AsyncSubscription
 from sylvite.core.event import pack_data
-from sylvite.errors import AckUnknown, ConnectionLost, RemoteProtocolError, StaleSequence, SylviteError
-from sylvite.link.forwarding import Refusal
-from sylvite.link.gatekeeper import Gatekeeper
+from sylvite.errors import SylviteError
+from sylvite.link.doorway import Doorway
+from sylvite.link.gate import Gate
+from sylvite.link.gatekeeper import FULL_S, auth_event
+from sylvite.link.herald import Herald
+from sylvite.link.intake import Intake
 from sylvite.link.known_jobs import KnownJobs
+from sylvite.link.messages import TAKEN_OVER, Verdict
 from sylvite.link.minion_session import Arrived, Judgement, MinionSession
+from sylvite.link.minion_wire import READ_BYTES, MinionWire
+from sylvite.link.roll import Roll
+from sylvite.link.settings import LinkSettings
 from sylvite.link.tls import master_context
+from sylvite.link.twins import Twins
 
-PROOF_S = 10.0
-HANDSHAKE_S = 5.0
 LOOK_S = 0.5
 """How often the keyring is looked at: a key that is revoked has its session ended within a second."""
 REPORT_S = 10.0
+PING_S = 20.0
+"""A minion that has said nothing for so long is asked whether it is still there: it says something every 15 s by itself."""
+SILENT_S = 45.0
+BEATS_S = 5.0
 JOBS_SINCE = "24h"
 """Of so long ago jobs are known, so that what comes back of them is taken."""
 JOB_TAGS = ("salt/job/*/new", "salt/job/*/publish")
-AGAIN_S = 1.0
-"""When what the broker did not take for the moment is brought to it again."""
-PASSING = ("no_space", "overloaded", "shutting_down", "log_error")
+TWINS_TAG = "salt/link/twins"
 logger = logging.getLogger("sylvite.link")
 
 
-class _Wire(asyncio.Protocol):
-    """One minion's connection."""
-
-    def __init__(self, end: MasterEnd) -> None:
-        self._end = end
-        self._transport: asyncio.Transport | None = None
-        self._storing: asyncio.Task[None] | None = None
-        self._deadline: asyncio.TimerHandle | None = None
-        self._address = ""
-        self.minion = ""
-        """Its id, once it was let in."""
-        self.session = end.new_session(self)
-
-    # -- asyncio calls these -----------------------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports have the methods of asyncio.Transport, and are none.
-        self._transport = cast(asyncio.Transport, transport)
-        self._address = str((transport.get_extra_info("peername") or ("",))[0])
-        self._deadline = asyncio.get_running_loop().call_later(PROOF_S, self._is_late)
-        self.write()
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            self.session.feed(data, int(time.time()))
-        except ConnectionLost:
-            self.end()
-            return
-        except RemoteProtocolError as error:
-            logger.warning("a connection from %s is ended: %s", self._address, error)
-            self.end()
-            return
-        self.write()
-        if self.session.closed:
-            self.end()
-        elif self.session.arrived and self._storing is None and self._transport is not None:
-            # What comes meanwhile stays in the socket: so one minion holds no more of us than was read at once.
-            self._transport.pause_reading()
-            self._storing = asyncio.create_task(self._store(), name="link: store")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        del exc
-        if self._deadline is not None:
-            self._deadline.cancel()
-        if self._storing is not None:
-            self._storing.cancel()
-        self._end.left(self)
-
-    # -- The end calls these -----------------------------------------------------------------------------------------
-
-    def judge(self, asking: Asking) -> Judgement:
-        return self._end.judge(self, asking, self._address)
-
-    def write(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.writelines(self.session.take_bytes())
-
-    def close(self, reason: str) -> None:
-        self.session.close(reason)
-        self.write()
-        self.end()
-
-    def end(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-
-    def _is_late(self) -> None:
-        if self.session.identity is None and self._transport is not None:
-            self._transport.abort()
-
-    async def _store(self) -> None:
-        session, identity = self.session, self.session.identity
-        try:
-            while session.arrived and identity is not None:
-                loads = list(session.arrived)
-                session.arrived.clear()
-                await self._end.store(identity, loads)
-                if session.identity is not identity:
-                    return  # Revoked meanwhile: it is not told that anything was taken.
-                session.taken(loads[-1])
-                self.write()
-        finally:
-            self._storing = None
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
-
-
 class MasterEnd:
-    """`name`: what minions are told of this master.  `sessions`: of the minions that are here, by id.
-
-    `announce`: publishes the events of keys that are due, and waits for that; it is called in a thread.
-    """
+    """`sessions`: of the minions that are here, by id.  `roll`: keeps who is here; without one, nobody is told."""
 
     def __init__(
         self,
         bus: AsyncClient,
-        gate: Gatekeeper,
-        announce: Callable[[], None],
+        gate: Gate,
         pair: KeyPair,
+        settings: LinkSettings,
         *,
-        name: str,
-        auth_events: bool = True,
+        herald: Herald | None = None,
+        roll: Roll | None = None,
     ) -> None:
-        self.sessions: dict[str, _Wire] = {}
-        self._bus, self._gate, self._announce = bus, gate, announce
-        self._pair, self._name, self._auth_events = pair, name, auth_events
-        self._wires: set[_Wire] = set()
+        self.sessions: dict[str, MinionWire] = {}
+        self.tls = master_context(pair)
+        self.door = Doorway(settings.half_open_max, settings.half_open_per_address_max)
+        self.buffer = memoryview(bytearray(READ_BYTES))
+        self._bus, self._gate, self._pair, self._settings = bus, gate, pair, settings
+        self._herald = herald or Herald(bus)
+        self._intake = Intake(bus, self._herald)
+        self._roll = roll
+        self._wires: set[MinionWire] = set()
         self._jobs = KnownJobs()
-        self._refusals: dict[str, list[Any]] = {}
+        self._twins = Twins()
         self._server: asyncio.Server | None = None
-        self._tasks: list[asyncio.Task[None]] = []
-        self._events: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
 
     async def start(self, host: str, port: int) -> int:
         """Listen; return the port.
@@ -157,129 +80,163 @@ class MasterEnd:
         """
         # From some time ago: what comes back of jobs that went out before this process began is known to be theirs.
         jobs = await self._bus.subscribe(fnmatch=JOB_TAGS, since=JOBS_SINCE, on_gap=lambda _: None)
-        self._tasks.append(asyncio.create_task(self._bring_down(jobs), name="link: jobs"))
-        self._tasks.append(asyncio.create_task(self._look_after(), name="link: keys"))
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: _Wire(self), host, port, ssl=master_context(self._pair), ssl_handshake_timeout=HANDSHAKE_S, backlog=1024
-        )  # fmt: skip
+        self._server = await loop.create_server(lambda: MinionWire(self), host, port, backlog=1024)
+        self._begin(self._bring_down(jobs), "jobs")
+        self._begin(self._look_after(), "keys")
+        self._begin(self._feel_pulses(), "pulses")
+        self._begin(self._herald.run(), "events")
+        self._begin(self.door.serve(), "door")
+        if self._roll is not None:
+            self._begin(self._roll.run(), "roll")
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         """Say goodbye to all; what was not stored they say again."""
+        self._stopping = True
         if self._server is not None:
             self._server.close()
         for wire in list(self._wires):
             wire.close("the master is stopping")
-        for task in (*self._tasks, *self._events):
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, *self._events, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    # -- Sessions ----------------------------------------------------------------------------------------------------
+    def configure(self, settings: LinkSettings) -> None:
+        """Have other settings from now on; how many may be in the doorway stays as it was."""
+        self._settings = settings
+        if self._roll is not None:
+            self._roll.settings = settings
 
-    def new_session(self, wire: _Wire) -> MinionSession:
-        self._wires.add(wire)
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=f"link: {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("%s has failed", task.get_name(), exc_info=error)
+
+    # -- Sessions: wires call these ----------------------------------------------------------------------------------
+
+    def new_session(self, wire: MinionWire) -> MinionSession:
+        nonce = os.urandom(NONCE_BYTES)
         return MinionSession(
-            self._name, self._pair.fingerprint, os.urandom(NONCE_BYTES), wire.judge, self._is_for_minion
-        )
+            self._settings.name, self._pair.fingerprint, nonce, wire.judge, self._jobs_are_for
+        )  # fmt: skip
 
-    def judge(self, wire: _Wire, asking: Asking, address: str) -> Judgement:
-        judgement, event = self._gate.judge(asking, address)
-        if self._auth_events:
-            self._publish("salt/auth", event)
-        if judgement.identity is not None:
-            former = self.sessions.get(asking.id)
-            self.sessions[asking.id] = wire
-            wire.minion = asking.id
-            if former is not None and former is not wire:
-                former.close("this minion has another connection")
-        return judgement
+    def enters(self, wire: MinionWire, now_s: float) -> bool:
+        """Say whether there is room for one more connection."""
+        if len(self._wires) >= self._settings.connections_max or not self.door.enter(wire, now_s):
+            return False
+        self._wires.add(wire)
+        return True
 
-    def left(self, wire: _Wire) -> None:
+    def asks(self, wire: MinionWire, asking: Asking) -> None:
+        self._begin(self._judge(wire, asking), "judge")
+
+    async def _judge(self, wire: MinionWire, asking: Asking) -> None:
+        try:
+            judgement, event = await self._gate.judge(asking, wire.address)
+        except SylviteError as error:
+            logger.error("nobody can be let in at the moment: %s", error)
+            wire.close("the master cannot look keys up")
+            return
+        most = self._settings.max_minions
+        if judgement.identity and most is not None and asking.id not in self.sessions and len(self.sessions) >= most:
+            detail = f"{most} minions are connected already"
+            judgement, event = Judgement(Verdict("full", retry_s=FULL_S, detail=detail)), auth_event(asking, "full")
+        if self._settings.auth_events:
+            self._herald.tell("salt/auth", event)
+        if judgement.identity is not None and wire in self._wires:
+            self._let_in(wire, judgement.identity)
+        wire.decide(judgement)
+
+    def _let_in(self, wire: MinionWire, identity: Identity) -> None:
+        id_ = wire.minion = identity.id
+        former = self.sessions.get(id_)
+        self.sessions[id_] = wire
+        if former is not None:
+            if self._twins.replaced(id_, time.monotonic()):
+                # One machine does not come back again and again while its connection stands: there are two of them.
+                addresses = sorted({former.address, wire.address})
+                self._herald.tell(TWINS_TAG, {"id": id_, "addresses": addresses})
+            former.close(TAKEN_OVER)
+        if self._roll is not None:
+            self._roll.came(id_, wire.address)
+
+    def left(self, wire: MinionWire) -> None:
         self._wires.discard(wire)
         if self.sessions.get(wire.minion) is wire:
             del self.sessions[wire.minion]
+            if self._roll is not None and not self._stopping:
+                self._roll.left(wire.minion, wire.reason)
 
-    def _is_for_minion(self, minion: str, jid: str) -> bool:
-        return self._jobs.is_for(minion, jid)
+    def tells(self, wire: MinionWire, identity: Identity, facts: bytes) -> None:
+        del wire
+        if self._roll is not None:
+            self._roll.keep_facts(identity.id, facts)
 
-    async def _look_after(self) -> None:
-        last_report = time.monotonic()
-        while True:
-            await asyncio.sleep(LOOK_S)
-            if self._gate.is_due():
-                await self._announced()
-            if self._gate.changed():
-                for wire in list(self.sessions.values()):
-                    identity = wire.session.identity
-                    if identity is not None and not self._gate.still_counts(identity):
-                        wire.close("the key does not count any more")
-            if time.monotonic() - last_report >= REPORT_S:
-                last_report = time.monotonic()
-                self._report()
+    def succeeds(self, wire: MinionWire, identity: Identity, successor: PublicKey) -> None:
+        self._begin(self._succeed(wire, identity, successor), "successor")
 
-    async def _announced(self) -> None:
+    async def _succeed(self, wire: MinionWire, identity: Identity, successor: PublicKey) -> None:
         try:
-            await asyncio.to_thread(self._announce)
+            why_not = await self._gate.offer(identity, successor)
         except SylviteError as error:
-            logger.warning("the events of the keys are not on the bus yet: %s", error)
-
-    # -- Up ----------------------------------------------------------------------------------------------------------
+            why_not = str(error)
+        if wire.session is not None:
+            wire.session.answer_successor(taken=not why_not, detail=why_not)
+            wire.write()
 
     async def store(self, who: Identity, loads: list[Arrived]) -> None:
         """Bring loads of a minion onto the bus, and return once they are synced there."""
-        sender = f"minion:{who.id}"
-        waiting: list[asyncio.Task[None]] = []
-        for load in loads:
-            for refusal in load.refusals:
-                self._refuse(who, refusal)
-            for block in load.blocks:
-                bringing = self._bring(who, sender, load.source_epoch, block.seq, block.packed, block.events)
-                waiting.append(asyncio.create_task(bringing, name="link: bring"))
-        try:
-            await asyncio.gather(*waiting)
-        finally:
-            for task in waiting:
-                task.cancel()
+        await self._intake.store(who, loads)
 
-    async def _bring(self, who: Identity, sender: str, source_epoch: int, seq: int, block: bytes, count: int) -> None:
+    def _jobs_are_for(self, minion: str, jid: str) -> bool:
+        return self._jobs.is_for(minion, jid)
+
+    # -- Time passes -------------------------------------------------------------------------------------------------
+
+    async def _look_after(self) -> None:
+        next_report_s, turned_away = time.monotonic() + REPORT_S, 0
         while True:
+            await asyncio.sleep(LOOK_S)
             try:
-                await self._bus.relay(sender, source_epoch, seq, block, count)
-            except StaleSequence:
-                return  # It came before, and is so old that the log does not tell any more.
-            except (AckUnknown, ConnectionLost):
-                pass  # Said again it is not stored twice.
+                await self._look_at_keys()
             except SylviteError as error:
-                if error.code not in PASSING:
-                    self._refuse(who, Refusal("", str(error)))
-                    return
-            else:
-                return
-            await asyncio.sleep(AGAIN_S)
+                logger.error("the keys could not be looked at: %s", error)
+            if time.monotonic() >= next_report_s:
+                next_report_s = time.monotonic() + REPORT_S
+                self._intake.report()
+                if self.door.turned_away > turned_away:
+                    logger.warning("%d connections were turned away", self.door.turned_away - turned_away)
+                    turned_away = self.door.turned_away
 
-    def _refuse(self, who: Identity, refusal: Refusal) -> None:
-        known = self._refusals.setdefault(who.id, [0, refusal])
-        known[0] += 1
-
-    def _report(self) -> None:
-        """Say what was refused since the last time: one event for each minion."""
-        refusals, self._refusals = self._refusals, {}
-        for id_, (count, (tag, reason)) in refusals.items():
-            self._publish(
-                "salt/link/refused", {"id": id_, "count": count, "first_tag": tag[:256], "reason": reason[:512]}
-            )
-
-    def _publish(self, tag: str, data: dict[str, Any]) -> None:
-        async def publish() -> None:
+    async def _look_at_keys(self) -> None:
+        here = [wire.session.identity for wire in self.sessions.values() if wire.session and wire.session.identity]
+        for identity in await self._gate.ended(here):
+            wire = self.sessions.get(identity.id)
+            if wire is not None and wire.session is not None and wire.session.identity == identity:
+                wire.close("the key does not count any more")
+        if await self._gate.is_due():
             try:
-                await self._bus.publish(tag, data)
+                await self._gate.announce()
             except SylviteError as error:
-                logger.error("an event %s could not be published: %s", tag, error)
+                logger.warning("the events of the keys are not on the bus yet: %s", error)
 
-        task = asyncio.create_task(publish(), name="link: event")
-        self._events.add(task)
-        task.add_done_callback(self._events.discard)
+    async def _feel_pulses(self) -> None:
+        while True:
+            await asyncio.sleep(BEATS_S)
+            now_s = asyncio.get_running_loop().time()
+            for wire in list(self.sessions.values()):
+                # One whose loads wait for the broker is not listened to: it is told that we live, and not taken for gone.
+                if now_s - wire.heard_s > SILENT_S and not wire.is_storing:
+                    wire.silent()
+                elif now_s - wire.heard_s > PING_S and wire.session is not None:
+                    wire.session.ping(0)
+                    wire.write()
 
     # -- Down --------------------------------------------------------------------------------------------------------
 
@@ -290,6 +247,6 @@ class MasterEnd:
                 continue
             packed = pack_data(event.data)
             for minion in minions:
-                if (wire := self.sessions.get(minion)) is not None:
+                if (wire := self.sessions.get(minion)) is not None and wire.session is not None:
                     wire.session.send_down(event.tag, packed)
                     wire.write()

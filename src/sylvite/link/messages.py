@@ -10,6 +10,9 @@ from sylvite.wire.messages import U64, Bye, Message, Packed, Ping, Pong
 from sylvite.wire.session import Session, State, Table
 
 VERSION = 1
+FACTS_BYTES_MAX = 256 * 1024
+TAKEN_OVER = "this minion has another connection"
+"""The reason of a goodbye that tells a minion that somebody else has come with its key, or itself on another way."""
 
 
 class Challenge(Message, frozen=True):
@@ -60,20 +63,50 @@ class Down(Message, frozen=True):
     data: bytes
 
 
+class Facts(Message, frozen=True):
+    """What a minion says of itself: its grains, a MessagePack map of at most FACTS_BYTES_MAX bytes."""
+
+    grains: bytes
+
+
+class Succeed(Message, frozen=True):
+    """The key that a minion wants to use next, which it has: auth/enrolment.py, `sign_successor`."""
+
+    public: bytes
+    signature: bytes
+
+
+class Succeeded(Message, frozen=True):
+    """What has become of that: the key lets the minion in from now on, or `detail` says why it does not."""
+
+    taken: bool
+    detail: str = ""
+
+
+class Announce(Message, frozen=True):
+    """The master's word that another key follows its own: auth/enrolment.py, `Succession`."""
+
+    statement: bytes
+
+
 KINDS: dict[int, type[Message]] = {
-    1: Challenge, 2: Prove, 3: Verdict, 4: Up, 5: Taken, 6: Down, 65: Ping, 66: Pong, 67: Bye,
+    1: Challenge, 2: Prove, 3: Verdict, 4: Up, 5: Taken, 6: Down, 7: Facts, 8: Succeed, 9: Succeeded, 10: Announce,
+    65: Ping, 66: Pong, 67: Bye,
 }  # fmt: skip
 _packed = Packed(KINDS)
 encode, decode = _packed.encode, _packed.decode
 
 MINION_SAYS: Table = {
     State.GREETING: {Prove: State.READY},
-    State.READY: {**dict.fromkeys((Up, Ping, Pong), State.READY), Bye: State.CLOSED},
+    State.READY: {**dict.fromkeys((Up, Facts, Succeed, Ping, Pong), State.READY), Bye: State.CLOSED},
     State.CLOSED: {},
 }
 MASTER_SAYS: Table = {
     State.GREETING: {Challenge: State.READY},
-    State.READY: {**dict.fromkeys((Verdict, Taken, Down, Ping, Pong), State.READY), Bye: State.CLOSED},
+    State.READY: {
+        **dict.fromkeys((Verdict, Taken, Down, Succeeded, Announce, Ping, Pong), State.READY),
+        Bye: State.CLOSED,
+    },
     State.CLOSED: {},
 }
 

@@ -10,25 +10,30 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import Callable, Sequence
-from typing import cast
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, cast
 
 from sylvite.auth.enrolment import Pins, Token, Trust, WrongMaster, judge_master, pins_after_session
+from sylvite.auth.keyring_values import State
 from sylvite.auth.keys import Fingerprint, InvalidKey, KeyPair
 from sylvite.client.async_client import AsyncClient, AsyncSubscription
 from sylvite.client.sync_connection import random_chance
-from sylvite.core.event import Event, pack_data, unpack_data
+from sylvite.core.event import Gap, pack_data, unpack_data
+from sylvite.core.known_tags import OUTBOX as OUTBOX_TAG
+from sylvite.core.known_tags import RETURN as RETURN_TAG
 from sylvite.errors import ConnectionLost, InvalidData, RemoteProtocolError, SylviteError
+from sylvite.link.messages import TAKEN_OVER, Verdict
+from sylvite.link.patience import Patience, PatienceSettings
 from sylvite.link.tls import minion_context, shown_by
 from sylvite.link.uplink import Load, Uplink
 
-OUTBOX_TAG = "fire_master"
-"""On the minion's bus: what is to go up.  Salt's name for it (spec/salt-events.md 3.8)."""
-RETURN_TAG = "__schedule_return"
 CONNECT_S = 10.0
+VERDICT_S = 5.0
 PING_S = 15.0
 SILENT_S = 45.0
-BACK_OFF_S = (1.0, 60.0)
+BACK_OFF_S = (1.0, 10.0)
+"""Before connecting again: at least, and what may be added to it."""
+MISSED_TAG = "salt/minion/{}/missed"
 logger = logging.getLogger("sylvite.link")
 
 
@@ -60,10 +65,7 @@ class _Wire(asyncio.Protocol):
 
 
 class MinionEnd:
-    """`keep_pins`: is told whenever the pins have changed, and keeps them; `token`: for the first time only.
-
-    `wait_s`: before asking again whether the key is accepted, unless the master says sooner.  `on_up`: is called whenever a master has let us in.
-    """
+    """`is_over`: set where the minion gives up: every master has rejected its key."""
 
     def __init__(
         self,
@@ -74,23 +76,32 @@ class MinionEnd:
         pins: Pins,
         *,
         token: Token | None = None,
-        wait_s: float = 10.0,
+        patience: PatienceSettings | None = None,
+        verdict_s: float | None = None,
         keep_pins: Callable[[Pins], None] = lambda _: None,
         on_up: Callable[[], None] = lambda: None,
     ) -> None:
+        """`masters`: in the order in which they are tried.  `verdict_s`: how long one may take to say what it thinks of our key.
+
+        `token`: for the first time only.  `keep_pins`: is told whenever the pins have changed, and keeps them.  `on_up`:
+        is called whenever a master has let us in.
+        """
         self.uplink = Uplink(pair, minion)
+        self.is_over = asyncio.Event()
         self._changed = asyncio.Event()
         """Set when something has come from the master, or a connection is over."""
         self._room = asyncio.Event()
-        self._taken: Event | None = None
         self._bus, self._masters, self._pins = bus, list(masters), pins
-        self._token, self._keep_pins, self._on_up = token, keep_pins, on_up
-        self._wait_s, self._tls = wait_s, minion_context()
+        self._minion, self._token, self._keep_pins, self._on_up = minion, token, keep_pins, on_up
+        least_s, most_s = BACK_OFF_S
+        settings = patience or PatienceSettings(recon_default_s=least_s, recon_max_s=most_s)
+        self._patience = Patience(settings, random_chance, len(self._masters))
+        self._verdict_s = VERDICT_S if verdict_s is None else verdict_s
+        self._tls = minion_context()
         self._wire: _Wire | None = None
         self._found: tuple[Fingerprint, Trust] | None = None
         self._refused: str = ""
         self._outbox: AsyncSubscription | None = None
-        self._sent: dict[tuple[int, int], Event] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -105,13 +116,17 @@ class MinionEnd:
         ]
 
     async def stop(self) -> None:
+        if self.is_up:
+            self.uplink.say_goodbye("the minion is stopping")
+            self._write()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._wire is not None:
-            self.uplink.say_goodbye("the minion is stopping")
-            self._write()
-            self._wire.end()
+
+    def tell(self, facts: bytes) -> None:
+        """Say this of the minion, packed grains, to each master.  Raises EventTooBig."""
+        self.uplink.tell(facts)
+        self._write()
 
     @property
     def is_up(self) -> bool:
@@ -121,35 +136,36 @@ class MinionEnd:
 
     async def _connect(self) -> None:
         attempt = 0
-        while True:
+        while not self._patience.gives_up:
             host, port = self._masters[attempt % len(self._masters)]
             self._refused = ""
-            stood, pause_s = False, 0.0
             try:
-                stood, pause_s = await self._session(host, port)
+                verdict = await self._session(host, port)
             except (OSError, ssl.SSLError, SylviteError) as error:
                 logger.warning("the master at %s:%d is not reached: %s", host, port, error)
-            attempt = 0 if stood else attempt + 1
-            # Full jitter: of many minions that have lost their master at once, not two come back together.
-            longest = min(BACK_OFF_S[0] * 2 ** min(attempt, 6), BACK_OFF_S[1])
-            await asyncio.sleep(pause_s or random_chance() * longest)
+                verdict = None
+            if verdict is not None and verdict.state == State.ACCEPTED:
+                self._patience.was_in()
+                # The one that has let us in is tried first: it may be back in a moment.
+                pause_s = self._patience.after_loss(taken_over=TAKEN_OVER in self._refused)
+            elif verdict is not None:
+                logger.info("the master at %s:%d says of our key: %s %s", host, port, verdict.state, verdict.detail)
+                pause_s = self._patience.after_verdict(verdict)
+                attempt += 1
+            else:
+                pause_s = self._patience.after_loss()
+                attempt += 1
+            await asyncio.sleep(pause_s)
+        logger.error("the key of this minion was rejected; with rejected_retry it would ask again")
+        self.is_over.set()
 
-    async def _session(self, host: str, port: int) -> tuple[bool, float]:
-        """Connect to a master and stay until that ends; return whether it let us in, and when to come again."""
+    async def _session(self, host: str, port: int) -> Verdict | None:
+        """Connect to a master and stay until that ends; return what it has said of our key."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_S):
             _, wire = await loop.create_connection(lambda: _Wire(self), host, port, ssl=self._tls)
-        stood = False
         try:
-            while not wire.gone.done():
-                await asyncio.wait([wire.gone], timeout=PING_S)
-                stood = stood or self.uplink.is_up
-                if wire.gone.done():
-                    break
-                if time.monotonic() - wire.heard_s > SILENT_S:
-                    raise ConnectionLost("it has been silent for too long")
-                self.uplink.ping(0)
-                self._write()
+            await self._stay(wire, loop.time() + self._verdict_s)
         finally:
             verdict = self.uplink.verdict
             wire.end()
@@ -157,12 +173,28 @@ class MinionEnd:
                 self._wire = None
                 self.uplink.lost()
                 self._changed.set()
-        if verdict is not None and not stood:
-            logger.info("the master says of our key: %s %s", verdict.state, verdict.detail)
-            return False, min(verdict.retry_s, self._wait_s)
-        if self._refused:
+        if verdict is None and self._refused:
             raise ConnectionLost(self._refused)
-        return stood, 0.0
+        if self._refused and verdict is not None and verdict.state == State.ACCEPTED:
+            logger.warning("the connection to the master at %s:%d has ended: %s", host, port, self._refused)
+        return verdict
+
+    async def _stay(self, wire: _Wire, verdict_by_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        while not wire.gone.done():
+            has_verdict = self.uplink.verdict is not None
+            await asyncio.wait([wire.gone], timeout=PING_S if has_verdict else min(PING_S, self._verdict_s / 10))
+            if wire.gone.done():
+                return
+            if self.uplink.verdict is None:
+                if loop.time() > verdict_by_s:
+                    raise ConnectionLost("it has not said in time what it thinks of our key")
+            elif time.monotonic() - wire.heard_s > SILENT_S:
+                self._refused = "nothing was heard of it"
+                return
+            elif has_verdict:
+                self.uplink.ping(0)
+                self._write()
 
     def connected(self, wire: _Wire) -> None:
         """TLS stands: see whose key it is before anything is said."""
@@ -189,7 +221,6 @@ class MinionEnd:
             return
         if self.uplink.is_up and not was_up:
             self._let_in()
-        self._acknowledge()
         if self.uplink.has_room():
             self._room.set()
         self._write()
@@ -220,28 +251,23 @@ class MinionEnd:
             while not self.uplink.has_room():
                 self._room.clear()
                 await self._room.wait()
-            self._sent[event.epoch, event.offset] = event
             self.uplink.offer(Load(event.epoch, event.offset, pack_data(event.data)))
             self._write()
-
-    def _acknowledge(self) -> None:
-        done, self.uplink.done = self.uplink.done, None
-        while done is not None and self._sent:
-            place = next(iter(self._sent))
-            self._taken = self._sent.pop(place)
-            if place == (done.epoch, done.offset):
-                break
 
     async def _keep_cursor(self, outbox: AsyncSubscription) -> None:
         while True:
             await self._changed.wait()
-            taken, self._taken = self._taken, None
+            taken, self.uplink.done = self.uplink.done, None
             self._changed.clear()
             if taken is not None:
-                await outbox.ack(taken)
+                await outbox.ack(taken.offset)
 
-    def _missed(self, gap: object) -> None:
+    def _missed(self, gap: Gap) -> None:
+        """The outbox is bounded, and what was oldest has gone: the master is told, in its place among the rest."""
         logger.error("the outbox has a gap; the master will not see what was in it: %s", gap)
+        facts = {"first": gap.first, "next": gap.next, "count": gap.count, "reason": gap.reason}
+        event = {"tag": MISSED_TAG.format(self._minion), "data": facts, "events": None, "pretag": None}
+        self._spawn(self._publish(OUTBOX_TAG, event), "gap")
 
     # -- Down --------------------------------------------------------------------------------------------------------
 
@@ -253,12 +279,15 @@ class MinionEnd:
             except InvalidData as error:
                 logger.error("what the master sent under %s cannot be read: %s", down.tag, error)
                 continue
-            task = asyncio.create_task(self._publish(down.tag, data), name="uplink: down")
-            self._tasks.append(task)
-            task.add_done_callback(self._tasks.remove)
+            self._spawn(self._publish(down.tag, data), "down")
 
-    async def _publish(self, tag: str, data: dict[str, object]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=f"uplink: {name}")
+        self._tasks.append(task)
+        task.add_done_callback(self._tasks.remove)
+
+    async def _publish(self, tag: str, data: Mapping[str, object]) -> None:
         try:
             await self._bus.publish(tag, data)
         except SylviteError as error:
-            logger.error("a job of the master could not be published on the minion's bus: %s", error)
+            logger.error("an event %s could not be published on the minion's bus: %s", tag, error)

@@ -15,12 +15,26 @@ from typing import NamedTuple
 from sylvite.auth import enrolment
 from sylvite.auth.enrolment import Asking
 from sylvite.auth.keyring_values import Identity
-from sylvite.auth.keys import Fingerprint
+from sylvite.auth.keys import Fingerprint, InvalidKey, PublicKey
 from sylvite.core.batch import BlockBuilder
 from sylvite.core.event import pack_data, unpack_data
 from sylvite.errors import ConnectionLost, EventTooBig, InvalidData, InvalidInput, RemoteProtocolError
 from sylvite.link.forwarding import Forwarded, Refusal, forward
-from sylvite.link.messages import VERSION, Challenge, Down, Prove, Taken, Up, Verdict, master_session
+from sylvite.link.messages import (
+    FACTS_BYTES_MAX,
+    VERSION,
+    Announce,
+    Challenge,
+    Down,
+    Facts,
+    Prove,
+    Succeed,
+    Succeeded,
+    Taken,
+    Up,
+    Verdict,
+    master_session,
+)
 from sylvite.wire.messages import Bye, Message, Ping, Pong
 from sylvite.wire.session import State
 
@@ -28,6 +42,7 @@ PLACES = 2048
 """In the minion's order, for each load: a list of forwarding.EVENTS_MAX events, each under two tags, has room."""
 OFFSET_MAX = 2**51
 BLOCK_BYTES = 128 * 1024
+GOODBYE_CHARACTERS_MAX = 200
 
 
 class Judgement(NamedTuple):
@@ -37,7 +52,8 @@ class Judgement(NamedTuple):
     identity: Identity | None = None
 
 
-Judge = Callable[[Asking], Judgement]
+Judge = Callable[[Asking], Judgement | None]
+"""None: it takes a while; `MinionSession.decide` gets the judgement."""
 
 
 class Block(NamedTuple):
@@ -59,7 +75,11 @@ class Arrived(NamedTuple):
 
 
 class MinionSession:
-    """`identity`: who it is, once it was let in.  `arrived`: loads that have come, oldest first."""
+    """`identity`: who it is, once it was let in.  `arrived`: loads that have come, oldest first.
+
+    `facts`: its grains, packed, where it has sent some.  `successor`: the key that it wants to use next, which it has
+    shown.  Who takes either puts None in its place.  `goodbye`: what it has said at the end, if it has.
+    """
 
     def __init__(
         self,
@@ -72,12 +92,15 @@ class MinionSession:
         """`is_for_minion`: says of a minion's id and a jid whether that job was sent to that minion."""
         self.identity: Identity | None = None
         self.arrived: deque[Arrived] = deque()
+        self.facts: bytes | None = None
+        self.successor: PublicKey | None = None
+        self.goodbye: str | None = None
         self.closed = False
         self._fingerprint, self._nonce, self._judge = fingerprint, nonce, judge
         self._is_for_minion = is_for_minion
         self._session = master_session()
         self._out: list[bytes] = [self._session.send(Challenge(VERSION, master, nonce))]
-        self._asked = False
+        self._asking: Asking | None = None
         self._outbox: tuple[int, int] = (0, -1)
 
     def feed(self, data: bytes | memoryview, now_s: int) -> None:
@@ -90,6 +113,10 @@ class MinionSession:
         self._session.feed(data)
         for message in self._session.messages():
             self._take(message, now_s)
+
+    @property
+    def has_asked(self) -> bool:
+        return self._asking is not None
 
     def take_bytes(self) -> list[bytes]:
         out, self._out = self._out, []
@@ -104,6 +131,28 @@ class MinionSession:
         if self.identity is not None:
             self._say(Down(tag, packed))
 
+    def announce(self, statement: bytes) -> None:
+        """Tell a minion that was let in which key the master will have next."""
+        if self.identity is not None:
+            self._say(Announce(statement))
+
+    def answer_successor(self, *, taken: bool, detail: str = "") -> None:
+        if self.identity is not None:
+            self._say(Succeeded(taken, detail))
+
+    def ping(self, number: int) -> None:
+        if self.identity is not None:
+            self._say(Ping(number))
+
+    def decide(self, judgement: Judgement) -> None:
+        """Tell the minion what has become of its key; it has asked."""
+        if self.closed:
+            return
+        verdict, self.identity = judgement
+        self._say(verdict)
+        if self.identity is None:
+            self.close("it is not let in")
+
     def close(self, reason: str) -> None:
         """Say goodbye; whatever still comes counts for nothing."""
         if not self.closed:
@@ -117,33 +166,49 @@ class MinionSession:
 
     def _take(self, message: Message, now_s: int) -> None:
         match message:
-            case Prove() if not self._asked:
+            case Prove() if self._asking is None:
                 self._prove(message)
             case Ping():
                 self._say(Pong(message.number))
             case Pong():
                 pass  # It lives.
             case Bye():
+                self.goodbye = message.reason[:GOODBYE_CHARACTERS_MAX]
                 raise ConnectionLost(f"the minion has closed the connection: {message.reason}")
             case Up() if self.identity is not None:
                 for offset, packed in message.loads:
                     self._arrive(self.identity, message.epoch, offset, packed, now_s)
+            case Facts() if self.identity is not None:
+                if len(message.grains) > FACTS_BYTES_MAX:
+                    raise RemoteProtocolError(f"facts of {len(message.grains)} bytes; the limit is {FACTS_BYTES_MAX}")
+                self.facts = message.grains
+            case Succeed() if self.identity is not None:
+                self._succeed(self.identity, message)
             case _:
                 raise RemoteProtocolError(f"{type(message).__name__} is not allowed now")
 
     def _prove(self, message: Prove) -> None:
-        self._asked = True
         if message.version != VERSION:
             raise RemoteProtocolError(f"the minion speaks version {message.version} of the link, and we {VERSION}")
         try:
             request = enrolment.decode(message.request, enrolment.Request)
-            asking = enrolment.check_request(request, self._fingerprint, self._nonce)
+            self._asking = enrolment.check_request(request, self._fingerprint, self._nonce)
         except (InvalidInput, enrolment.BadEnrolment) as error:
             raise RemoteProtocolError(f"the minion has shown nothing: {error}") from error
-        verdict, self.identity = self._judge(asking)
-        self._say(verdict)
-        if self.identity is None:
-            self.close("it is not let in")
+        if (judgement := self._judge(self._asking)) is not None:
+            self.decide(judgement)
+
+    def _succeed(self, who: Identity, message: Succeed) -> None:
+        assert self._asking is not None
+        try:
+            successor = PublicKey(message.public)
+            current = self._asking.public
+            enrolment.check_successor(
+                successor, message.signature, who.id, current, self._fingerprint, self._nonce
+            )  # fmt: skip
+        except (InvalidKey, enrolment.BadEnrolment) as error:
+            raise RemoteProtocolError(str(error)) from error
+        self.successor = successor
 
     def _arrive(self, who: Identity, epoch: int, offset: int, packed: bytes, now_s: int) -> None:
         if offset > OFFSET_MAX or (self._outbox[0] == epoch and offset <= self._outbox[1]):

@@ -14,8 +14,22 @@ from sylvite.auth import enrolment
 from sylvite.auth.enrolment import Token
 from sylvite.auth.keyring_values import State
 from sylvite.auth.keys import Fingerprint, KeyPair
-from sylvite.errors import ConnectionLost, RemoteProtocolError
-from sylvite.link.messages import VERSION, Challenge, Down, Prove, Taken, Up, Verdict, minion_session
+from sylvite.errors import ConnectionLost, EventTooBig, RemoteProtocolError
+from sylvite.link.messages import (
+    FACTS_BYTES_MAX,
+    VERSION,
+    Announce,
+    Challenge,
+    Down,
+    Facts,
+    Prove,
+    Succeed,
+    Succeeded,
+    Taken,
+    Up,
+    Verdict,
+    minion_session,
+)
 from sylvite.wire.messages import Bye, Message, Ping, Pong
 
 WINDOW_BYTES = 1024 * 1024
@@ -31,12 +45,18 @@ class Load(NamedTuple):
 
 
 class Uplink:
-    """`verdict`: what the master has said of the key on this connection; `done`: the load that was taken last, if it is news."""
+    """`verdict`: what the master has said of the key on this connection; `done`: the load that was taken last, if it is news.
+
+    `downs`, `statements`: events, and words on the master's next key, that have come.  `succeeded`: what the master has
+    said of the key that was offered to it.  Who takes one of these takes it away.
+    """
 
     def __init__(self, pair: KeyPair, minion: str, *, window_bytes: int = WINDOW_BYTES) -> None:
         self.verdict: Verdict | None = None
         self.done: Load | None = None
         self.downs: deque[Down] = deque()
+        self.statements: deque[bytes] = deque()
+        self.succeeded: Succeeded | None = None
         self._pair, self._minion, self._window_bytes = pair, minion, window_bytes
         self._session = minion_session()
         self._out: list[bytes] = []
@@ -45,6 +65,9 @@ class Uplink:
         self._said = 0
         self._master: Fingerprint | None = None
         self._token: Token | None = None
+        self._nonce = b""
+        self._facts = b""
+        self._facts_said = False
 
     # -- Connection ------------------------------------------------------------------------------------------------
 
@@ -54,10 +77,15 @@ class Uplink:
         self._out, self._said = [], 0
         self.verdict = None
         self._master, self._token = master, token
+        self._facts_said = False
 
     def lost(self) -> None:
         self.verdict = None
         self._out, self._said = [], 0
+
+    def use(self, pair: KeyPair) -> None:
+        """Have another key, from the next connection on."""
+        self._pair = pair
 
     def feed(self, data: bytes | memoryview) -> None:
         """Take bytes from the master.
@@ -73,6 +101,7 @@ class Uplink:
     def take_bytes(self) -> list[bytes]:
         """Return what is to be sent."""
         if self.is_up:
+            self._say_facts()
             self._say_loads()
         out, self._out = self._out, []
         return out
@@ -100,12 +129,16 @@ class Uplink:
                 self._say(Pong(message.number))
             case Bye():
                 raise ConnectionLost(f"the master has closed the connection: {message.reason}")
-            case Taken() | Down() if not self.is_up:
+            case Taken() | Down() | Announce() | Succeeded() if not self.is_up:
                 raise RemoteProtocolError(f"a {type(message).__name__} before the minion was let in")
             case Taken():
                 self._taken(message)
             case Down():
                 self.downs.append(message)
+            case Announce():
+                self.statements.append(message.statement)
+            case Succeeded():
+                self.succeeded = message
             case _:
                 pass  # A Pong has done its work by arriving.
 
@@ -113,8 +146,34 @@ class Uplink:
         if message.version != VERSION:
             raise RemoteProtocolError(f"the master speaks version {message.version} of the link, and we {VERSION}")
         assert self._master is not None
+        self._nonce = message.nonce
         request = enrolment.make_request(self._pair, self._minion, self._master, message.nonce, self._token)
         self._say(Prove(VERSION, enrolment.encode(request)))
+
+    # -- Facts, keys -------------------------------------------------------------------------------------------------
+
+    def tell(self, facts: bytes) -> None:
+        """Say this of the minion, packed grains, to each master that lets it in.
+
+        Raises:
+            EventTooBig: the link does not take so much.
+        """
+        if len(facts) > FACTS_BYTES_MAX:
+            raise EventTooBig(len(facts), FACTS_BYTES_MAX)
+        if facts != self._facts:
+            self._facts, self._facts_said = facts, False
+
+    def offer_successor(self, successor: KeyPair) -> None:
+        """Tell the master, on a connection that is up, which key is to be used next; `succeeded` is the answer."""
+        assert self._master is not None
+        current = self._pair.public
+        signature = enrolment.sign_successor(successor, self._minion, current, self._master, self._nonce)
+        self._say(Succeed(successor.public.raw, signature))
+
+    def _say_facts(self) -> None:
+        if self._facts and not self._facts_said:
+            self._facts_said = True
+            self._say(Facts(self._facts))
 
     # -- Up ----------------------------------------------------------------------------------------------------------
 

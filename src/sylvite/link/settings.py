@@ -1,0 +1,24 @@
+"""What can be set of a master's end of the link."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`name`: what minions are told of this master; the other names are those of a master's options.
+
+    `connections_max`: of minions that were let in and of those that were not, together.  `half_open_max`: of those that
+    have shown nothing yet, and of them from one address at most `half_open_per_address_max`.
+    """
+
+    name: str = "master"
+    auth_events: bool = True
+    presence_events: bool = False
+    loop_interval_s: float = 60.0
+    max_minions: int | None = None
+    minion_data_cache: bool = True
+    minion_data_cache_events: bool = True
+    connections_max: int = 16_384
+    half_open_max: int = 1000
+    half_open_per_address_max: int = 500
