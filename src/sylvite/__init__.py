@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sylvite.client.ticket import Published
     from sylvite.core.event import Event, Gap, Offset, Position
     from sylvite.core.level import Level
+    from sylvite.daemons.options.opts import master_opts, minion_opts
     from sylvite.errors import (
         AckTimeout,
         AckUnknown,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
         SylviteError,
         WaitTimeout,
     )
+    from sylvite.functions.async_clients import AsyncCaller, AsyncRunnerClient, AsyncWheelClient
+    from sylvite.functions.clients import Caller, RunnerClient, WheelClient
     from sylvite.jobs.async_local_client import AsyncLocalClient
     from sylvite.jobs.client_core import MasterPlace
     from sylvite.jobs.local_client import LocalClient
@@ -50,11 +53,15 @@ if TYPE_CHECKING:
 __all__ = [
     "AckTimeout",
     "AckUnknown",
+    "AsyncCaller",
     "AsyncClient",
     "AsyncLocalClient",
     "AsyncPublisher",
+    "AsyncRunnerClient",
     "AsyncSubscription",
+    "AsyncWheelClient",
     "BrokerNotReachable",
+    "Caller",
     "Client",
     "ConnectionLost",
     "CursorInUse",
@@ -80,17 +87,25 @@ __all__ = [
     "Position",
     "Published",
     "Publisher",
+    "RunnerClient",
     "Subscription",
     "SylviteError",
     "WaitTimeout",
+    "WheelClient",
     "__version__",
+    "master_opts",
+    "minion_opts",
 ]
 
 _HOMES = {
+    "AsyncCaller": "functions.async_clients",
     "AsyncClient": "client.async_client",
     "AsyncLocalClient": "jobs.async_local_client",
     "AsyncPublisher": "client.async_client",
+    "AsyncRunnerClient": "functions.async_clients",
     "AsyncSubscription": "client.async_client",
+    "AsyncWheelClient": "functions.async_clients",
+    "Caller": "functions.clients",
     "Client": "client.sync_client",
     "Event": "core.event",
     "Gap": "core.event",
@@ -101,7 +116,11 @@ _HOMES = {
     "Position": "core.event",
     "Published": "client.ticket",
     "Publisher": "client.sync_client",
+    "RunnerClient": "functions.clients",
     "Subscription": "client.sync_client",
+    "WheelClient": "functions.clients",
+    "master_opts": "daemons.options.opts",
+    "minion_opts": "daemons.options.opts",
 }
 """Where the names are; those that are not here are errors."""
 

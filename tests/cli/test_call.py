@@ -233,6 +233,54 @@ def test_without_a_broker_nothing_is_run(alone: Program) -> None:
     assert (done.code, done.out) == (69, "")
 
 
+def test_a_runner_that_is_not_waited_for(run: Program, sylvite_broker: BrokerProcess) -> None:
+    """The transcript cli_runner_async: nothing on stdout, on stderr the tag, and the events of the run."""
+    done = run("run", "--async", "test.arg", "x")
+    assert (done.code, done.out) == (0, "")
+    assert done.err.startswith("[WARNING ] Running in asynchronous mode.")
+    tag = done.err.split()[-1]
+    assert re.fullmatch(r"salt/run/\d{20}", tag)
+    with Client.connect(sylvite_broker.socket) as client:
+        data = client.wait(f"{tag}/ret", since="oldest", timeout_s=60).data
+    assert (data["return"], data["success"]) == ({"args": ["x"], "kwargs": {}}, True)
+    shown = json.loads(run("run", "--async", "test.arg", "--json").out)
+    assert shown["tag"] == f"salt/run/{shown['jid']}"
+
+
+def test_without_a_broker_nothing_is_begun(alone: Program) -> None:
+    done = alone("run", "--async", "test.arg")
+    assert (done.code, done.out) == (69, "")
+    assert "no broker at" in done.err
+
+
+def test_a_run_that_is_terminated_is_told(run: Program, sylvite_broker: BrokerProcess) -> None:
+    with run.start("run", "state.event", "golden/never") as watcher:
+        until_subscribed(run)
+        watcher.terminate()
+        assert watcher.wait(60) == 130
+    assert events(sylvite_broker)[-1][1]["return"] == "Exception occurred in runner state.event: KeyboardInterrupt"
+
+
+def test_wheel_functions(tmp_path: Path, sylvite_broker: BrokerProcess) -> None:
+    """Of the master that the configuration names; the transcript rest_run_wheel has the same return."""
+    config = tmp_path / "master"
+    config.write_text(f"sock_dir: {sylvite_broker.socket.parent}\ndata_dir: {tmp_path / 'data'}\n")
+    run = Program(tmp_path / "none.sock", tmp_path)
+    del run.environment["SYLVITE_SOCKET"]
+    assert run("keys", "gen", "--dir", str(tmp_path / "data")).code == 0
+    shown = json.loads(run("wheel", "-c", str(config), "key.list_all", "--json").out)
+    lists: dict[str, list[str]] = {"minions_pre": [], "minions_rejected": [], "minions": [], "minions_denied": []}
+    assert shown == {**lists, "local": ["master.key", "master.pub"]}
+    (first, new), (second, ret) = events(sylvite_broker)
+    assert re.sub(r"\d{20}", "JID", f"{first} {second}") == "salt/wheel/JID/new salt/wheel/JID/ret"
+    assert (new["fun"], ret["return"], ret["success"]) == ("wheel.key.list_all", shown, True)
+    done = run("wheel", "-c", str(config), "key.list", "foo")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("Exception occurred in wheel key.list: UnknownList: 'foo' is no state of keys")
+    assert run("wheel", "-c", str(config), "no.such").code == 255
+    assert run("wheel", "-d", "key.accept").lines[0] == "key.accept:"
+
+
 def until_subscribed(run: Program) -> None:
     for _ in range(100):
         if json.loads(run("status", "--json").out)["subscriptions"]:
@@ -373,6 +421,7 @@ def test_a_runner_has_the_options_of_the_master(sylvite_broker: BrokerProcess, t
     folder.mkdir(mode=0o755)
     (folder / "master").write_text(f"id: mars\nsock_dir: {sylvite_broker.socket.parent}\nmine: 7\n")
     run = Program(tmp_path / "none.sock", tmp_path)
+    del run.environment["SYLVITE_SOCKET"]
     done = run("run", "-c", str(folder), "test.get_opts", "--json")
     opts = json.loads(done.out)
     assert (opts["id"], opts["__role"], opts["mine"], opts["config_dir"]) == ("mars", "master", 7, str(folder))

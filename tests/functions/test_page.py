@@ -60,6 +60,7 @@ def test_every_function_is_listed(make_library: MakeLibrary) -> None:
     library: Library = make_library(enable_modules=("cmd",))
     assert names_in("module") == by_module(library.execution)
     assert names_in("module of runners") == by_module(library.runners)
+    assert names_in("module of wheel functions") == by_module(library.wheel)
 
 
 def test_names_that_a_module_finds(library: Library) -> None:

@@ -85,8 +85,8 @@ class Configured(NamedTuple):
 def read_node(options: GlobalOptions, node: Node, config: Path | None, more: Mapping[str, Iterable[str]]) -> Configured:
     """Return the options of the master or minion of this machine, as functions see them.
 
-    `more`: folders that are put before those of an option.  The bus is the one that --socket names, else that of
-    the configuration that -c names, of SYLVITE_SOCKET, of the usual configuration.
+    `more`: folders that are put before those of an option.  The bus is the one that --socket or SYLVITE_SOCKET names, else that
+    of the node.
 
     Raises:
         InvalidSetting: the configuration is wrong, or others could have written it.
@@ -101,7 +101,7 @@ def read_node(options: GlobalOptions, node: Node, config: Path | None, more: Map
     for name, folders in more.items():
         opts[name] = [*folders, *opts.get(name, ())]
     own = bus_of(opts)
-    told = options.socket or (None if config is not None else os.environ.get(VARIABLE))
+    told = options.socket or os.environ.get(VARIABLE)
     is_there = bool(loaded.files) or (told is None and own is not None and os.path.exists(own))
     name = click.get_current_context().command_path
     if told is not None or not is_there:

@@ -1,10 +1,11 @@
-"""`sylvite run`: run a runner, and tell the bus of it."""
+"""`sylvite run`: run a runner, and tell the bus of it.  `sylvite wheel` does the same with wheel functions."""
 
 from __future__ import annotations
 
-import time
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -18,71 +19,122 @@ from sylvite.cli.call_options import (
     shown,
     write_docs,
 )
-from sylvite.cli.command import Example, GlobalOptions, command, pass_options
+from sylvite.cli.command import Example, Function, GlobalOptions, command, pass_options
+from sylvite.cli.output import write_json
+
+if TYPE_CHECKING:
+    from sylvite.functions.clients import TaskClient
+    from sylvite.functions.task import Task
 
 EXAMPLES = (
     Example("sylvite run state.event pretty=True", "Watch the bus", endless=True),
     Example("sylvite run state.event 'salt/minion/*/start' count=3 quiet=True", "Wait for three events", endless=True),
     Example("""sylvite run event.send my/custom/event '{"foo": "bar"}'""", "Fire an event"),
+    Example("sylvite run --async test.sleep 1", "Do not wait for it: events say what came of it"),
     Example("sylvite run -d state.event", "What a runner says of itself"),
 )
 
 
+class Call(NamedTuple):
+    """What the command line says."""
+
+    function: str | None
+    arguments: tuple[str, ...]
+    config: Path | None
+    module_dirs: tuple[str, ...]
+    out: str | None
+    out_indent: int | None
+    no_parse: str
+    doc: bool
+    asynchronous: bool
+
+
+def task_options(command: Function) -> Function:
+    """Give a command the arguments and options of runs; it gets them as a `Call`."""
+
+    def run(options: GlobalOptions, **given: Any) -> Any:
+        return command(options, Call(**given))
+
+    run.__doc__, run.__name__ = command.__doc__, command.__name__
+    decorated: Callable[..., Any] = pass_options(run)
+    for decorate in (
+        click.option("--async", "asynchronous", is_flag=True, help="Do not wait for it; stderr says its tag."),
+        call_options,
+        click.argument("arguments", nargs=-1, metavar="[ARG ...] [NAME=VALUE ...]"),
+        click.argument("function", required=False),
+    ):
+        decorated = decorate(decorated)
+    return decorated
+
+
 @command("run", examples=EXAMPLES)
-@click.argument("function", required=False)
-@click.argument("arguments", nargs=-1, metavar="[ARG ...] [NAME=VALUE ...]")
-@call_options
-@pass_options
-def run(
-    options: GlobalOptions,
-    function: str | None,
-    arguments: tuple[str, ...],
-    config: Path | None,
-    module_dirs: tuple[str, ...],
-    out: str | None,
-    out_indent: int | None,
-    no_parse: str,
-    *,
-    doc: bool,
-) -> int:
+@task_options
+def run(options: GlobalOptions, call: Call) -> int:
     """Run a runner in this process, as `salt-run` does.
 
-    The bus is told: `salt/run/JID/new` before it, `salt/run/JID/ret` with what it returned behind it. ARG and VALUE are
-    read as in `sylvite call`. Exit code 255: there is no such runner; 1: it cannot be called so, or failed.
+    It has the options of this machine's master. The bus is told: `salt/run/JID/new` before it, `salt/run/JID/ret` with what it returned behind it.
+    ARG and VALUE are read as in `sylvite call`. Exit code 255: there is no such runner; 1: it cannot be called so, or failed.
     """
+    from sylvite.functions.clients import RunnerClient
+
+    return run_kind(options, call, RunnerClient, {"runner_dirs": call.module_dirs})
+
+
+def run_kind(
+    options: GlobalOptions, call: Call, client_of: type[TaskClient], folders: dict[str, tuple[str, ...]]
+) -> int:
+    """Run what a command line asks for.  `folders`: more of them, by option."""
     from sylvite.functions.arguments import parse_arguments
-    from sylvite.functions.context import Context
-    from sylvite.functions.errors import FunctionFailed, FunctionNotAvailable, InvalidArguments
-    from sylvite.functions.grains_file import grains_of
-    from sylvite.functions.library import Library
     from sylvite.functions.signatures import docs_of
-    from sylvite.functions.task import RUNNER, Task, calling_user, run_task
-    from sylvite.jobs.jid import JidMaker
 
     log_to_stderr(options)
-    found = read_node(options, "master", config, {"runner_dirs": module_dirs})
-    opts = {**found.opts, "__cli": "salt-run"}
-    if function is None and not doc:
-        raise click.UsageError("Missing argument 'FUNCTION'; `sylvite run -d` shows which there are")
-    result = shown(options, out, out_indent)
+    found = read_node(options, "master", call.config, folders)
+    name = call.function
+    if name is None and not call.doc:
+        path = click.get_current_context().command_path
+        raise click.UsageError(f"Missing argument 'FUNCTION'; `{path} -d` shows which there are")
+    with client_of({**found.opts, "__cli": "salt-run"}, bus=found.bus) as client:
+        if call.doc or name is None:
+            write_docs(options, docs_of(client.functions, [name] if name is not None else []))
+            return exit_codes.DONE
+        given = parse_arguments(call.arguments, no_parse=list(names_of(call.no_parse)))
+        task = client.task(name, given)
+        return _start(options, client, task) if call.asynchronous else _run(options, call, client, task)
+
+
+def _run(options: GlobalOptions, call: Call, client: TaskClient, task: Task) -> int:
+    from sylvite.functions.ending import ended_by_term
+    from sylvite.functions.errors import FunctionFailed, FunctionNotAvailable, InvalidArguments
+
+    result = shown(options, call.out, call.out_indent)
 
     def show_progress(tag: str, data: dict[str, Any]) -> None:
         if tag == "progress" and not options.quiet:
             result.write(data.get("message", data.get("data", data)))
 
-    with found.bus as bus:
-        library = Library(Context(opts, grains_of(opts), bus))
-        if doc or function is None:
-            write_docs(options, docs_of(library.runners, [function] if function is not None else []))
-            return exit_codes.DONE
-        try:
-            given = parse_arguments(arguments, no_parse=list(names_of(no_parse)))
-            task = Task(RUNNER, function, given, JidMaker().make(time.time_ns()), calling_user())
-            outcome = run_task(library, task, show_progress)
-        except (FunctionNotAvailable, InvalidArguments, FunctionFailed) as error:
-            cause = error.__cause__ or error
-            failure = f"Exception occurred in runner {function}: {type(cause).__name__}: {cause}"
-            return answer_error(options, error, failure)
+    try:
+        with ended_by_term():
+            outcome = client.run(task, show_progress)
+    except (FunctionNotAvailable, InvalidArguments, FunctionFailed) as error:
+        cause = error.__cause__ or error
+        notes: list[str] = getattr(cause, "__notes__", [])
+        said = "; ".join((str(cause), *notes))
+        failure = f"Exception occurred in {task.kind.word} {task.name}: {type(cause).__name__}: {said}"
+        return answer_error(options, error, failure)
     if not options.quiet:
         result.write(outcome.value)
+    return exit_codes.DONE
+
+
+def _start(options: GlobalOptions, client: TaskClient, task: Task) -> int:
+    ticket = client.start(task)
+    if options.json:
+        write_json(ticket)
+    elif not options.quiet:
+        # Salt's words, on the stream that it has them on.
+        sys.stderr.write(
+            "[WARNING ] Running in asynchronous mode. Results of this execution may be collected by attaching to the master "
+            "event bus or by examining the master job cache, if configured. This execution is running under tag "
+            f"{ticket['tag']}\n"
+        )
     return exit_codes.DONE

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -99,6 +97,7 @@ def opened(
     `progress`: gets the tag and the text of each event.
     """
     from sylvite.cloud.cloud import Cloud
+    from sylvite.functions.ending import ended_by_term
 
     settings = settings_in(config_dir)
     state = state_dir or Path(SYSTEM_STATE if os.geteuid() == 0 else os.path.join(user_folder(), "cloud"))
@@ -106,7 +105,7 @@ def opened(
         with Cloud(settings, state, _no_bus) as cloud:
             yield cloud
         return
-    with connect(options) as client, _ended_by_term():
+    with connect(options) as client, ended_by_term():
 
         def publish(tag: str, data: dict[str, Any]) -> None:
             try:
@@ -148,18 +147,3 @@ def said(error: SylviteError) -> str:
 def _no_bus(tag: str, data: dict[str, Any]) -> None:
     del data
     raise AssertionError(f"{tag} is published by a command that only reads")
-
-
-@contextmanager
-def _ended_by_term() -> Generator[None]:
-    """Let SIGTERM end it as Ctrl-C does: what was begun is told and remembered."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

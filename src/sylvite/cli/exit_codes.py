@@ -66,6 +66,9 @@ EXIT_CODES: Mapping[str, int] = {
     "function_not_available": NOT_AVAILABLE,
     "invalid_arguments": NO,
     "function_failed": NO,
+    "invalid_low": USAGE,
+    "unknown_list": USAGE,
+    "not_started": TRY_AGAIN,
     # The log
     "log_error": DISK_FAILED,
     "offset_gone": NO,

@@ -31,6 +31,10 @@ COMMANDS = {
     "link": ("sylvite.cli.link:link", "Let minions in, and bring their events onto the bus, until SIGTERM or Ctrl-C."),
     "call": ("sylvite.cli.call:call", "Run an execution function in this process, as `salt-call` does."),
     "run": ("sylvite.cli.call_runner:run", "Run a runner in this process, as `salt-run` does."),
+    "wheel": (
+        "sylvite.cli.wheel:wheel",
+        "Run a wheel function in this process: it looks after the keys and minions of a master.",
+    ),
     "broker": ("sylvite.cli.broker:broker", "Run a broker until SIGTERM or Ctrl-C."),
     "log": ("sylvite.cli.log:log", "Look after the event log: status, verify, export, import, prune, segments."),
     "cursors": ("sylvite.cli.cursors:cursors", "Look after durable cursors: list, show, seek, delete."),

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -37,7 +37,8 @@ class LocalBus:
 
         `name`: what `sylvite status` shows.
         """
-        self._socket, self._node, self._name, self._timeout_s = socket, node, name, timeout_s
+        self.socket = socket
+        self._node, self._name, self._timeout_s = node, name, timeout_s
         self._client: Client | None = None
 
     def __enter__(self) -> LocalBus:
@@ -46,15 +47,26 @@ class LocalBus:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
         if self._client is not None:
             self._client.close()
             self._client = None
 
+    def open(self) -> Client:
+        """Connect, unless that is done.  Raises BrokerNotReachable, NotAllowed, NotAuthenticated."""
+        if self._client is None:
+            self._client = Client.connect(self.socket, timeout_s=self._timeout_s, name=self._name)
+        return self._client
+
     def fire(self, tag: str, data: dict[str, Any]) -> None:
         data["_stamp"] = stamp(time.time_ns())
-        if self._client is None:
-            self._client = Client.connect(self._socket, timeout_s=self._timeout_s, name=self._name)
-        self._client.publish(tag, plain(data), timeout_s=self._timeout_s)
+        self.open().publish(tag, plain(data), timeout_s=self._timeout_s)
+
+    def publish(self, events: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        self.open().publish_many(events, level="synced", timeout_s=self._timeout_s)
 
     def fire_master(self, tag: str, data: Any, preload: Mapping[str, Any] | None) -> None:
         self.fire(known_tags.OUTBOX, envelope(tag, data, preload))
@@ -70,8 +82,8 @@ class LocalBus:
         """Return the socket: what the call says, what we were told, that of the node."""
         if sock_dir is not None:
             return os.path.join(sock_dir, SOCKET)
-        if self._node in (None, node) and (self._socket is not None or VARIABLE in os.environ):
-            return self._socket
+        if self._node in (None, node) and (self.socket is not None or VARIABLE in os.environ):
+            return self.socket
         place = SYSTEM_SOCKETS[0 if node == "master" else 1]
         return place if os.path.exists(place) else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -30,6 +30,14 @@ class Bus(Protocol):
 
         Raises:
             SylviteError: as `fire`.
+        """
+        ...
+
+    def publish(self, events: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Put events onto the bus of this node as they are, in order, and return when all are synced.
+
+        Raises:
+            SylviteError: as `fire`; some of them may be there.
         """
         ...
 

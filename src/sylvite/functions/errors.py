@@ -35,5 +35,11 @@ class FunctionFailed(SylviteError):
         self.name = name
 
 
+class NotStarted(SylviteError):
+    """A process for a run could not be made; nothing was run."""
+
+    code = "not_started"
+
+
 class ModuleNotLoaded(Exception):
     """A module is not there; the message is the reason, for people.  It costs that module only."""

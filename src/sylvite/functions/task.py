@@ -19,9 +19,12 @@ from sylvite.functions.errors import FunctionFailed, FunctionNotAvailable, Inval
 from sylvite.functions.execute import RETCODE, Outcome, call_function, outcome_of
 from sylvite.functions.jid_event import Shown
 from sylvite.functions.library import Library
+from sylvite.functions.module import Function
 from sylvite.functions.returning import fire_return, shown
 
 NOT_AVAILABLE = 254
+HIDDEN = "***"
+"""What the bus is told of a return that is a secret."""
 
 
 class Kind(NamedTuple):
@@ -30,12 +33,10 @@ class Kind(NamedTuple):
     word: str
     tag: str
 
-    def base(self, jid: str) -> str:
-        return f"{self.tag}/{jid}"
-
 
 RUNNER = Kind("runner", "salt/run")
 WHEEL = Kind("wheel", "salt/wheel")
+KINDS = {kind.word: kind for kind in (RUNNER, WHEEL)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,22 @@ class Task:
     @property
     def base(self) -> str:
         """The beginning of the tags of its events."""
-        return self.kind.base(self.jid)
+        return f"{self.kind.tag}/{self.jid}"
+
+    @property
+    def ticket(self) -> dict[str, str]:
+        """What one needs to wait for it."""
+        return {"tag": self.base, "jid": self.jid}
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The fields that all of its events have."""
+        fun = f"{self.kind.word}.{self.name}"
+        return {"fun": fun, "jid": self.jid, "user": self.user, "fun_args": self.arguments.shown()}
+
+    def told(self, outcome: Outcome) -> dict[str, Any]:
+        """Return what its last event says."""
+        return {**self.about, "return": outcome.value, "success": outcome.success}
 
 
 def run_task(library: Library, task: Task, watch: Shown | None = None) -> Outcome:
@@ -62,9 +78,7 @@ def run_task(library: Library, task: Task, watch: Shown | None = None) -> Outcom
         SylviteError: there is no bus to tell it; before `new`, nothing was run.
     """
     bus, name, word = library.context.bus, task.name, task.kind.word
-    about: dict[str, Any] = {
-        "fun": f"{word}.{name}", "jid": task.jid, "user": task.user, "fun_args": task.arguments.shown(),
-    }  # fmt: skip
+    about = task.about
     try:
         function = library.loaders[word].find(name)
     except FunctionNotAvailable as error:
@@ -78,7 +92,7 @@ def run_task(library: Library, task: Task, watch: Shown | None = None) -> Outcom
     try:
         value = call_function(name, function, task.arguments)
         outcome = outcome_of(library, value)
-        returned = {"return": value, "success": outcome.success}
+        returned = {"return": HIDDEN if _is_secret(name, function) else value, "success": outcome.success}
     except InvalidArguments as error:
         returned = _failed(f"Passed invalid arguments: {error}\n\nUsage:\n{error.usage}")
         raise
@@ -94,6 +108,11 @@ def run_task(library: Library, task: Task, watch: Shown | None = None) -> Outcom
         # Once more: what the function did to its arguments shows in `ret`, as it does in Salt.
         fire_return(bus, f"{task.base}/ret", {**about, "fun_args": shown(task.arguments.shown()), **returned})
     return outcome
+
+
+def _is_secret(name: str, function: Function) -> bool:
+    """Say whether the module names the function in `__secret__`: what it returns is for who calls it, and not for the log."""
+    return name.partition(".")[2] in getattr(function, "__globals__", {}).get("__secret__", ())
 
 
 def _failed(text: str) -> dict[str, Any]:

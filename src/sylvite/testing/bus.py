@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from sylvite.core.event import Event, Offset, Origin, pack_data, unpack_data
@@ -36,6 +36,11 @@ class Bus:
         if self.error is not None:
             raise self.error
         self.sent.append((check_tag(tag), plain(data), None if preload is None else dict(preload)))
+
+    def publish(self, events: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        if self.error is not None:
+            raise self.error
+        self.fired.extend((check_tag(tag), unpack_data(pack_data(data))) for tag, data in events)
 
     @contextlib.contextmanager
     def watch(self, tagmatch: str, *, node: str, sock_dir: str | None) -> Generator[Iterator[Event]]:

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 from sylvite.daemons.options.explaining import plain
 from sylvite.daemons.options.master import MasterOptions
 from sylvite.daemons.options.node import fields_of
-from sylvite.daemons.options.reading import Loaded, form_of
+from sylvite.daemons.options.reading import Loaded, form_of, load_node
+
+
+def master_opts(path: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+    """Return the options of the master of this machine, or of a file or folder, for functions and their clients.
+
+    Raises:
+        InvalidSetting: something in them is wrong.
+    """
+    return make_opts(load_node("master", None if path is None else Path(path)).raise_first())
+
+
+def minion_opts(path: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+    """As `master_opts`, of the minion of this machine."""
+    return make_opts(load_node("minion", None if path is None else Path(path)).raise_first())
 
 
 def make_opts(loaded: Loaded[Any]) -> dict[str, Any]:
