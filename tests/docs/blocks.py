@@ -9,6 +9,7 @@ output      what the block before it printed
 yaml NAME   a configuration file, written to NAME and read as the broker reads it; `master`, `minion` and files
             in `master.d/` and `minion.d/` as these read them
 ini NAME    a unit file, or a part of one, that stands in packaging/systemd/NAME
+curl        as console, with an HTTP interface beside the broker
 sh          commands that are not run here, and why stands beside them in test_pages.py
 text        a picture or a layout: no code
 """

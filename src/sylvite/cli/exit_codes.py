@@ -93,6 +93,14 @@ EXIT_CODES: Mapping[str, int] = {
     "keyring_busy": TRY_AGAIN,
     "keyring_failed": DISK_FAILED,
     "keyring_not_understood": CONFIGURATION,
+    # The interface over HTTP
+    "invalid_scope": USAGE,
+    "no_such_token": NO,
+    "too_many_requests": TRY_AGAIN,
+    "body_too_big": USAGE,
+    "wrong_type": USAGE,
+    "wrong_method": USAGE,
+    "not_found": NO,
     # Machines at providers
     "cloud_error": NO,
     "library_missing": CONFIGURATION,

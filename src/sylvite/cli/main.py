@@ -45,6 +45,8 @@ COMMANDS = {
     "doctor": ("sylvite.cli.doctor:doctor", "Check this node, with a cure for each thing that is wrong."),
     "completion": ("sylvite.cli.completion:completion", "Print the completion script for a shell."),
 }
+    "api": ("sylvite.cli.api:api", "Serve a bus over HTTP until SIGTERM or Ctrl-C."),
+    "tokens": ("sylvite.cli.tokens:tokens", "Look after tokens: who may use the bus over HTTP."),
 PROGRAM = "sylvite"
 COMPLETE_VARIABLE = "_SYLVITE_COMPLETE"
 

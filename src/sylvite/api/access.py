@@ -1,0 +1,81 @@
+"""Access: who calls, and what he may do.  Every entry of the interface asks here, and nowhere else."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from typing import NamedTuple
+
+from starlette.requests import HTTPConnection
+
+from sylvite.api.problems import TooManyRequests
+from sylvite.api.scopes import Grant, Scope
+from sylvite.api.tokens import Token, TokenStore
+from sylvite.errors import NotAllowed, NotAuthenticated
+
+FAILURES_MAX = 20
+FAILURES_S = 60.0
+"""Wrong tokens of one address in this time: then it waits.  Guessing 256 bits is hopeless; asking for ever still costs us."""
+ADDRESSES_MAX = 10_000
+
+
+class Caller(NamedTuple):
+    """Who calls: `name` is the sender of what he publishes."""
+
+    token: Token
+    grant: Grant
+
+    @property
+    def name(self) -> str:
+        return f"api:{self.token.owner}"
+
+
+class Access:
+    def __init__(self, tokens: TokenStore) -> None:
+        self.tokens = tokens
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def caller(self, connection: HTTPConnection) -> Caller:
+        """Return who calls.
+
+        Raises:
+            NotAuthenticated: no token, or none that counts.
+            TooManyRequests: too many wrong ones from there.
+        """
+        address = connection.client.host if connection.client is not None else ""
+        self._check_patience(address)
+        text = bearer_of(connection)
+        if not text:
+            raise NotAuthenticated("a token is needed: Authorization: Bearer TOKEN; `sylvite tokens create` makes one")
+        try:
+            return Caller(*self.tokens.check(text, time.time_ns()))
+        except NotAuthenticated:
+            self._failed(address)
+            raise
+
+    def require(self, connection: HTTPConnection, verb: str) -> Caller:
+        """Return who calls, if he may do that.  Raises: as `caller`; NotAllowed."""
+        caller = self.caller(connection)
+        if not caller.grant.allows(verb):
+            raise NotAllowed(f"this token has no scope {Scope(verb)}")
+        return caller
+
+    def _check_patience(self, address: str) -> None:
+        count, since_s = self._failures.get(address, (0, 0.0))
+        if count >= FAILURES_MAX and time.monotonic() - since_s < FAILURES_S:
+            raise TooManyRequests("too many wrong tokens from this address; wait a minute")
+
+    def _failed(self, address: str) -> None:
+        now_s = time.monotonic()
+        count, since_s = self._failures.pop(address, (0, now_s))
+        self._failures[address] = (count + 1, since_s) if now_s - since_s < FAILURES_S else (1, now_s)
+        if len(self._failures) > ADDRESSES_MAX:
+            self._failures.popitem(last=False)
+
+
+def bearer_of(connection: HTTPConnection) -> str:
+    """Return the token of a request: never one from its address, which ends up in logs."""
+    kind, _, text = connection.headers.get("authorization", "").partition(" ")
+    if kind.lower() == "bearer":
+        return text.strip()
+    return connection.headers.get("x-auth-token", "").strip()

@@ -1,0 +1,134 @@
+"""The events of the bus over HTTP: publish, history, one event, streams, wait."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from sylvite.api.bodies import BODY_BYTES_MAX, decode, media_type_of, read_body
+from sylvite.api.parameters import (
+    LIMIT_MAX,
+    WAIT_S_MAX,
+    check_names,
+    id_of,
+    read_count,
+    read_seconds,
+    read_selection,
+)
+from sylvite.api.problems import WrongType
+from sylvite.api.publishing import Given
+from sylvite.api.reading import Reading
+from sylvite.api.service import Service
+from sylvite.api.streaming import NDJSON, SSE, Form, Stream
+from sylvite.api.tail import encode_item
+from sylvite.core.event import Event
+from sylvite.errors import InvalidInput, InvalidSetting, NoSuchOffset, WaitTimeout
+
+CURL_DEFAULT = "application/x-www-form-urlencoded"
+"""What curl says of any `-d`: here that is JSON all the same."""
+PAGE_S = 5.0
+"""A page is given when it is full, or after so long: the next one goes on where it ended."""
+LINES_BYTES_MAX = 8 * 1024 * 1024
+PAGE_BYTES_MAX = 8 * 1024 * 1024
+NO_STORE = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+
+
+def answer(body: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(body), status, NO_STORE, media_type="application/json")
+
+
+async def publish(service: Service, request: Request) -> Response:
+    """POST /v1/events: one event as JSON, or one a line as NDJSON; all of them are published, or none."""
+    caller = service.access.require(request, "events:write")
+    check_names(request.query_params)
+    kind = media_type_of(request)
+    if kind == "application/x-ndjson":
+        body = await read_body(request, LINES_BYTES_MAX)
+        lines = [line for line in body.split(b"\n") if line.strip()]
+        events = [decode(line, Given, f"line {number}") for number, line in enumerate(lines, 1)]
+    elif kind in ("application/json", "", CURL_DEFAULT):
+        events = [decode(await read_body(request, BODY_BYTES_MAX), Given)]
+    else:
+        raise WrongType(f"{kind} is not read here; send application/json, or application/x-ndjson with an event a line")
+    accepted = await service.publishing.publish(caller, events, request.headers.get("idempotency-key", ""))
+    first = accepted.published
+    said = {
+        "offset": first.offset,
+        "id": id_of(first.position),
+        "count": accepted.events,
+        "level": first.level.name.lower(),
+    }
+    return answer(said, 201)
+
+
+async def history(service: Service, request: Request) -> Response:
+    """GET /v1/events: events that are there, oldest first, a page at a time."""
+    caller = service.access.require(request, "events:read")
+    query = request.query_params
+    selection = read_selection(query, "limit", default="oldest")
+    limit = read_count(query, "limit", 100, LIMIT_MAX)
+    reading = Reading(service.bus, service.tail, selection.wanted, caller.grant, selection.since)
+    page = await reading.page(limit, PAGE_S, PAGE_BYTES_MAX)
+    items = [msgspec.Raw(entry.form("json", encode_item)) for entry in page.entries if isinstance(entry.item, Event)]
+    gaps = [entry.item for entry in page.entries if not isinstance(entry.item, Event)]
+    next_ = None if page.behind is None else id_of(page.behind)
+    return answer({"items": items, "gaps": gaps, "next": next_, "end": page.is_end})
+
+
+async def one(service: Service, request: Request) -> Response:
+    """GET /v1/events/{offset}: one event with its envelope."""
+    caller = service.access.require(request, "events:read")
+    check_names(request.query_params)
+    text = str(request.path_params["offset"])
+    if not (text.isascii() and text.isdecimal() and len(text) <= 18):
+        raise InvalidSetting("offset", text[:80], "is not an offset")
+    event = await service.bus.get(int(text))
+    if not caller.grant.may_read(event.tag):
+        # What may not be seen is not there: the answer tells neither.
+        raise NoSuchOffset(int(text), service.bus.welcome.end)
+    return Response(encode_item(event), 200, NO_STORE, media_type="application/json")
+
+
+async def wait(service: Service, request: Request) -> Response:
+    """GET /v1/events/wait: the next event that fits."""
+    caller = service.access.require(request, "events:read")
+    query = request.query_params
+    selection = read_selection(query, "timeout")
+    timeout_s = read_seconds(query, "timeout", 30.0, WAIT_S_MAX)
+    reading = Reading(service.bus, service.tail, selection.wanted, caller.grant, selection.since)
+    until_s = time.monotonic() + timeout_s
+    pieces = reading.pieces(max(timeout_s, 0.001))
+    try:
+        async for entries in pieces:
+            for entry in entries:
+                if isinstance(entry.item, Event):
+                    return Response(encode_item(entry.item), 200, NO_STORE, media_type="application/json")
+            if time.monotonic() >= until_s:
+                break
+    finally:
+        await pieces.aclose()
+    raise WaitTimeout(f"no event within {timeout_s:g} s")
+
+
+def stream(service: Service, request: Request) -> ASGIApp:
+    """GET /v1/events/stream: events as they come, from any place on."""
+    caller = service.access.require(request, "events:read")
+    selection = read_selection(request.query_params, last_event_id=request.headers.get("last-event-id", ""))
+    form = _form_of(request)
+    reading = Reading(service.bus, service.tail, selection.wanted, caller.grant, selection.since)
+    ending = service.streams.open(caller)
+    return Stream(reading, form, ending, partial(service.streams.close, caller, ending))
+
+
+def _form_of(request: Request) -> Form:
+    accept = request.headers.get("accept", "*/*")
+    if "application/x-ndjson" in accept:
+        return NDJSON
+    if "text/event-stream" in accept or "*/*" in accept or "text/*" in accept:
+        return SSE
+    raise InvalidInput("a stream is text/event-stream or application/x-ndjson")

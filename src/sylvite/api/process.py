@@ -1,0 +1,128 @@
+"""The api as a process: an HTTP server in front of a bus."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket as sockets
+import ssl
+from collections.abc import Generator
+from pathlib import Path
+from typing import NamedTuple
+
+import uvicorn
+
+from sylvite.api.app import make_app
+from sylvite.api.service import Service, serving
+from sylvite.daemons.configuration import Configuration
+from sylvite.daemons.options.master import MasterOptions
+from sylvite.daemons.precautions import check_file, secure_process
+from sylvite.daemons.process import log_as, on_signals, run, say_ready
+from sylvite.daemons.systemd import notify
+from sylvite.errors import InvalidSetting
+
+HEAD_BYTES_MAX = 16 * 1024
+KEEP_ALIVE_S = 10
+CONNECTIONS_MAX = 12_000
+STOP_S = 5
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+logger = logging.getLogger("sylvite.api")
+
+
+class Listening(NamedTuple):
+    """Where, and with which certificate and key (PEM files); without them it is plain HTTP, on the loopback alone."""
+
+    host: str
+    port: int
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leave signals to us."""
+        yield
+
+
+def main(
+    configuration: Configuration[MasterOptions], bus: Path, listening: Listening, *, ready_fd: int | None = None
+) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code.  `bus`: the socket of the one that is served.
+
+    Raises:
+        SylviteError: it could not start: no bus, no tokens, no port, no certificate.
+    """
+    secure_process()
+    log_as(configuration)
+    # It tells of itself what we have said already.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    return run(_serve(configuration, bus, listening, ready_fd))
+
+
+async def _serve(
+    configuration: Configuration[MasterOptions], bus: Path, listening: Listening, ready_fd: int | None
+) -> int:
+    stopping = asyncio.Event()
+    on_signals(stopping.set, configuration.reload)
+    tls = _tls(listening)
+    async with serving(bus, configuration.options.data_dir) as service:
+        with _listen(listening) as listener:
+            server = _Server(_config(service, tls))
+            running = asyncio.create_task(server.serve([listener]), name="api: server")
+            scheme = "http" if tls is None else "https"
+            port = listener.getsockname()[1]
+            shown = f"[{listening.host}]" if ":" in listening.host else listening.host
+            logger.info("the interface is at %s://%s:%d", scheme, shown, port)
+            say_ready(ready_fd, str(port))
+            waiting = asyncio.create_task(stopping.wait())
+            await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
+            notify("STOPPING=1")
+            waiting.cancel()
+            service.streams.end_all("the interface is stopping; go on with the last id")
+            server.should_exit = True
+            await running
+    return 0
+
+
+def _config(service: Service, tls: ssl.SSLContext | None) -> uvicorn.Config:
+    config = uvicorn.Config(
+        make_app(service), log_config=None, access_log=False, server_header=False, lifespan="off", ws="none",
+        timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=STOP_S, limit_concurrency=CONNECTIONS_MAX,
+        h11_max_incomplete_event_size=HEAD_BYTES_MAX, backlog=1024, proxy_headers=False,
+    )  # fmt: skip
+    config.load()
+    config.ssl = tls
+    return config
+
+
+def _tls(listening: Listening) -> ssl.SSLContext | None:
+    if listening.certificate is None or listening.key is None:
+        if listening.certificate is not None or listening.key is not None:
+            raise InvalidSetting("certificate", listening.certificate, "and its key belong together; give both or none")
+        if listening.host not in LOOPBACK:
+            raise InvalidSetting(
+                "listen", listening.host,
+                "is not this machine alone, and tokens must not travel in the clear: give a certificate and a key, or listen on 127.0.0.1",
+            )  # fmt: skip
+        return None
+    check_file(listening.key, "key")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(listening.certificate, listening.key)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidSetting(
+            "certificate", str(listening.certificate), f"cannot be used with that key: {error}"
+        ) from error
+    return context
+
+
+def _listen(listening: Listening) -> sockets.socket:
+    family = sockets.AF_INET6 if ":" in listening.host else sockets.AF_INET
+    try:
+        return sockets.create_server((listening.host, listening.port), family=family, backlog=1024)
+    except OSError as error:
+        where = f"{listening.host} port {listening.port}"
+        raise InvalidSetting("listen", where, f"cannot be listened on: {error.strerror}") from error

@@ -1,0 +1,138 @@
+"""Reading: one reader's way through the history up to now and on, with what it may see of it.
+
+Near the end it shares the tail with all others; further back, or with a condition on the data, which the broker checks, it has a
+subscription of its own.  There is no seam: each event comes once, and in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from typing import NamedTuple, cast
+
+from sylvite.api.scopes import Grant
+from sylvite.api.tail import Entry, Tail, encode_item
+from sylvite.auth.policy import Remembered
+from sylvite.client.async_client import AsyncClient, AsyncSubscription
+from sylvite.client.start import Since
+from sylvite.core.event import Event, Gap, Position
+from sylvite.core.pattern import Filter
+from sylvite.errors import EventsMissed
+
+AT_ONCE = 256
+CREDIT_BYTES = 128 * 1024
+"""Of a subscription of its own: what a slow reader holds of us."""
+
+
+class Page(NamedTuple):
+    """`behind`: the last event that was looked at, which a next page begins behind; `is_end`: nothing is behind it now."""
+
+    entries: list[Entry]
+    behind: Position | None
+    is_end: bool
+
+
+class Reading:
+    """`since`: where it starts; None is now.  `wanted`: which tags, and `where`.  `grant`: what may be seen at all."""
+
+    def __init__(self, bus: AsyncClient, tail: Tail, wanted: Filter, grant: Grant, since: Since = None) -> None:
+        """Raises InvalidPattern."""
+        self._bus, self._tail, self._wanted, self._since = bus, tail, wanted, since
+        matches = wanted.matcher()
+        self._sees: Callable[[str], bool] = Remembered(lambda tag: matches(tag) and grant.may_read(tag))
+
+    def sees(self, entry: Entry) -> bool:
+        return isinstance(entry.item, Gap) or self._sees(entry.item.tag)
+
+    async def page(self, most: int, within_s: float, bytes_max: int) -> Page:
+        """Return up to so many entries of what is there now: fewer at its end, after a while, or where they are large.
+
+        Raises:
+            SylviteError: the broker refuses it, or does not answer.
+        """
+        entries: list[Entry] = []
+        size = 0
+        until_s = time.monotonic() + within_s
+        behind: Position | None = None
+        async with await self._subscribe(self._since, until_end=True) as own:
+            while len(entries) < most and size < bytes_max:
+                try:
+                    event = await own.next(max(until_s - time.monotonic(), 0.0))
+                except EventsMissed as missed:
+                    entries.append(Entry(cast("Gap", missed.gap)))
+                    continue
+                if event is None:
+                    return Page(entries, behind, own.ended)
+                behind = event.position
+                if self._sees(event.tag):
+                    entries.append(Entry(event))
+                    size += len(entries[-1].form("json", encode_item))
+                if time.monotonic() >= until_s:
+                    break
+        return Page(entries, behind, is_end=False)
+
+    async def pieces(self, idle_s: float) -> AsyncGenerator[list[Entry]]:
+        """Yield entries as they come, some at a time; an empty list when there were none for so long.  Without an end.
+
+        Raises:
+            SylviteError: the broker refuses it, or does not answer.
+        """
+        if self._wanted.where is not None:
+            async with await self._subscribe(self._since) as own:
+                while True:
+                    yield await self._own(own, idle_s)
+        async with self._tail.watched():
+            number = self._tail.next if self._since is None else None
+            place: Since = self._tail.end if self._since is None else self._since
+            while True:
+                if number is None:
+                    async with await self._subscribe(place) as own:
+                        while number is None:
+                            found = await self._own(own, idle_s)
+                            yield found
+                            if found:
+                                place = _behind(found, place)
+                                number = self._tail.place_of(found[-1].next)
+                elif number < self._tail.first or not self._tail.is_running:
+                    # It was too slow, or the tail is another one by now: the log has it all.
+                    number = None
+                elif found := self._tail.take(number, AT_ONCE):
+                    number += len(found)
+                    place = _behind(found, place)
+                    if seen := [entry for entry in found if self.sees(entry)]:
+                        yield seen
+                elif not (await asyncio.wait([self._tail.news()], timeout=idle_s))[0]:
+                    yield []
+
+    async def _subscribe(self, since: Since, *, until_end: bool = False) -> AsyncSubscription:
+        wanted = self._wanted
+        return await self._bus.subscribe(
+            startswith=wanted.startswith, endswith=wanted.endswith, find=wanted.find, regex=wanted.regex,
+            fnmatch=wanted.fnmatch, exact=wanted.exact, exclude=wanted.exclude, where=wanted.where, since=since,
+            until_end=until_end, credit_bytes=CREDIT_BYTES,
+        )  # fmt: skip
+
+    async def _own(self, own: AsyncSubscription, idle_s: float) -> list[Entry]:
+        """Return the next events of a subscription of its own that may be seen, or none after a while."""
+        found: list[Entry] = []
+        until_s = time.monotonic() + idle_s
+        while len(found) < AT_ONCE and (left_s := until_s - time.monotonic()) > 0:
+            try:
+                event = await own.next(0.0 if found else left_s)
+            except EventsMissed as missed:
+                found.append(Entry(cast("Gap", missed.gap)))
+                continue
+            if event is None:
+                break
+            if self._sees(event.tag):
+                found.append(Entry(event))
+        return found
+
+
+def _behind(found: list[Entry], before: Since) -> Since:
+    """Return the place behind the last event of these."""
+    for entry in reversed(found):
+        if isinstance(entry.item, Event):
+            return entry.item.position
+    return before

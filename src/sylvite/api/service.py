@@ -1,0 +1,62 @@
+"""Service: what all entries of the interface share, and what is looked after while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sylvite.api.access import Access
+from sylvite.api.publishing import Publishing
+from sylvite.api.streaming import Streams
+from sylvite.api.tail import Tail
+from sylvite.api.tokens import LOOK_S, TokenStore
+from sylvite.client.async_client import AsyncClient
+from sylvite.errors import SylviteError
+
+logger = logging.getLogger("sylvite.api")
+
+
+class Service:
+    def __init__(self, bus: AsyncClient, tokens: TokenStore) -> None:
+        self.bus = bus
+        self.access = Access(tokens)
+        self.publishing = Publishing(bus)
+        self.tail = Tail(bus)
+        self.streams = Streams()
+
+    async def look_after(self) -> None:
+        """End streams whose token was revoked or has run out, within a second."""
+        tokens = self.access.tokens
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                tokens.refresh()
+            except SylviteError as error:
+                # Those that are known go on: a disk that cannot be read for the moment must not log everybody out.
+                logger.error("the tokens cannot be looked at: %s", error)
+            now_ns = time.time_ns()
+            self.streams.check(lambda id_: tokens.still_counts(id_, now_ns))  # noqa: B023 - called at once
+
+
+@asynccontextmanager
+async def serving(socket: Path | str, data: Path) -> AsyncGenerator[Service]:
+    """Connect to the bus and open the tokens.
+
+    Raises:
+        SylviteError: there is no bus, or the tokens cannot be used.
+    """
+    with TokenStore(data) as tokens:
+        async with AsyncClient.connect(socket, name="api") as bus:
+            service = Service(bus, tokens)
+            looking = asyncio.create_task(service.look_after(), name="api: tokens")
+            try:
+                yield service
+            finally:
+                looking.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await looking

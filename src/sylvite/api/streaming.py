@@ -1,0 +1,153 @@
+"""Streams of events: server-sent events, or one JSON object a line, for as long as the caller stays and his token counts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Mapping
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from sylvite.api.access import Caller
+from sylvite.api.parameters import id_of
+from sylvite.api.problems import TooManyRequests
+from sylvite.api.reading import Reading
+from sylvite.api.tail import Entry, encode_item
+from sylvite.core.event import Event, Gap
+from sylvite.errors import SylviteError
+
+HEARTBEAT_S = 15.0
+STALL_S = 60.0
+"""A client that has taken nothing for so long is let go; it resumes where it was."""
+RETRY_MS = 2000
+OF_ONE_TOKEN = 16
+HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
+
+
+class Form:
+    """How entries look on the wire."""
+
+    def __init__(self, name: str, media_type: str, entry: Callable[[Event | Gap], bytes], *, events: bool) -> None:
+        self.name, self.media_type, self.entry, self._events = name, media_type, entry, events
+
+    def begin(self) -> bytes:
+        return f"retry: {RETRY_MS}\n\n".encode() if self._events else b""
+
+    def heartbeat(self) -> bytes:
+        return b": \n\n" if self._events else b"\n"
+
+    def end(self, reason: str) -> bytes:
+        said = msgspec.json.encode({"reason": reason})
+        return b"event: bye\ndata: " + said + b"\n\n" if self._events else b'{"bye":' + said + b"}\n"
+
+
+def _sse(item: Event | Gap) -> bytes:
+    # JSON holds no line end as it is: one line of data is one event, whatever its tag and data are.
+    if isinstance(item, Event):
+        return f"id: {id_of(item.position)}\nevent: event\ndata: ".encode() + encode_item(item) + b"\n\n"
+    return f"event: {'reset' if item.reason == 'reset' else 'gap'}\ndata: ".encode() + encode_item(item) + b"\n\n"
+
+
+def _line(item: Event | Gap) -> bytes:
+    return encode_item(item) + b"\n" if isinstance(item, Event) else b'{"gap":' + encode_item(item) + b"}\n"
+
+
+SSE = Form("sse", "text/event-stream; charset=utf-8", _sse, events=True)
+NDJSON = Form("ndjson", "application/x-ndjson", _line, events=False)
+
+
+class Streams:
+    """Those that run, so that each ends when its token does."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, set[asyncio.Future[str]]] = {}
+
+    def open(self, caller: Caller) -> asyncio.Future[str]:
+        """Return what is done, with the reason, when a stream has to end.  Raises TooManyRequests."""
+        running = self._running.setdefault(caller.token.id, set())
+        if len(running) >= OF_ONE_TOKEN:
+            raise TooManyRequests(f"this token has {OF_ONE_TOKEN} streams already")
+        ending: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        running.add(ending)
+        return ending
+
+    def close(self, caller: Caller, ending: asyncio.Future[str]) -> None:
+        running = self._running.get(caller.token.id, set())
+        running.discard(ending)
+        if not running:
+            self._running.pop(caller.token.id, None)
+
+    def check(self, counts: Callable[[str], bool]) -> None:
+        """End those whose token does not count any more."""
+        for id_ in [id_ for id_ in self._running if not counts(id_)]:
+            self._end(id_, "the token does not count any more")
+
+    def end_all(self, reason: str) -> None:
+        for id_ in list(self._running):
+            self._end(id_, reason)
+
+    def _end(self, id_: str, reason: str) -> None:
+        for ending in self._running.get(id_, ()):
+            if not ending.done():
+                ending.set_result(reason)
+
+
+class Stream:
+    """An ASGI application that answers one request with a stream; `close` is called at its end."""
+
+    def __init__(
+        self,
+        reading: Reading,
+        form: Form,
+        ending: asyncio.Future[str],
+        close: Callable[[], None],
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._reading, self._form, self._ending, self._close = reading, form, ending, close
+        self._headers = {**HEADERS, "content-type": form.media_type, **(headers or {})}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope
+        gone = asyncio.ensure_future(_until_gone(receive))
+        pieces = self._reading.pieces(HEARTBEAT_S)
+        try:
+            await self._run(pieces, gone, send)
+        finally:
+            gone.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await gone
+            await pieces.aclose()
+            self._close()
+
+    async def _run(self, pieces: AsyncGenerator[list[Entry]], gone: asyncio.Future[None], send: Send) -> None:
+        raw = [(name.encode(), value.encode()) for name, value in self._headers.items()]
+        await send({"type": "http.response.start", "status": 200, "headers": raw})
+        await send({"type": "http.response.body", "body": self._form.begin(), "more_body": True})
+        while True:
+            coming = asyncio.ensure_future(anext(pieces))
+            await asyncio.wait([coming, gone, self._ending], return_when=asyncio.FIRST_COMPLETED)
+            if gone.done() or self._ending.done():
+                coming.cancel()
+                with contextlib.suppress(asyncio.CancelledError, SylviteError):
+                    await coming
+                if not gone.done():
+                    await send({"type": "http.response.body", "body": self._form.end(self._ending.result())})
+                return
+            try:
+                entries = coming.result()
+            except SylviteError as error:
+                await send({"type": "http.response.body", "body": self._form.end(str(error))})
+                return
+            form = self._form
+            body = b"".join([entry.form(form.name, form.entry) for entry in entries]) or form.heartbeat()
+            try:
+                async with asyncio.timeout(STALL_S):
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
+            except TimeoutError:
+                return
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,156 @@
+"""Tail: the newest events, decoded and encoded once for however many streams watch them.
+
+It is a cache of the end of the log and nothing more: a stream that has fallen out of it reads from the log (reading.py).
+There is one only while somebody watches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from bisect import bisect_left
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from sylvite.client.async_client import AsyncClient
+from sylvite.core.event import Event, Gap
+from sylvite.errors import SylviteError
+
+ENTRIES_MAX = 4096
+BYTES_MAX = 16 * 1024 * 1024
+CREDIT_BYTES = 1024 * 1024
+logger = logging.getLogger("sylvite.api")
+
+
+class Entry:
+    """An event or a gap, and its forms as text, each made when it is first wanted."""
+
+    __slots__ = ("_forms", "item", "size")
+
+    def __init__(self, item: Event | Gap) -> None:
+        self.item = item
+        self.size = 0
+        self._forms: dict[str, bytes] = {}
+
+    def form(self, name: str, make: Callable[[Event | Gap], bytes]) -> bytes:
+        found = self._forms.get(name)
+        if found is None:
+            found = self._forms[name] = make(self.item)
+        return found
+
+    @property
+    def next(self) -> int:
+        """The offset behind it."""
+        return self.item.offset + 1 if isinstance(self.item, Event) else self.item.next
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode_item(item: Event | Gap) -> bytes:
+    """Return an event as one line of JSON, its envelope around its data; or a gap."""
+    if isinstance(item, Event):
+        return _encoder.encode(item.envelope())
+    return _encoder.encode(msgspec.to_builtins(item))
+
+
+class Tail:
+    """`first`, `next`: numbers of entries, which only grow; a reader remembers the number that it wants next."""
+
+    def __init__(self, bus: AsyncClient) -> None:
+        self.first = self.next = 0
+        self._bus = bus
+        self._entries: deque[Entry] = deque()
+        self._bytes = 0
+        self._begin = 0
+        """The offset from which on it has seen everything, where it has no entries."""
+        self._watchers = 0
+        self._task: asyncio.Task[None] | None = None
+        self._changing = asyncio.Lock()
+        self._news: asyncio.Future[None] | None = None
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncGenerator[None]:
+        """Keep it going meanwhile; it stands when this is entered.  Raises SylviteError: the broker does not answer."""
+        self._watchers += 1
+        try:
+            async with self._changing:
+                if not self.is_running:
+                    await self._start()
+            yield
+        finally:
+            self._watchers -= 1
+            async with self._changing:
+                if self._watchers == 0:
+                    await self._stop()
+
+    def place_of(self, offset: int) -> int | None:
+        """Return the number of the first entry at or behind an offset; None where earlier ones may be missing here."""
+        if not self.is_running or offset < (self._entries[0].next - 1 if self._entries else self._begin):
+            return None
+        return self.first + bisect_left(self._entries, offset, key=lambda entry: entry.next - 1)
+
+    @property
+    def end(self) -> int:
+        """The offset behind the newest entry."""
+        return self._entries[-1].next if self._entries else self._begin
+
+    def take(self, number: int, most: int) -> list[Entry]:
+        """Return entries from a number on, which must not be below `first`."""
+        start = number - self.first
+        end = min(start + most, len(self._entries))
+        return [self._entries[index] for index in range(start, end)]
+
+    def news(self) -> asyncio.Future[None]:
+        """Return what is done when the next entry is there."""
+        if self._news is None or self._news.done():
+            self._news = asyncio.get_running_loop().create_future()
+        return self._news
+
+    def _append(self, item: Event | Gap) -> None:
+        entry = Entry(item)
+        entry.size = len(entry.form("json", encode_item))
+        self._entries.append(entry)
+        self._bytes += entry.size
+        self.next += 1
+        while len(self._entries) > ENTRIES_MAX or (self._bytes > BYTES_MAX and len(self._entries) > 1):
+            self._bytes -= self._entries.popleft().size
+            self.first += 1
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    async def _start(self) -> None:
+        subscription = await self._bus.subscribe(on_gap=self._append, credit_bytes=CREDIT_BYTES)
+        self._entries.clear()
+        self._bytes = 0
+        self.first = self.next
+        self._begin = subscription.end
+
+        async def run() -> None:
+            try:
+                async with subscription:
+                    async for event in subscription:
+                        self._append(event)
+            except SylviteError as error:
+                logger.error("the newest events cannot be watched: %s", error)
+            finally:
+                # Whoever waits looks again, and starts it anew.
+                if self._news is not None and not self._news.done():
+                    self._news.set_result(None)
+
+        self._task = asyncio.create_task(run(), name="api: tail")
+
+    async def _stop(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    @property
+    def is_running(self) -> bool:
+        return self._task is not None and not self._task.done()

@@ -1,0 +1,250 @@
+"""Tokens: secrets that let a program in over HTTP.  What is kept of one is its hash, never the secret.
+
+The text of a token is `syl1_<id>_<secret>_<check>`, so that a scanner for secrets knows it.  The store is a SQLite file in the data
+directory; the command line and the api process both write to it, and each sees within `LOOK_S` what the other has done.
+Source: spec/reliability.md 6.1.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import re
+import secrets
+import sqlite3
+import zlib
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import msgspec
+
+from sylvite.api.scopes import SCOPES_MAX, Grant, Scope, parse_scope
+from sylvite.errors import InvalidInput, NotAuthenticated, SylviteError
+from sylvite.jobs.database import Kind, failures, open_to_write, transaction
+
+NAME = "tokens.db"
+PREFIX = "syl1"
+SECRET_BYTES = 32
+ID_CHARACTERS = 8
+TOKEN_CHARACTERS_MAX = 128
+TOKENS_MAX = 10_000
+OWNER = re.compile(r"[\x21-\x7e]{1,128}")
+"""A part of the sender of events."""
+LIFE_S = 12 * 3600.0
+"""Salt's `token_expire`."""
+LIFE_S_MAX = 366 * 24 * 3600.0
+LOOK_S = 0.5
+USED_NS = 60 * 1_000_000_000
+"""How exactly it is kept when a token was used last: a disk that is written for every request would be the slowest part."""
+
+_KIND = Kind(
+    application=0x53594C54,  # "SYLT"
+    version=1,
+    schema="""CREATE TABLE tokens (
+        id TEXT PRIMARY KEY, hash BLOB NOT NULL CHECK (length(hash) = 32), owner TEXT NOT NULL, backend TEXT NOT NULL,
+        scopes TEXT NOT NULL, made_ns INTEGER NOT NULL, until_ns INTEGER NOT NULL, used_ns INTEGER NOT NULL, note TEXT NOT NULL
+    ) WITHOUT ROWID;""",
+    cure="move it away: all tokens are then void, and new ones can be made",
+)
+
+
+class NoSuchToken(SylviteError):
+    code = "no_such_token"
+
+    def __init__(self, id_: str) -> None:
+        super().__init__(f"there is no token {id_[:40]!r}; `sylvite tokens list` shows those that there are")
+        self.id = id_
+
+
+class Secret:
+    """The text of a token.  It shows itself as `***`; `reveal` gives it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def reveal(self) -> str:
+        return self._text
+
+
+class Token(msgspec.Struct, frozen=True):
+    """What is known of a token.  Times are nanoseconds since 1970; `used_ns` is 0 for one that was never used."""
+
+    id: str
+    owner: str
+    backend: str
+    scopes: tuple[Scope, ...]
+    made_ns: int
+    until_ns: int
+    used_ns: int = 0
+    note: str = ""
+
+    def shown(self) -> dict[str, object]:
+        """Return it as commands and the interface show it."""
+        found: dict[str, object] = msgspec.to_builtins(msgspec.structs.replace(self, scopes=()))
+        return {**found, "scopes": [str(scope) for scope in self.scopes]}
+
+
+class _Kept(NamedTuple):
+    token: Token
+    hash: bytes
+    grant: Grant
+
+
+def _text_of(id_: str, secret: str) -> str:
+    body = f"{PREFIX}_{id_}_{secret}"
+    return f"{body}_{zlib.crc32(body.encode()):08x}"
+
+
+def _split(text: str) -> tuple[str, bytes] | None:
+    """Return the id and the hash of the secret; None where the text is no token."""
+    parts = text.split("_", 2)
+    if len(text) > TOKEN_CHARACTERS_MAX or len(parts) != 3 or parts[0] != PREFIX or not text.isascii():
+        return None
+    secret, _, check = parts[2].rpartition("_")
+    if check != f"{zlib.crc32(text.rpartition('_')[0].encode()):08x}":
+        return None
+    return parts[1], hashlib.sha256(secret.encode()).digest()
+
+
+class TokenStore:
+    """The tokens of one data directory.  It belongs to one thread.  Every call may raise JobStoreFailed, DiskFull."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / NAME
+        self._connection: sqlite3.Connection = open_to_write(self._path, _KIND)
+        self._known: dict[str, _Kept] = {}
+        self._version = -1
+        self.refresh()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def make(
+        self,
+        owner: str,
+        scopes: Sequence[Scope],
+        now_ns: int,
+        *,
+        life_s: float = LIFE_S,
+        backend: str = "",
+        note: str = "",
+    ) -> tuple[Token, Secret]:
+        """Make a token; its text is shown this once.
+
+        Raises:
+            InvalidInput: no owner, no scopes, too many of them, or a life that is too long.
+        """
+        if not OWNER.fullmatch(owner):
+            raise InvalidInput("a token needs an owner: a name of up to 128 characters of ASCII without blanks")
+        if not 0 < len(scopes) <= SCOPES_MAX:
+            raise InvalidInput(f"a token has 1 to {SCOPES_MAX} scopes, not {len(scopes)}")
+        if not 0 < life_s <= LIFE_S_MAX:
+            raise InvalidInput(f"a token lives up to {LIFE_S_MAX / 86400:g} days, not {life_s:g} s")
+        id_ = base64.b32encode(secrets.token_bytes(5)).decode().lower()
+        # No underscore in it: that is what parts the text.
+        secret = base64.urlsafe_b64encode(secrets.token_bytes(SECRET_BYTES)).decode().rstrip("=").replace("_", ".")
+        token = Token(id_, owner, backend, tuple(scopes), now_ns, now_ns + int(life_s * 1e9), note=note[:200])
+        with self._writing():
+            self._connection.execute("DELETE FROM tokens WHERE until_ns <= ?", (now_ns,))
+            (count,) = self._connection.execute("SELECT count(*) FROM tokens").fetchone()
+            if count >= TOKENS_MAX:
+                raise InvalidInput(f"there are {TOKENS_MAX} tokens; revoke some that are not needed")
+            self._connection.execute(
+                "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?)",
+                (
+                    id_, hashlib.sha256(secret.encode()).digest(), owner, backend,
+                    msgspec.json.encode([str(scope) for scope in scopes]).decode(), token.made_ns, token.until_ns, token.note,
+                ),
+            )  # fmt: skip
+        self._load()
+        return token, Secret(_text_of(id_, secret))
+
+    def check(self, text: str, now_ns: int) -> tuple[Token, Grant]:
+        """Return whose token this is, and what it lets him do.
+
+        Raises:
+            NotAuthenticated: it is none, was revoked, or its time is over: the answer is the same.
+        """
+        # What another process has just made counts, and what it has taken back does not. Where that cannot be looked at, what is known holds.
+        with contextlib.suppress(SylviteError):
+            self.refresh()
+        split = _split(text)
+        kept = self._known.get(split[0]) if split is not None else None
+        same = hmac.compare_digest(split[1], kept.hash) if split is not None and kept is not None else False
+        if kept is None or not same or not self.still_counts(kept.token.id, now_ns):
+            raise NotAuthenticated("this token does not count: it is none, was revoked, or its time is over")
+        if now_ns - kept.token.used_ns > USED_NS:
+            self._used(kept, now_ns)
+        return kept.token, kept.grant
+
+    def still_counts(self, id_: str, now_ns: int) -> bool:
+        kept = self._known.get(id_)
+        return kept is not None and kept.token.until_ns > now_ns
+
+    def all(self, now_ns: int) -> list[Token]:
+        """Return those that count, the newest first."""
+        found = [kept.token for kept in self._known.values() if kept.token.until_ns > now_ns]
+        return sorted(found, key=lambda token: token.made_ns, reverse=True)
+
+    def revoke(self, id_: str) -> None:
+        """Raises NoSuchToken."""
+        with self._writing():
+            if not self._connection.execute("DELETE FROM tokens WHERE id = ?", (id_,)).rowcount:
+                raise NoSuchToken(id_)
+        self._load()
+
+    def refresh(self) -> bool:
+        """See what other processes have done; return whether that was anything."""
+        with failures(self._path, _KIND):
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        if version == self._version:
+            return False
+        self._version = version
+        self._load()
+        return True
+
+    def _used(self, kept: _Kept, now_ns: int) -> None:
+        token = msgspec.structs.replace(kept.token, used_ns=now_ns)
+        self._known[token.id] = kept._replace(token=token)
+        # That a token cannot be said to be used must not keep its holder out: a full disk would lock out those who could help.
+        with contextlib.suppress(SylviteError), self._writing():
+            self._connection.execute("UPDATE tokens SET used_ns = ? WHERE id = ?", (now_ns, token.id))
+
+    @contextlib.contextmanager
+    def _writing(self) -> Generator[None]:
+        with failures(self._path, _KIND), transaction(self._connection):
+            yield
+
+    def _load(self) -> None:
+        with failures(self._path, _KIND):
+            rows = self._connection.execute(
+                "SELECT id, hash, owner, backend, scopes, made_ns, until_ns, used_ns, note FROM tokens"
+            ).fetchall()
+        known: dict[str, _Kept] = {}
+        for id_, hash_, owner, backend, scopes, made_ns, until_ns, used_ns, note in rows:
+            before = self._known.get(id_)
+            if before is not None and before.hash == hash_:
+                known[id_] = before
+                continue
+            try:
+                read = tuple(map(parse_scope, msgspec.json.decode(scopes, type=list[str])))
+            except (InvalidInput, msgspec.DecodeError):
+                continue  # One that cannot be read counts for nothing; the others do.
+            known[id_] = _Kept(
+                Token(id_, owner, backend, read, made_ns, until_ns, used_ns, note), hash_, Grant(read)
+            )  # fmt: skip
+        self._known = known

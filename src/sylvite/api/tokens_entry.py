@@ -1,0 +1,70 @@
+"""Tokens over HTTP: who one is, and tokens for others, which can do no more than one's own."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sylvite.api.bodies import decode, read_body
+from sylvite.api.parameters import check_names
+from sylvite.api.scopes import parse_scope
+from sylvite.api.service import Service
+from sylvite.api.tokens import LIFE_S
+from sylvite.errors import NotAllowed
+
+BODY_BYTES_MAX = 64 * 1024
+_HEADERS = {"cache-control": "no-store"}
+
+
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`expires_s`: how long it lives.  `owner`: of whoever asks, unless it is said."""
+
+    scopes: Annotated[list[str], msgspec.Meta(min_length=1)]
+    owner: str | None = None
+    expires_s: float = LIFE_S
+    note: str = ""
+
+
+def _answer(body: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(body), status, _HEADERS, "application/json")
+
+
+async def whoami(service: Service, request: Request) -> Response:
+    """GET /v1/whoami: what one's token is, and what it lets one do."""
+    return _answer(service.access.caller(request).token.shown())
+
+
+async def list_all(service: Service, request: Request) -> Response:
+    """GET /v1/tokens: those that count, without their secrets."""
+    service.access.require(request, "tokens:admin")
+    check_names(request.query_params)
+    return _answer({"items": [token.shown() for token in service.access.tokens.all(time.time_ns())]})
+
+
+async def create(service: Service, request: Request) -> Response:
+    """POST /v1/tokens: a new one; its text is in this answer alone."""
+    caller = service.access.require(request, "tokens:admin")
+    wanted = decode(await read_body(request, BODY_BYTES_MAX), Wanted)
+    scopes = [parse_scope(text) for text in wanted.scopes]
+    if lacking := caller.grant.lacks(scopes):
+        raise NotAllowed(f"nobody hands on what he has not: {', '.join(map(str, lacking))}")
+    token, secret = service.access.tokens.make(
+        wanted.owner or caller.token.owner,
+        scopes,
+        time.time_ns(),
+        life_s=wanted.expires_s,
+        backend="token",
+        note=wanted.note,
+    )
+    return _answer({**token.shown(), "token": secret.reveal()}, 201)
+
+
+async def revoke(service: Service, request: Request) -> Response:
+    """DELETE /v1/tokens/{id}: it counts no more, and its streams end within a second."""
+    service.access.require(request, "tokens:admin")
+    service.access.tokens.revoke(str(request.path_params["id"]))
+    return Response(status_code=204, headers=_HEADERS)

@@ -1,0 +1,159 @@
+"""A bus with its HTTP interface, as processes; and a small client for them."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from sylvite.testing.broker import BrokerProcess
+
+WITHIN_S = 30.0
+EVERYTHING = ("events:read:**", "events:write:**", "status:read", "tokens:admin")
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Api:
+    """`sylvite api` in front of a broker: a context manager."""
+
+    def __init__(self, broker: BrokerProcess, *arguments: str) -> None:
+        self.broker, self.port = broker, 0
+        self.log = broker.folder / "api.log"
+        self._arguments = arguments
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Api:
+        reading, writing = os.pipe()
+        program = [
+            sys.executable,
+            "-m",
+            "sylvite",
+            "--socket",
+            str(self.broker.socket),
+            "api",
+            "--dir",
+            str(self.broker.folder),
+        ]
+        try:
+            with open(self.log, "ab") as log:
+                self._process = subprocess.Popen(
+                    [*program, "--listen", "127.0.0.1:0", "--ready-fd", str(writing), *self._arguments],
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(writing,),
+                )  # fmt: skip
+        finally:
+            os.close(writing)
+        try:
+            ready, _, _ = select.select([reading], [], [], WITHIN_S)
+            said = os.read(reading, 64).decode().strip() if ready else ""
+        finally:
+            os.close(reading)
+        if not said:
+            self._process.kill()
+            self._process.wait(WITHIN_S)
+            raise AssertionError(f"the api did not start: {self.log.read_text()}")
+        self.port = int(said)
+        return self
+
+    def stop(self) -> int:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(WITHIN_S)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process is not None
+        if self._process.poll() is None:
+            try:
+                self.stop()
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                raise
+
+    def token(self, *scopes: str, owner: str = "alice", more: tuple[str, ...] = ()) -> str:
+        """Make a token with the command line."""
+        given = [word for scope in scopes for word in ("-s", scope)]
+        made = subprocess.run(
+            [sys.executable, "-m", "sylvite", "-q", "tokens", "create", owner, *given, *more, "--dir", str(self.broker.folder)],
+            capture_output=True, text=True, timeout=WITHIN_S, check=True,
+        )  # fmt: skip
+        return made.stdout.strip()
+
+    def connection(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=WITHIN_S)
+
+    def ask(self, method: str, path: str, token: str = "", body: bytes | str | None = None, **headers: str) -> Answer:
+        connection = self.connection()
+        try:
+            connection.request(method, path, body, {**_bearer(token), **_names(headers)})
+            answer = connection.getresponse()
+            return Answer(answer.status, {key.lower(): value for key, value in answer.getheaders()}, answer.read())
+        finally:
+            connection.close()
+
+    def stream(self, path: str, token: str, **headers: str) -> Stream:
+        return Stream(self.connection(), path, {**_bearer(token), **_names(headers)})
+
+
+class Stream:
+    """A stream of server-sent events: a context manager that yields blocks, each a map of its fields."""
+
+    def __init__(self, connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str]) -> None:
+        self._connection = connection
+        connection.request("GET", path, headers=dict(headers))
+        self.answer = connection.getresponse()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.answer.close()
+        self._connection.close()
+
+    def blocks(self) -> Iterator[dict[str, str]]:
+        """Yield what comes, heartbeats and the first `retry:` left out, until it ends."""
+        fields: dict[str, str] = {}
+        while line := self.answer.readline().decode():
+            name, colon, value = line.rstrip("\n").partition(": ")
+            if line == "\n":
+                if "data" in fields:
+                    yield fields
+                fields = {}
+            elif name and colon:
+                fields[name] = value
+
+    def events(self, count: int) -> list[dict[str, Any]]:
+        """Return the next events, decoded, each with its `id`."""
+        found: list[dict[str, Any]] = []
+        for block in self.blocks():
+            assert block["event"] == "event", block
+            found.append({**json.loads(block["data"]), "id": block["id"]})
+            if len(found) == count:
+                return found
+        raise AssertionError(f"the stream ended after {found}")
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _names(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}
