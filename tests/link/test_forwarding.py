@@ -131,3 +131,28 @@ def test_a_load_that_is_none_makes_no_event_and_is_told(load: dict[str, Any]) ->
     events, refusals = sent(load)
     assert not events
     assert refusals
+
+
+def test_a_return_of_a_job_that_nobody_has_sent_gets_a_jid() -> None:
+    """As golden/events_master_bus.jsonl has it for salt-call."""
+    arguments = ["myco/mytag", "foo=Foo"]
+    load = {"cmd": "_return", "jid": "req", "id": "alpha", "fun": "event.send", "fun_args": arguments, "return": True}
+    (event,), refusals = forward("alpha", load, NOW_S, is_for_minion, lambda: "20261123224717253458")
+    assert event.tag == "salt/job/20261123224717253458/ret/alpha"
+    assert event.data == {
+        **load,
+        "jid": "20261123224717253458",
+        "arg": arguments,
+        "tgt": "alpha",
+        "tgt_type": "glob",
+        "ts": NOW_S,
+    }
+    assert not refusals
+
+
+def test_such_a_return_is_a_minions_own_too() -> None:
+    load = {"cmd": "_return", "jid": "req", "id": "beta", "return": True, "tgt": "beta"}
+    assert forward("alpha", load, NOW_S, is_for_minion, lambda: "1").events == []
+    own = {**load, "id": "alpha"}
+    ((_, data),), _ = forward("alpha", own, NOW_S, is_for_minion, lambda: "1")
+    assert data["tgt"] == "alpha"

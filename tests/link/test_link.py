@@ -12,7 +12,8 @@ import pytest
 from sylvite.auth.enrolment import read_pins
 from sylvite.auth.keyring_values import State
 from sylvite.auth.keys import make_pair
-from sylvite.core.known_tags import OUTBOX
+from sylvite.core.known_tags import BEACONS, OUTBOX, RETURN
+from sylvite.link.minion_session import Arrived, MinionSession
 from tests.link.nodes import JID, Node, buses, hurry, play, take, until
 
 
@@ -172,5 +173,54 @@ def test_a_stranger_with_an_id_that_is_taken_is_denied(tmp_path: Path) -> None:
                 assert not stranger.is_up
             assert State.DENIED in {key.state for key in node.keyring.all_keys("alpha")}
             assert not [event async for event in await master.subscribe("myco/", since="oldest", until_end=True)]
+
+    play(tmp_path, scene)
+
+
+def test_what_beacons_have_seen_goes_up_as_the_events_in_it(tmp_path: Path) -> None:
+    async def scene(node: Node) -> None:
+        node.accept()
+        async with node.master(), node.minion(), buses(node) as (master, minion):
+            seen = [{"tag": "salt/beacon/alpha/load/", "data": {"id": "alpha", "1m": 5}}]
+            await minion.publish(BEACONS, {"beacons": seen})
+            (event,) = await take(master, 1, "salt/beacon/")
+            assert (event.tag, event.data["1m"]) == ("salt/beacon/alpha/load/", 5)
+
+    play(tmp_path, scene)
+
+
+def keep_quiet(session: MinionSession, arrived: Arrived) -> None:
+    """In the place of telling the minion that a load was taken."""
+
+
+def test_a_return_that_nobody_asked_for_gets_one_jid_however_often_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The master has stored it, and the minion was not told: it says it again, and the master makes another jid."""
+
+    async def scene(node: Node) -> None:
+        node.accept()
+        async with buses(node) as (master, minion):
+            load: dict[str, Any] = {
+                "cmd": "_return",
+                "jid": "req",
+                "fun": "test.ping",
+                "fun_args": [],
+                "return": True,
+                "retcode": 0,
+            }
+            with monkeypatch.context() as deaf:
+                deaf.setattr(MinionSession, "taken", keep_quiet)
+                async with node.master(), node.minion():
+                    await minion.publish(OUTBOX, {"tag": "myco/first", "data": {}})
+                    await minion.publish(RETURN, load)
+                    await take(master, 1, "salt/job/")
+            async with node.master(), node.minion():
+                await node.fire(minion, "myco/after")
+                await take(master, 1, "myco/after")
+            returned = await master.subscribe("salt/job/", since="oldest", until_end=True)
+            (event,) = [event async for event in returned]
+            assert event.tag == f"salt/job/{event.data['jid']}/ret/alpha"
+            assert len(event.data["jid"]) == 20
 
     play(tmp_path, scene)

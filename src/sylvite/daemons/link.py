@@ -82,6 +82,7 @@ def _settings(options: MasterOptions) -> LinkSettings:
         presence_events=options.presence_events,
         loop_interval_s=options.loop_interval_s,
         max_minions=options.max_minions,
+        unique_jid=options.unique_jid,
         minion_data_cache=options.minion_data_cache,
         minion_data_cache_events=options.minion_data_cache_events,
         connections_max=connections,

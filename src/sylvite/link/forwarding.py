@@ -58,18 +58,27 @@ class Sorted(NamedTuple):
 
 IsForMinion = Callable[[str], bool]
 """Says whether a job id is known, and that job was sent to this minion."""
+MakeJid = Callable[[], str]
+JID_WANTED = "req"
+"""In the place of a jid: nobody has sent this job, and its return is to have one (`sylvite call`)."""
 
 
-def forward(minion: str, load: Mapping[str, Any], now_s: int, is_for_minion: IsForMinion) -> Sorted:
+def forward(
+    minion: str, load: Mapping[str, Any], now_s: int, is_for_minion: IsForMinion, make_jid: MakeJid | None = None
+) -> Sorted:
     """Return the events that a load of this minion makes on the master's bus, in order, and what is refused of it.
 
-    `now_s`: the master's time, whole seconds since 1970: Salt's `ts`.
+    `now_s`: the master's time, whole seconds since 1970: Salt's `ts`.  `make_jid`: for a return of a job that nobody has
+    sent; None refuses it.  Said again, it may get another one: the broker knows the load by its offset, and keeps what
+    came first.
     Source: spec/salt-events.md 3, "Three shapes of data", and 3.9.
     """
     said = load.get("id", minion)
     if said != minion:
         return Sorted([], [Refusal(str(load.get("tag", "")), f"the load says that it is of {said!r}")])
     if load.get("cmd") == "_return":
+        if load.get("jid") == JID_WANTED and "return" in load and make_jid is not None:
+            return _returned_unasked(minion, load, now_s, make_jid())
         return _returned(minion, load, now_s, is_for_minion)
     if load.get("events") is not None:
         return _listed(minion, load, is_for_minion)
@@ -121,6 +130,13 @@ def _returned(minion: str, load: Mapping[str, Any], now_s: int, is_for_minion: I
     if "/" in jid or not is_for_minion(jid):
         return Sorted([], [Refusal(tag, "no such job was sent to it")])
     return Sorted([Forwarded(tag, {**load, "id": minion, "ts": now_s})], [])
+
+
+def _returned_unasked(minion: str, load: Mapping[str, Any], now_s: int, jid: str) -> Sorted:
+    # As a master of Salt completes it (salt.utils.job.store_job).
+    arguments = load.get("arg", load.get("fun_args", []))
+    data = {**load, "id": minion, "jid": jid, "arg": arguments, "tgt_type": "glob", "tgt": minion, "ts": now_s}
+    return Sorted([Forwarded(f"salt/job/{jid}/ret/{minion}", data)], [])
 
 
 def why_not(minion: str, tag: object, is_for_minion: IsForMinion) -> str | None:

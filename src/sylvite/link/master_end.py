@@ -15,6 +15,7 @@ from sylvite.auth.keys import KeyPair, PublicKey
 from sylvite.client.async_client import AsyncClient, AsyncSubscription
 from sylvite.core.event import pack_data
 from sylvite.errors import SylviteError
+from sylvite.jobs.jid import JidMaker
 from sylvite.link.doorway import Doorway
 from sylvite.link.gate import Gate
 from sylvite.link.gatekeeper import FULL_S, auth_event
@@ -67,6 +68,7 @@ class MasterEnd:
         self._wires: set[MinionWire] = set()
         self._jobs = KnownJobs()
         self._twins = Twins()
+        self._jids = JidMaker(process=os.getpid() if settings.unique_jid else None)
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -123,7 +125,7 @@ class MasterEnd:
     def new_session(self, wire: MinionWire) -> MinionSession:
         nonce = os.urandom(NONCE_BYTES)
         return MinionSession(
-            self._settings.name, self._pair.fingerprint, nonce, wire.judge, self._jobs_are_for
+            self._settings.name, self._pair.fingerprint, nonce, wire.judge, self._jobs.is_for, self._make_jid
         )  # fmt: skip
 
     def enters(self, wire: MinionWire, now_s: float) -> bool:
@@ -194,8 +196,8 @@ class MasterEnd:
         """Bring loads of a minion onto the bus, and return once they are synced there."""
         await self._intake.store(who, loads)
 
-    def _jobs_are_for(self, minion: str, jid: str) -> bool:
-        return self._jobs.is_for(minion, jid)
+    def _make_jid(self) -> str:
+        return self._jids.make(time.time_ns())
 
     # -- Time passes -------------------------------------------------------------------------------------------------
 

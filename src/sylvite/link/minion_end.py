@@ -18,7 +18,8 @@ from sylvite.auth.keyring_values import State
 from sylvite.auth.keys import Fingerprint, InvalidKey, KeyPair
 from sylvite.client.async_client import AsyncClient, AsyncSubscription
 from sylvite.client.sync_connection import random_chance
-from sylvite.core.event import Gap, pack_data, unpack_data
+from sylvite.core.event import Event, Gap, pack_data, unpack_data
+from sylvite.core.known_tags import BEACONS
 from sylvite.core.known_tags import OUTBOX as OUTBOX_TAG
 from sylvite.core.known_tags import RETURN as RETURN_TAG
 from sylvite.errors import ConnectionLost, InvalidData, RemoteProtocolError, SylviteError
@@ -35,6 +36,13 @@ BACK_OFF_S = (1.0, 10.0)
 """Before connecting again: at least, and what may be added to it."""
 MISSED_TAG = "salt/minion/{}/missed"
 logger = logging.getLogger("sylvite.link")
+
+
+def _load_of(event: Event) -> Mapping[str, Any]:
+    """Return what goes up: what was published, and of beacons' returns the list of events that is in it."""
+    if event.tag != BEACONS:
+        return event.data
+    return {"events": event.data.get("beacons"), "pretag": None}
 
 
 class _Wire(asyncio.Protocol):
@@ -107,7 +115,7 @@ class MinionEnd:
     async def start(self) -> None:
         """Begin: connect, and go on connecting, until `stop`.  Raises SylviteError: the minion's own bus is not there."""
         self._outbox = await self._bus.subscribe(
-            exact=(OUTBOX_TAG, RETURN_TAG), cursor="uplink", since="oldest", ack="manual", on_gap=self._missed
+            exact=(OUTBOX_TAG, RETURN_TAG, BEACONS), cursor="uplink", since="oldest", ack="manual", on_gap=self._missed
         )
         self._tasks = [
             asyncio.create_task(self._connect(), name="uplink: connect"),
@@ -251,7 +259,7 @@ class MinionEnd:
             while not self.uplink.has_room():
                 self._room.clear()
                 await self._room.wait()
-            self.uplink.offer(Load(event.epoch, event.offset, pack_data(event.data)))
+            self.uplink.offer(Load(event.epoch, event.offset, pack_data(_load_of(event))))
             self._write()
 
     async def _keep_cursor(self, outbox: AsyncSubscription) -> None:

@@ -19,7 +19,7 @@ from sylvite.auth.keys import Fingerprint, InvalidKey, PublicKey
 from sylvite.core.batch import BlockBuilder
 from sylvite.core.event import pack_data, unpack_data
 from sylvite.errors import ConnectionLost, EventTooBig, InvalidData, InvalidInput, RemoteProtocolError
-from sylvite.link.forwarding import Forwarded, Refusal, forward
+from sylvite.link.forwarding import Forwarded, MakeJid, Refusal, forward
 from sylvite.link.messages import (
     FACTS_BYTES_MAX,
     VERSION,
@@ -88,8 +88,12 @@ class MinionSession:
         nonce: bytes,
         judge: Judge,
         is_for_minion: Callable[[str, str], bool],
+        make_jid: MakeJid | None = None,
     ) -> None:
-        """`is_for_minion`: says of a minion's id and a jid whether that job was sent to that minion."""
+        """`is_for_minion`: says of a minion's id and a jid whether that job was sent to that minion.
+
+        `make_jid`: for returns of jobs that nobody has sent; None refuses them.
+        """
         self.identity: Identity | None = None
         self.arrived: deque[Arrived] = deque()
         self.facts: bytes | None = None
@@ -97,7 +101,7 @@ class MinionSession:
         self.goodbye: str | None = None
         self.closed = False
         self._fingerprint, self._nonce, self._judge = fingerprint, nonce, judge
-        self._is_for_minion = is_for_minion
+        self._is_for_minion, self._make_jid = is_for_minion, make_jid
         self._session = master_session()
         self._out: list[bytes] = [self._session.send(Challenge(VERSION, master, nonce))]
         self._asking: Asking | None = None
@@ -215,7 +219,8 @@ class MinionSession:
             raise RemoteProtocolError(f"offset {offset} of the outbox comes out of its order")
         self._outbox = (epoch, offset)
         try:
-            events, refusals = forward(who.id, unpack_data(packed), now_s, partial(self._is_for_minion, who.id))
+            is_for_it = partial(self._is_for_minion, who.id)
+            events, refusals = forward(who.id, unpack_data(packed), now_s, is_for_it, self._make_jid)
         except InvalidData as error:
             events, refusals = [], [Refusal("", str(error))]
         blocks = _blocks_of(events, offset * PLACES, refusals)

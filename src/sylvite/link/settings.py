@@ -17,6 +17,7 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     presence_events: bool = False
     loop_interval_s: float = 60.0
     max_minions: int | None = None
+    unique_jid: bool = False
     minion_data_cache: bool = True
     minion_data_cache_events: bool = True
     connections_max: int = 16_384
