@@ -13,6 +13,9 @@ from sylvite.core.event import Event
 class Bus(Protocol):
     """How a function fires and sees events.  A double stands in tests; `LocalBus` is the real one."""
 
+    socket: str | None
+    """Where it is; None: where clients look."""
+
     def fire(self, tag: str, data: dict[str, Any]) -> None:
         """Put an event onto the bus of this node, and return when it is safe there.
 

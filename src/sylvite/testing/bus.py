@@ -22,6 +22,7 @@ class Bus:
     """
 
     def __init__(self) -> None:
+        self.socket: str | None = None
         self.fired: list[tuple[str, dict[str, Any]]] = []
         self.sent: list[tuple[str, Any, dict[str, Any] | None]] = []
         self.error: SylviteError | None = None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sylvite.functions import master
 from sylvite.functions.given import __opts__
-from sylvite.functions.known_minions import present
 
 
 def connected() -> list[str]:
@@ -14,4 +14,4 @@ def connected() -> list[str]:
 
         sylvite wheel minions.connected
     """
-    return present(__opts__)
+    return sorted(master.present(__opts__))
