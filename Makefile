@@ -27,7 +27,7 @@ venv: .venv/ready ## Make the environment in .venv
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-run: .venv/ready ## Start a bus and show events, live
+run: .venv/ready ## Start a master and a minion, let it in, and show events, live
 	@$(PY) examples/run.py
 
 test: .venv/ready ## Run all tests, those of bad days beside the others

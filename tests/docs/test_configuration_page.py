@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sylvite.cli.config_show import value_text
+from sylvite.daemons.options.changing import AT_START
 from sylvite.daemons.options.explaining import Explained, explain
 from sylvite.daemons.options.node import fields_of
 from sylvite.daemons.options.reading import load_master, load_minion
@@ -65,3 +66,12 @@ def test_every_reason_for_having_no_meaning() -> None:
     assert [row[0] for row in rows] == list(UNUSED)
     for reason, examples in rows:
         assert set(names(examples)) <= set(UNUSED[reason].split())
+
+
+def test_every_option_that_counts_from_the_next_start_on() -> None:
+    master, minion = options()
+    found = {row[0]: set(names(row[1])) for row in table_under(PAGE, "Changes while it runs")}
+    assert found["both"] == AT_START & master.keys() & minion.keys()
+    assert found["master"] == (AT_START & master.keys()) - minion.keys()
+    assert found["minion"] == (AT_START & minion.keys()) - master.keys()
+    assert set.union(*found.values()) == AT_START
