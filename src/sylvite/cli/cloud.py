@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ import click
 from sylvite.cli.command import Function, GlobalOptions, LazyGroup
 from sylvite.cli.connect import connect
 from sylvite.cli.template import printable
-from sylvite.client.address import user_folder
+from sylvite.cloud.files import STATE_VARIABLE, SYSTEM_STATE, state_folder
 from sylvite.errors import AckUnknown, SylviteError
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from sylvite.cloud.settings import CloudSettings
 
 SYSTEM_CONFIG = "/etc/sylvite"
-SYSTEM_STATE = "/var/lib/sylvite/cloud"
 
 
 @click.group(
@@ -60,8 +58,7 @@ def state_option(function: Function) -> Function:
         "--state-dir",
         type=click.Path(path_type=Path),
         metavar="DIR",
-        envvar="SYLVITE_CLOUD_STATE",
-        help=f"Folder for what is unfinished [{SYSTEM_STATE}; of users, below their own state].",
+        help=f"Folder for what is unfinished [{STATE_VARIABLE}, else {SYSTEM_STATE}; of users, below their own state].",
     )(function)
 
 
@@ -100,7 +97,7 @@ def opened(
     from sylvite.functions.ending import ended_by_term
 
     settings = settings_in(config_dir)
-    state = state_dir or Path(SYSTEM_STATE if os.geteuid() == 0 else os.path.join(user_folder(), "cloud"))
+    state = state_dir or state_folder()
     if not (settings.diff_cache_events if bus is None else bus):
         with Cloud(settings, state, _no_bus) as cloud:
             yield cloud

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from sylvite.cloud.arguments import Request, request_for
 from sylvite.cloud.errors import CloudError, NotSupported, ProviderError
@@ -16,6 +16,7 @@ from sylvite.cloud.settings import Profile, Provider
 from sylvite.errors import InvalidSetting
 
 Change = Literal["start", "stop", "reboot"]
+Offer = Literal["sizes", "images", "locations"]
 _OF_CONNECTION = ("timeout", "retry_delay", "backoff", "proxy_url", "region", "api_version")
 
 
@@ -30,6 +31,19 @@ class Driver:
         """Raises CloudError."""
         with self._asking("list the machines"):
             return [self._machine(node) for node in self._nodes()]
+
+    def offers(self, what: Offer) -> dict[str, dict[str, Any]]:
+        """Return what the provider has to choose from, by name: the id, and what else is known and plain.
+
+        Raises:
+            CloudError; NotSupported: the driver cannot say.
+        """
+        with self._asking(f"list the {what}"):
+            try:
+                found: list[Any] = list(getattr(self._driver, f"list_{what}")())
+            except NotImplementedError:
+                raise NotSupported(f"the driver {self.provider.driver} cannot list {what}") from None
+            return {str(one.name): _plain_facts(one) for one in found}
 
     def prepare(self, name: str, profile: Profile) -> Request:
         """Return what `create` will ask for: size, image and location looked up at the provider.
@@ -105,6 +119,13 @@ class Driver:
 
     def _asking(self, what: str, *, changes: bool = False) -> Any:
         return asking(f"{self.provider.name}: {what}", self.redactor.text, changes=changes)
+
+
+def _plain_facts(found: Any) -> dict[str, Any]:
+    """Return what is plain of an object of the library, without objects within and without what is empty."""
+    known = cast("dict[str, object]", vars(found))
+    facts = {name: value for name, value in known.items() if isinstance(value, str | int | float) and name[0] != "_"}
+    return {**facts, "id": str(found.id)}
 
 
 def _texts(found: Iterable[object] | None) -> tuple[str, ...]:

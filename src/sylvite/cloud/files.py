@@ -7,14 +7,24 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
+from sylvite.client.address import user_folder
 from sylvite.errors import InvalidSetting
 
+STATE_VARIABLE = "SYLVITE_CLOUD_STATE"
+SYSTEM_STATE = "/var/lib/sylvite/cloud"
 FILE_BYTES_MAX = 1024 * 1024
 
 
 class Found(NamedTuple):
     content: bytes
     others_read: bool
+
+
+def state_folder() -> Path:
+    """Return the folder for what is unfinished: of $SYLVITE_CLOUD_STATE, the system's, else below the user's own state."""
+    if named := os.environ.get(STATE_VARIABLE):
+        return Path(named)
+    return Path(SYSTEM_STATE if os.geteuid() == 0 else os.path.join(user_folder(), "cloud"))
 
 
 def read_own(path: Path, setting: str, *, private: bool = False) -> Found:

@@ -46,6 +46,10 @@ _HOST_KEY_NEEDED = (
 _MAIN_KEYS = ("filter_events", "diff_cache_events")
 
 
+GIVEN = "what was given"
+"""Stands for the place of what is in no file."""
+
+
 class Entry(NamedTuple):
     """What stands in a file under one name."""
 
@@ -53,8 +57,8 @@ class Entry(NamedTuple):
     found: dict[str, Any]
 
 
-def read_settings(folder: Path) -> CloudSettings:
-    """Return what the files in a folder say.
+def read_settings(folder: Path, more: Mapping[str, Mapping[str, Any]] | None = None) -> CloudSettings:
+    """Return what the files in a folder say.  `more`: profiles that are in none of them.
 
     Raises:
         InvalidSetting: a file cannot be read, is not safe, or says something that is wrong.
@@ -63,6 +67,7 @@ def read_settings(folder: Path) -> CloudSettings:
     main = _main(folder, warnings)
     raw_providers = dict(_entries(folder, "cloud.providers", warnings))
     raw_profiles = dict(_entries(folder, "cloud.profiles", warnings))
+    raw_profiles |= {name: Entry(GIVEN, dict(found)) for name, found in (more or {}).items()}
     providers: dict[str, Provider] = {}
     shared: dict[str, dict[str, Any]] = {}
     for name in raw_providers:

@@ -15,7 +15,7 @@ from sylvite.client.sync_client import Client, Subscription
 from sylvite.core import known_tags
 from sylvite.core.event import Event
 from sylvite.core.tag import check_tag
-from sylvite.errors import InvalidPattern
+from sylvite.errors import AckUnknown, InvalidPattern
 from sylvite.functions.data import plain, stamp
 
 SOCKET = "bus.sock"
@@ -63,7 +63,12 @@ class LocalBus:
 
     def fire(self, tag: str, data: dict[str, Any]) -> None:
         data["_stamp"] = stamp(time.time_ns())
-        self.open().publish(tag, plain(data), timeout_s=self._timeout_s)
+        client = self.open()
+        try:
+            client.publish(tag, plain(data), timeout_s=self._timeout_s)
+        except AckUnknown as unknown:
+            # The broker has gone away meanwhile, and may come back: the event is not taken twice.
+            client.retry(unknown, timeout_s=self._timeout_s)
 
     def publish(self, events: Sequence[tuple[str, dict[str, Any]]]) -> None:
         self.open().publish_many(events, level="synced", timeout_s=self._timeout_s)
