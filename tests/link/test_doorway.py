@@ -10,8 +10,8 @@ from sylvite.link.doorway import IDLE_S, Doorway
 
 
 class Visitor:
-    def __init__(self, door: Doorway, address: str = "10.0.0.1", *, is_near: bool = False) -> None:
-        self.address, self.is_near = address, is_near
+    def __init__(self, door: Doorway, address: str = "10.0.0.1") -> None:
+        self.address = address
         self.steps, self.is_away = 0, False
         self._door = door
 
@@ -26,7 +26,7 @@ class Visitor:
 
 @pytest.fixture
 def door() -> Doorway:
-    return Doorway(half_open_max=4, per_address_max=3)
+    return Doorway(line_max=4, per_address_max=3, half_open_max=2)
 
 
 def test_there_is_room_for_so_many_and_no_more(door: Doorway) -> None:
@@ -69,23 +69,45 @@ async def turns(door: Doorway, count: int) -> None:
 
 def test_what_was_begun_is_finished_first(door: Doorway) -> None:
     async def scene() -> None:
-        far, near = Visitor(door), Visitor(door, is_near=True)
-        for visitor in (far, near):
+        first, second = Visitor(door), Visitor(door)
+        for visitor in (first, second):
             door.enter(visitor, 0.0)
-            door.heard(visitor)
+        door.heard(first)
+        await turns(door, 1)
+        door.heard(second)
+        door.heard(first)
         task = asyncio.create_task(door.serve())
         await asyncio.sleep(0)
-        assert (far.steps, near.steps) == (0, 1)
+        assert (first.steps, second.steps) == (2, 0)
         await asyncio.sleep(0)
-        assert (far.steps, near.steps) == (1, 1)
+        assert (first.steps, second.steps) == (2, 1)
         task.cancel()
+
+    asyncio.run(scene())
+
+
+def test_no_more_handshakes_are_begun_than_may_be_half_open(door: Doorway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others wait in the line; one that is half open and says nothing more makes room for the next."""
+    monkeypatch.setattr("sylvite.link.doorway.FULL_S", 0.0)
+
+    async def scene() -> None:
+        visitors = [Visitor(door) for _ in range(3)]
+        for visitor in visitors:
+            door.enter(visitor, 0.0)
+            door.heard(visitor)
+        await turns(door, 6)
+        assert [visitor.steps for visitor in visitors] == [1, 1, 0]
+        monkeypatch.setattr("sylvite.link.doorway.IDLE_S", 0.0)
+        await turns(door, 6)
+        assert [visitor.is_away for visitor in visitors] == [True, False, False]
+        assert visitors[2].steps == 1
 
     asyncio.run(scene())
 
 
 def test_between_two_turns_everybody_else_has_one() -> None:
     """What is done for strangers is done in pieces: a minion that is let in waits for one of them, not for all."""
-    door = Doorway(half_open_max=1000, per_address_max=1000)
+    door = Doorway(line_max=1000, per_address_max=1000, half_open_max=1000)
 
     async def scene() -> None:
         visitors = [Visitor(door) for _ in range(100)]

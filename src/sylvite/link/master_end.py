@@ -59,7 +59,7 @@ class MasterEnd:
     ) -> None:
         self.sessions: dict[str, MinionWire] = {}
         self.tls = master_context(pair)
-        self.door = Doorway(settings.half_open_max, settings.half_open_per_address_max)
+        self.door = Doorway(settings.line_max, settings.line_per_address_max, settings.half_open_max)
         self.buffer = memoryview(bytearray(READ_BYTES))
         self._bus, self._gate, self._pair, self._settings = bus, gate, pair, settings
         self._herald = herald or Herald(bus)

@@ -26,9 +26,11 @@ from sylvite.errors import ConnectionLost, InvalidData, RemoteProtocolError, Syl
 from sylvite.link.messages import TAKEN_OVER, Verdict
 from sylvite.link.patience import Patience, PatienceSettings
 from sylvite.link.tls import minion_context, shown_by
+from sylvite.link.tls_pipe import TlsPipe
 from sylvite.link.uplink import Load, Uplink
 
 CONNECT_S = 10.0
+HANDSHAKE_S = 30.0
 VERDICT_S = 5.0
 PING_S = 15.0
 SILENT_S = 45.0
@@ -48,28 +50,53 @@ def _load_of(event: Event) -> Mapping[str, Any]:
 class _Wire(asyncio.Protocol):
     """One connection to a master."""
 
-    def __init__(self, end: MinionEnd) -> None:
-        self._end = end
-        self.transport: asyncio.Transport | None = None
-        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def __init__(self, end: MinionEnd, tls: TlsPipe) -> None:
+        loop = asyncio.get_running_loop()
+        self.tls = tls
+        self.stands: asyncio.Future[None] = loop.create_future()
+        """TLS does, and the master is one that may be trusted."""
+        self.gone: asyncio.Future[None] = loop.create_future()
         self.heard_s = time.monotonic()
+        self._end = end
+        self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-        self._end.connected(self)
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.write(self.tls.start())
 
     def data_received(self, data: bytes) -> None:
         self.heard_s = time.monotonic()
-        self._end.received(self, data)
+        try:
+            plain, answer = self.tls.feed(data)
+        except ssl.SSLError as error:
+            self._end.refused = f"it does not speak TLS as we do: {error.reason or error}"
+            self.end()
+            return
+        if answer and self._transport is not None:
+            self._transport.write(answer)
+        if self.tls.stands and not self.stands.done() and self._end.connected(self):
+            self.stands.set_result(None)
+        for piece in plain:
+            self._end.received(self, piece)
+        if self.tls.ended:
+            self.end()
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
+        self.stands.cancel()
         if not self.gone.done():
             self.gone.set_result(None)
 
+    def write(self, parts: list[bytes]) -> None:
+        if parts and self._transport is not None and not self._transport.is_closing():
+            self._transport.writelines(self.tls.wrap(parts))
+
     def end(self) -> None:
-        if self.transport is not None:
-            self.transport.close()
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            if rest := self.tls.end():
+                transport.write(rest)
+            transport.close()
 
 
 class MinionEnd:
@@ -108,7 +135,8 @@ class MinionEnd:
         self._tls = minion_context()
         self._wire: _Wire | None = None
         self._found: tuple[Fingerprint, Trust] | None = None
-        self._refused: str = ""
+        self.refused = ""
+        """Why the connection has ended, or is about to."""
         self._outbox: AsyncSubscription | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -146,7 +174,7 @@ class MinionEnd:
         attempt = 0
         while not self._patience.gives_up:
             host, port = self._masters[attempt % len(self._masters)]
-            self._refused = ""
+            self.refused = ""
             try:
                 verdict = await self._session(host, port)
             except (OSError, ssl.SSLError, SylviteError) as error:
@@ -155,7 +183,7 @@ class MinionEnd:
             if verdict is not None and verdict.state == State.ACCEPTED:
                 self._patience.was_in()
                 # The one that has let us in is tried first: it may be back in a moment.
-                pause_s = self._patience.after_loss(taken_over=TAKEN_OVER in self._refused)
+                pause_s = self._patience.after_loss(taken_over=TAKEN_OVER in self.refused)
             elif verdict is not None:
                 logger.info("the master at %s:%d says of our key: %s %s", host, port, verdict.state, verdict.detail)
                 pause_s = self._patience.after_verdict(verdict)
@@ -171,8 +199,13 @@ class MinionEnd:
         """Connect to a master and stay until that ends; return what it has said of our key."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_S):
-            _, wire = await loop.create_connection(lambda: _Wire(self), host, port, ssl=self._tls)
+            tls = TlsPipe(self._tls, server_side=False)
+            _, wire = await loop.create_connection(lambda: _Wire(self, tls), host, port)
         try:
+            # Of many that come at once, each has to wait for its turn.
+            await asyncio.wait([wire.stands, wire.gone], timeout=HANDSHAKE_S, return_when=asyncio.FIRST_COMPLETED)
+            if not wire.tls.stands and not wire.gone.done():
+                raise ConnectionLost("it has not answered in time")
             await self._stay(wire, loop.time() + self._verdict_s)
         finally:
             verdict = self.uplink.verdict
@@ -181,10 +214,10 @@ class MinionEnd:
                 self._wire = None
                 self.uplink.lost()
                 self._changed.set()
-        if verdict is None and self._refused:
-            raise ConnectionLost(self._refused)
-        if self._refused and verdict is not None and verdict.state == State.ACCEPTED:
-            logger.warning("the connection to the master at %s:%d has ended: %s", host, port, self._refused)
+        if verdict is None and self.refused:
+            raise ConnectionLost(self.refused)
+        if self.refused and verdict is not None and verdict.state == State.ACCEPTED:
+            logger.warning("the connection to the master at %s:%d has ended: %s", host, port, self.refused)
         return verdict
 
     async def _stay(self, wire: _Wire, verdict_by_s: float) -> None:
@@ -198,24 +231,24 @@ class MinionEnd:
                 if loop.time() > verdict_by_s:
                     raise ConnectionLost("it has not said in time what it thinks of our key")
             elif time.monotonic() - wire.heard_s > SILENT_S:
-                self._refused = "nothing was heard of it"
+                self.refused = "nothing was heard of it"
                 return
             elif has_verdict:
                 self.uplink.ping(0)
                 self._write()
 
-    def connected(self, wire: _Wire) -> None:
-        """TLS stands: see whose key it is before anything is said."""
-        assert wire.transport is not None
+    def connected(self, wire: _Wire) -> bool:
+        """TLS stands: say whether it is with a master that may be trusted; nothing is said before."""
         try:
-            fingerprint = shown_by(cast(ssl.SSLObject, wire.transport.get_extra_info("ssl_object")))
+            fingerprint = shown_by(wire.tls.peer)
             trust = judge_master(fingerprint, self._pins, time.time_ns())
+            self.uplink.connect(fingerprint, self._token)
         except (WrongMaster, InvalidKey) as error:
-            self._refused = str(error)
+            self.refused = str(error)
             wire.end()
-            return
+            return False
         self._wire, self._found = wire, (fingerprint, trust)
-        self.uplink.connect(fingerprint, self._token)
+        return True
 
     def received(self, wire: _Wire, data: bytes) -> None:
         if wire is not self._wire:
@@ -224,7 +257,7 @@ class MinionEnd:
         try:
             self.uplink.feed(data)
         except (ConnectionLost, RemoteProtocolError, SylviteError) as error:
-            self._refused = str(error)
+            self.refused = str(error)
             wire.end()
             return
         if self.uplink.is_up and not was_up:
@@ -248,9 +281,8 @@ class MinionEnd:
         self._on_up()
 
     def _write(self) -> None:
-        wire = self._wire
-        if wire is not None and wire.transport is not None and not wire.transport.is_closing():
-            wire.transport.writelines(self.uplink.take_bytes())
+        if self._wire is not None:
+            self._wire.write(self.uplink.take_bytes())
 
     # -- Up ----------------------------------------------------------------------------------------------------------
 

@@ -65,7 +65,7 @@ class MinionWire(asyncio.BufferedProtocol):
         self.session: MinionSession | None = None
         self.heard_s = 0.0
         self._host = host
-        self._tls: TlsPipe | None = TlsPipe(host.tls, server_side=True)
+        self._tls: TlsPipe | None = None
         self._transport: asyncio.Transport | None = None
         self._storing: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -117,11 +117,9 @@ class MinionWire(asyncio.BufferedProtocol):
         """What it has sent is on its way onto the bus, and it is not listened to meanwhile."""
         return self._storing is not None
 
-    @property
-    def is_near(self) -> bool:
-        return self.session is not None
-
     def step(self) -> bool:
+        if self._tls is None and self._transport is not None:
+            self._tls = TlsPipe(self._host.tls, server_side=True)
         first, self._first = self._first, bytearray()
         self._take(memoryview(first))
         if not self._is_guest or self._transport is None or self._transport.is_closing():
@@ -168,8 +166,8 @@ class MinionWire(asyncio.BufferedProtocol):
 
     def end(self) -> None:
         transport, tls = self._transport, self._tls
-        if transport is not None and tls is not None and not transport.is_closing():
-            if rest := tls.end():
+        if transport is not None and not transport.is_closing():
+            if tls is not None and (rest := tls.end()):
                 transport.write(rest)
             transport.close()
 

@@ -8,8 +8,9 @@ import msgspec
 class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`name`: what minions are told of this master; the other names are those of a master's options.
 
-    `connections_max`: of minions that were let in and of those that were not, together.  `half_open_max`: of those that
-    have shown nothing yet, and of them from one address at most `half_open_per_address_max`.
+    `connections_max`: of minions that were let in and of those that were not, together.  `line_max`: of those that have
+    shown nothing yet, `line_per_address_max` of them from one address; and for `half_open_max` of them a handshake may be
+    under way.
     """
 
     name: str = "master"
@@ -21,5 +22,6 @@ class LinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     minion_data_cache: bool = True
     minion_data_cache_events: bool = True
     connections_max: int = 16_384
+    line_max: int = 4000
+    line_per_address_max: int = 2000
     half_open_max: int = 1000
-    half_open_per_address_max: int = 500
