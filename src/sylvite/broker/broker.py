@@ -21,6 +21,7 @@ from sylvite.broker.settings import BrokerSettings
 from sylvite.broker.verbs import VERBS
 from sylvite.errors import EventLogError, InvalidInput, LogFailed, NotAllowed, Overloaded, ShuttingDown, SylviteError
 from sylvite.eventlog.eventlog import EventLog, SyncJob
+from sylvite.eventlog.scrub import Scrub
 from sylvite.wire.messages import Publish, Relay
 
 PROGRESS_EVERY_S = 5.0
@@ -78,6 +79,8 @@ class Broker:
         self._last_write_s = self._last_progress_s = self._last_retain_s = clock.now_s()
         self._last_cursors_s = self._last_refusals_s = clock.now_s()
         self._reported_damages = 0
+        self.scrub = Scrub(log, settings.log.scrub_every_s, settings.log.scrub_rate_bytes, clock.now_s())
+        self._scrubbing: Callable[[], None] | None = None
         self._draining = False
         # As if there were new ones: a broker that restarts often may never fill a segment, and retention still applies.
         self._segments_seen = 0
@@ -219,6 +222,9 @@ class Broker:
             self._saving_cursors = True
             self._last_cursors_s = self.clock.now_s()
             jobs.append(Job(lambda: cursors.save(content), self._cursors_saved))
+        if self._scrubbing is not None:
+            jobs.append(Job(self._scrubbing, self._scrubbed))
+            self._scrubbing = None
         return jobs
 
     def _sync_is_wanted(self) -> bool:
@@ -266,6 +272,11 @@ class Broker:
             self.log.cursors.changed += 1  # They are not on disk: try again at the next turn.
             self.publish_own("cursors/not_saved", {"detail": str(error)})
 
+    def _scrubbed(self, error: OSError | None) -> None:
+        for name, gap in self.scrub.done(error, self.clock.now_ns(), self.clock.now_s()):
+            self.log.damages.setdefault((name, gap.first), gap)
+        self._report_damages()
+
     # -- Time ------------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
@@ -287,6 +298,8 @@ class Broker:
             self.retain()
         if self.intake.is_full and self.intake.has_work:
             self.wanted()
+        if self._scrubbing is None and not self._draining:
+            self._scrubbing = self.scrub.job(now_s)
 
     def _mark(self) -> None:
         if self.log.synced < self.log.end or self.intake.is_full:
@@ -330,6 +343,7 @@ class Broker:
             self.log.finish(self.clock.now_ns())
         except (OSError, EventLogError):
             pass  # It only helps to tell, later, what has been lost by other means.
+        self.scrub.close()
         self.log.close()
 
     @property

@@ -10,8 +10,8 @@ from threading import Thread
 
 from sylvite.broker.broker import Job
 
-THREADS = 2
-"""A sync and the saving of cursors, at the same time: a broker never has more to do."""
+THREADS = 3
+"""A sync, the saving of cursors and the scrub, at the same time: a broker never has more to do."""
 
 Finished = Callable[[Job, Exception | None], None]
 

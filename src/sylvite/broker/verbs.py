@@ -85,7 +85,17 @@ def _log_facts(broker: Broker) -> dict[str, Any]:
         "keep_free_bytes": log.settings.keep_free_bytes,
         "keep_bytes": log.settings.keep_bytes,
         "keep_s": log.settings.keep_s,
-        "damaged": [{"segment": name, "first": gap.first, "next": gap.next} for (name, _), gap in log.damages.items()],
+        "damaged": [
+            {"segment": name, "first": gap.first, "next": gap.next}
+            for (name, _), gap in log.damages.items()
+            if gap.next > gap.first
+        ],
+        "scrub": {
+            "every_s": broker.scrub.every_s,
+            "rounds": broker.scrub.rounds,
+            "finished_ns": broker.scrub.finished_ns,
+            "bytes": broker.scrub.bytes,
+        },
     }
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import click
 import msgspec
 
-from sylvite.cli.amounts import show_bytes, show_count, show_number_of
+from sylvite.cli.amounts import show_bytes, show_count, show_duration, show_number_of
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
 from sylvite.cli.connect import connect
 from sylvite.cli.output import write_json
-from sylvite.cli.status import LogFacts, keeping
+from sylvite.cli.status import LogFacts, ScrubFacts, keeping
 from sylvite.cli.template import local_time, printable
 
 EXAMPLES = (
@@ -46,11 +46,21 @@ def status(options: GlobalOptions, folder: Path | None) -> None:
         shown.append(("kept", keeping(log).removeprefix("kept ")))
         free = f"{show_bytes(log.free_bytes)} free; publishing stops at {show_bytes(log.keep_free_bytes)}"
         shown.append(("disk", free))
+        shown.append(("checked", checked(log.scrub)))
     shown.extend(
         ("DAMAGE", f"{damage['segment']}: @{damage['first']}..@{damage['next'] - 1}") for damage in facts["damaged"]
     )
     for title, text in shown:
         click.echo(f"{title:8}{text}")
+
+
+def checked(scrub: ScrubFacts) -> str:
+    """Return when all sealed segments were read again."""
+    if scrub.every_s is None:
+        return "by `sylvite log verify` alone"
+    if scrub.finished_ns is None:
+        return f"not since the broker started; {show_bytes(scrub.bytes)} so far"
+    return f"all sealed segments, {local_time(scrub.finished_ns)}; every {show_duration(scrub.every_s)}"
 
 
 def _asked(options: GlobalOptions) -> dict[str, Any]:

@@ -29,6 +29,15 @@ EXAMPLES = (
 NANOSECONDS = 1_000_000_000
 
 
+class ScrubFacts(msgspec.Struct):
+    """How often all sealed segments were read again since the broker has started, and when last."""
+
+    every_s: float | None
+    rounds: int
+    finished_ns: int | None
+    bytes: int
+
+
 class LogFacts(msgspec.Struct):
     """The log, as the broker tells of it (docs/protocol.md, "Verbs")."""
 
@@ -45,6 +54,7 @@ class LogFacts(msgspec.Struct):
     keep_bytes: int | None
     keep_s: float | None
     damaged: list[dict[str, Any]]
+    scrub: ScrubFacts
 
 
 class Stats(msgspec.Struct):

@@ -38,6 +38,11 @@ class File(Protocol):
 
     def truncate(self, size: int) -> None: ...
     def size(self) -> int: ...
+
+    def forget(self) -> None:
+        """Let the system forget what it holds of this file in memory, so that reading asks the disk."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -104,6 +109,9 @@ class DiskFile:
 
     def size(self) -> int:
         return os.fstat(self._descriptor).st_size
+
+    def forget(self) -> None:
+        os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
         os.close(self._descriptor)

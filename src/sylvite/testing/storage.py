@@ -183,6 +183,9 @@ class MemoryFile:
         self._call("size")
         return len(self._inode.seen)
 
+    def forget(self) -> None:
+        self._call("forget")
+
     def close(self) -> None:
         self._closed = True
 
@@ -462,6 +465,9 @@ class WatchedFile:
 
     def size(self) -> int:
         return self._watched("size", self._file.size)
+
+    def forget(self) -> None:
+        self._watched("forget", self._file.forget)
 
     def close(self) -> None:
         self._file.close()
