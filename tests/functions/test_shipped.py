@@ -111,7 +111,7 @@ def test_names_and_docstrings(library: Library) -> None:
     assert list(value(library, "sys.doc", "test.ping")) == ["test.ping"]
     assert "Say that functions run here." in value(library, "sys.doc", "test.ping")["test.ping"]
     assert value(library, "sys.doc", "none") == {}
-    assert value(library, "sys.list_runners") == ["event", "state", "test"]
+    assert value(library, "sys.list_runners") == ["cloud", "event", "jobs", "manage", "salt", "state", "test"]
     assert value(library, "sys.list_runner_functions", "event") == ["event.send"]
     assert list(value(library, "sys.runner_doc", "event")) == ["event.send"]
 
