@@ -9,30 +9,39 @@ have it undone (`monkeypatch.setattr`).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from sylvite.link import forwarding, gatekeeper, master_end, minion_end
-from sylvite.link.gatekeeper import Gatekeeper
-from sylvite.link.master_end import MasterEnd
+from sylvite.auth.keyring_values import Identity
+from sylvite.broker import broker
+from sylvite.client import retry
+from sylvite.link import forwarding, gatekeeper, intake, master_end, minion_end, patience
+from sylvite.link.gate import Gate
+from sylvite.link.intake import Intake
+from sylvite.link.minion_end import MinionEnd
 from sylvite.link.minion_session import Arrived, MinionSession
 from sylvite.link.uplink import Uplink
 from tests.faults.controls import replace
 
 Replace = Callable[[object, str, object], None]
+LATER_S = 0.1
+HURRIED: dict[object, dict[str, object]] = {
+    minion_end: {"BACK_OFF_S": (0.01, 0.05), "PING_S": 0.3, "SILENT_S": 2.0, "CONNECT_S": 3.0},
+    master_end: {"LOOK_S": 0.05, "REPORT_S": 0.1, "PING_S": 0.4, "SILENT_S": 2.0, "BEATS_S": 0.1},
+    intake: {"AGAIN_S": 0.05},
+    gatekeeper: {"RETRY_S": 0.05, "SOON_S": 0.05},
+    patience: {"TAKEN_OVER_S": 0.1},
+    retry: {"MOST_S": 0.1},
+    broker: {"CURSORS_EVERY_S": 0.05},
+}
 
 
 def hurry(put: Replace = replace) -> None:
     """Make the waits that are for people and far networks short."""
-    put(minion_end, "BACK_OFF_S", (0.01, 0.05))
-    put(minion_end, "PING_S", 0.1)
-    put(minion_end, "SILENT_S", 0.5)
-    put(minion_end, "CONNECT_S", 1.0)
-    put(master_end, "LOOK_S", 0.05)
-    put(master_end, "ALIVE_S", 0.1)
-    put(master_end, "AGAIN_S", 0.05)
-    put(gatekeeper, "RETRY_S", 0.05)
-    put(gatekeeper, "SOON_S", 0.05)
+    for owner, waits in HURRIED.items():
+        for name, value in waits.items():
+            put(owner, name, value)
 
 
 def believe_what_is_said(put: Replace = replace) -> None:
@@ -50,25 +59,30 @@ def believe_what_is_said(put: Replace = replace) -> None:
 
 
 def answer_before_it_is_stored(put: Replace = replace) -> None:
-    """A master that says `Taken` when it has heard a load."""
-    arrive = MinionSession._arrive
+    """A master that says `Taken` when it has heard a load, and stores it a moment later."""
+    arrive, store = MinionSession._arrive, Intake.store
 
     def answer_at_once(session: MinionSession, *arguments: Any) -> None:
         arrive(session, *arguments)
         session.taken(session.arrived[-1])
 
+    async def store_later(here: Intake, who: Any, loads: list[Arrived]) -> None:
+        await asyncio.sleep(LATER_S)
+        await store(here, who, loads)
+
     put(MinionSession, "_arrive", answer_at_once)
+    put(Intake, "store", store_later)
 
 
 def another_source_each_time(put: Replace = replace) -> None:
     """A master that takes what comes on another connection for something else."""
-    store = MasterEnd.store
+    store = Intake.store
 
-    async def store_anew(end: MasterEnd, who: Any, loads: list[Arrived]) -> None:
-        fresh = [load._replace(source_epoch=(load.source_epoch ^ id(end) ^ id(loads)) >> 1) for load in loads]
-        await store(end, who, fresh)
+    async def store_anew(here: Intake, who: Any, loads: list[Arrived]) -> None:
+        fresh = [load._replace(source_epoch=(load.source_epoch ^ id(loads)) >> 1) for load in loads]
+        await store(here, who, fresh)
 
-    put(MasterEnd, "store", store_anew)
+    put(Intake, "store", store_anew)
 
 
 def believe_ids(put: Replace = replace) -> None:
@@ -83,16 +97,26 @@ def believe_ids(put: Replace = replace) -> None:
 
 
 def never_look_again(put: Replace = replace) -> None:
-    """A master that looks at a key once, when it connects."""
+    """A master that looks at a key once, when its minion connects."""
 
-    def counts(*_: object) -> bool:
-        return True
+    async def none(*_: object) -> list[Identity]:
+        return []
 
-    put(Gatekeeper, "still_counts", counts)
+    put(Gate, "ended", none)
+
+
+def say_nothing_of_gaps(put: Replace = replace) -> None:
+    """A minion that does not tell what its outbox had no room for."""
+
+    def nothing(*_: object) -> None:
+        return
+
+    put(MinionEnd, "_missed", nothing)
 
 
 LINK_CONTROLS: dict[str, Callable[[], None]] = {
     "saying again": believe_what_is_said,
     "storing before answering": answer_before_it_is_stored,
     "one source for each outbox": another_source_each_time,
+    "telling of gaps": say_nothing_of_gaps,
 }
