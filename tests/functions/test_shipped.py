@@ -23,7 +23,7 @@ def value(library: Library, name: str, *packed: Any) -> Any:
     return outcome.value
 
 
-@pytest.mark.parametrize("kind", ["execution", "runners"])
+@pytest.mark.parametrize("kind", ["execution", "runners", "wheel"])
 def test_every_function_says_what_it_does_and_shows_a_call(make_library: MakeLibrary, kind: str) -> None:
     """Its first line is a sentence; the call names it."""
     loader = getattr(make_library(enable_modules=("cmd",)), kind)
@@ -32,8 +32,8 @@ def test_every_function_says_what_it_does_and_shows_a_call(make_library: MakeLib
     for name, function in loader.items():
         doc = function.__doc__ or ""
         assert re.match(r"\n    [A-Z].*\.", doc), name
-        program_name = "call" if kind == "execution" else "run"
-        assert f"\n    CLI Example:\n\n        sylvite {program_name} " in doc, name
+        program = {"execution": "call", "runners": "run", "wheel": "wheel"}[kind]
+        assert f"        sylvite {program} " in doc.partition("\n    CLI Example:\n\n")[2], name
         assert name in doc, name
 
 

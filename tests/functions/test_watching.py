@@ -95,9 +95,9 @@ def test_how_many(
 
 
 def test_the_runner_is_the_same_for_the_bus_of_a_master(library: Library) -> None:
-    """Arguments, in their order, and their defaults; only the node differs."""
+    """Arguments, in their order, and their defaults."""
     argspec = library.execution["sys.argspec"]("state.event")["state.event"]
     runner = library.execution["sys.runner_argspec"]("state.event")["state.event"]
     assert argspec["args"] == runner["args"] == ["tagmatch", "count", "quiet", "sock_dir", "pretty", "node"]
-    assert argspec["defaults"] == ["*", -1, False, None, False, "minion"]
-    assert runner["defaults"] == ["*", -1, False, None, False, "master"]
+    assert argspec["defaults"] == runner["defaults"] == ["*", -1, False, None, False, None]
+    assert library.execution["state.event"].__code__ == library.runners["state.event"].__code__

@@ -12,12 +12,12 @@ from sylvite.functions.loader import Loader
 
 _HERE = Path(__file__).parent
 _KINDS = {
-    "module": ("module_dirs", "_modules", "execution"),
-    "runner": ("runner_dirs", "_runners", "runners"),
-    "wheel": ("wheel_dirs", "_wheel", "wheel"),
-    "beacon": ("beacon_dirs", "_beacons", "beacons"),
+    "module": ("module_dirs", "_modules", ("execution", "shared")),
+    "runner": ("runner_dirs", "_runners", ("runners", "shared")),
+    "wheel": ("wheel_dirs", "_wheel", ("wheel",)),
+    "beacon": ("beacon_dirs", "_beacons", ("beacons",)),
 }
-"""By the word for a kind: the option with its folders, the folder below file_roots, and that of those that are ours."""
+"""By the word for a kind: the option with its folders, the folder below file_roots, and those of what is ours."""
 
 
 class Library:
@@ -34,7 +34,7 @@ class Library:
         opts = context.opts
         without = cast("tuple[str, ...]", tuple(opts.get("disable_modules", ())))
         self.loaders = {
-            word: Loader(word, _folders(opts, setting, below), _HERE / shipped, without=without)
+            word: Loader(word, _folders(opts, setting, below), [_HERE / each for each in shipped], without=without)
             for word, (setting, below, shipped) in _KINDS.items()
         }
         self.execution, self.runners, self.wheel, self.beacons = self.loaders.values()

@@ -20,14 +20,16 @@ from sylvite.functions.sources import Source, list_sources
 class Loader(Mapping[str, Function]):
     """The functions of one kind.  As a map it is what modules find as `__salt__`: a missing name is a KeyError."""
 
-    def __init__(self, kind: str, folders: Iterable[Path], shipped: Path, *, without: Iterable[str] = ()) -> None:
-        """`kind`: a word for messages.  `shipped`: the folder of those that come with Sylvite.
+    def __init__(
+        self, kind: str, folders: Iterable[Path], shipped: Iterable[Path], *, without: Iterable[str] = ()
+    ) -> None:
+        """`kind`: a word for messages.  `shipped`: the folders of those that come with Sylvite.
 
         `without`: modules that are not to be there.
         """
         self.kind = kind
         self.given: dict[str, Any] = {}
-        self._folders, self._shipped, self._without = tuple(folders), shipped, frozenset(without)
+        self._folders, self._shipped, self._without = tuple(folders), tuple(shipped), frozenset(without)
         self._known: set[Source] = set()
         self._take(self._scan())
 
@@ -102,7 +104,8 @@ class Loader(Mapping[str, Function]):
                 found.extend(list_sources(folder, own=False))
             except ModuleNotLoaded as error:
                 reasons[str(folder)] = str(error)
-        found.extend(list_sources(self._shipped, own=True))
+        for folder in self._shipped:
+            found.extend(list_sources(folder, own=True))
         return found, reasons
 
     def _take(self, scanned: tuple[list[Source], dict[str, str]]) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from sylvite.functions.given import __bus__
+from sylvite.functions.given import __bus__, __opts__
 from sylvite.functions.watching import show_events
 
 
@@ -15,7 +15,7 @@ def event(
     quiet: bool = False,
     sock_dir: str | None = None,
     pretty: bool = False,
-    node: str = "master",
+    node: str | None = None,
 ) -> None:
     """
     Watch the bus and print what comes: tag, tab, data as JSON.
@@ -31,11 +31,14 @@ def event(
     pretty
         Data on several lines, sorted.
     node
-        ``minion`` or ``master``: whose bus, where there are both.
+        ``minion`` or ``master``: whose bus, where there are both. A runner
+        watches that of the master, an execution function that of the minion.
 
     CLI Example:
 
         sylvite run state.event pretty=True
         sylvite run state.event 'myco/deploy/*' count=3
+        sylvite call state.event 'myco/deploy/*' count=3
     """
-    show_events(__bus__, tagmatch, count, quiet=quiet, sock_dir=sock_dir, pretty=pretty, node=node)
+    whose = node or __opts__.get("__role", "minion")
+    show_events(__bus__, tagmatch, count, quiet=quiet, sock_dir=sock_dir, pretty=pretty, node=whose)

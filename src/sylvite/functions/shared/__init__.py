@@ -1,0 +1,1 @@
+"""Functions that are execution functions and runners alike.  The loader runs these files; nothing imports them."""
