@@ -126,6 +126,16 @@ class Master:
                 if present is None or minion in present:
                     store.came(minion, "127.0.0.1", time.time_ns())
 
+    def write_config(self) -> Path:
+        """Return a file with the options of this master, as the command line takes it."""
+        file = self.broker.folder / "master.yaml"
+        options = {
+            "data_dir": self.broker.folder, "sock_dir": self.broker.folder, "timeout": self.place.timeout_s,
+            "gather_job_timeout": self.place.gather_s,
+        }  # fmt: skip
+        file.write_text("".join(f"{name}: {value}\n" for name, value in options.items()))
+        return file
+
     def __enter__(self) -> Master:
         self.broker.__enter__()
         return self

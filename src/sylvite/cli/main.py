@@ -35,6 +35,10 @@ COMMANDS = {
         "sylvite.cli.wheel:wheel",
         "Run a wheel function in this process: it looks after the keys and minions of a master.",
     ),
+    "jobs": (
+        "sylvite.cli.jobs:jobs",
+        "Run functions on minions, and look after what runs and what came of it.",
+    ),
     "broker": ("sylvite.cli.broker:broker", "Run a broker until SIGTERM or Ctrl-C."),
     "log": ("sylvite.cli.log:log", "Look after the event log: status, verify, export, import, prune, segments."),
     "cursors": ("sylvite.cli.cursors:cursors", "Look after durable cursors: list, show, seek, delete."),

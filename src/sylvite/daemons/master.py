@@ -1,4 +1,4 @@
-"""A master: its broker and its link, as processes of their own under one that looks after them."""
+"""A master: its broker, its link and what keeps its jobs, as processes of their own under one that looks after them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sylvite.daemons.precautions import secure_process
 from sylvite.daemons.process import log_as, on_signals
 from sylvite.daemons.supervision import Part, Supervisor
 
-PARTS = (("broker", ("broker",)), ("link", ("link",)))
+PARTS = (("broker", ("broker",)), ("jobs", ("jobs", "keep")), ("link", ("link",)))
 """What a master is made of, in the order in which it starts: a name, and the command of `sylvite` that is the part.
 
 Each reads the master's configuration itself (`--master FILE`), and reads it again at SIGHUP.
@@ -29,8 +29,11 @@ def main(configuration: Configuration[MasterOptions], *, given: Sequence[str] = 
 
 def parts(configuration: Configuration[MasterOptions], given: Sequence[str] = ()) -> list[Part]:
     file = str(configuration.loaded.main)
+    wanted = {"jobs": configuration.options.job_cache}
     return [
-        Part(name, (sys.executable, "-m", "sylvite", *command, "--master", file, *given)) for name, command in PARTS
+        Part(name, (sys.executable, "-m", "sylvite", *command, "--master", file, *given))
+        for name, command in PARTS
+        if wanted.get(name, True)
     ]
 
 

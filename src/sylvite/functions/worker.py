@@ -86,7 +86,9 @@ def _read_job(stream: socket.socket) -> dict[str, Any]:
     while data := stream.recv(64 * 1024):
         decoder.feed(data)
         for _, body in decoder.frames():
-            return unpack_data(body)
+            publication = unpack_data(body)
+            publication.pop("_stamp", None)  # Of the event that has brought it, and not of the job.
+            return publication
     raise ConnectionError("the minion is gone")
 
 

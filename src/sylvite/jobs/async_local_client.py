@@ -55,6 +55,7 @@ class AsyncLocalClient:
 
         async def connected() -> AsyncLocalClient:
             core = JobCore(place_of(place))
+            core.check_user()
             bus = await AsyncClient.connect(
                 core.place.socket, timeout_s=timeout_s, reconnect_s=RECONNECT_S, name="jobs"
             )
@@ -73,6 +74,10 @@ class AsyncLocalClient:
     async def close(self) -> None:
         """As `LocalClient.close`."""
         await self._bus.close()
+
+    def new_jid(self) -> str:
+        """As `LocalClient.new_jid`."""
+        return self._core.new_jid()
 
     # -- Run a job, and do not wait ----------------------------------------------------------------------------------
 
@@ -220,14 +225,18 @@ class AsyncLocalClient:
         **options: Unpack[JobOptions],
     ) -> AsyncIterator[Shown]:
         """As `LocalClient.cmd_cli`."""
-        published, returns = await self.start(tgt, fun, arg, timeout_s=timeout_s, **options)
+        _, returns = await self.start(tgt, fun, arg, timeout_s=timeout_s, **options)
         async with returns:
             async for each in returns:
                 yield {each.minion: shape_return(each.data)}
-            if missing := returns.collecting.missing:
-                present = await asyncio.to_thread(self._core.roster.present)
-                for minion in missing:
-                    yield {minion: shape_missing(published.jid, minion, present)}
+            for minion, shown in (await self.shape_missing(returns)).items():
+                yield {minion: shown}
+
+    async def shape_missing(self, returns: AsyncReturns) -> Shown:
+        """As `LocalClient.shape_missing`."""
+        missing = returns.collecting.missing
+        present = await asyncio.to_thread(self._core.roster.present) if missing else None
+        return {minion: shape_missing(returns.jid, minion, present) for minion in missing}
 
     async def cmd_batch(
         self,
@@ -305,6 +314,10 @@ class AsyncLocalClient:
         """As `LocalClient.get_returns`."""
         found = self.get_event_iter_returns(jid, minions, timeout_s=timeout_s)
         return {minion: shown["ret"] async for each in found for minion, shown in each.items()}
+
+    async def here(self) -> list[str]:
+        """As `LocalClient.here`."""
+        return await asyncio.to_thread(self._core.here)
 
     async def get_cache_returns(self, jid: str) -> Shown:
         """As `LocalClient.get_cache_returns`."""

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from sylvite.errors import InvalidInput
-from sylvite.jobs.collecting import Collecting, Done, Publish, Returned, Step, Wait
+from sylvite.jobs.collecting import Collecting, Done, Publish, Returned, Step, Wait, has_failed
 
 _percent = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%").fullmatch
 _number = re.compile(r"[0-9]{1,9}").fullmatch
@@ -86,7 +86,7 @@ class Batching(Collecting):
 
     def take(self, minion: str, data: Mapping[str, Any], now: float) -> Returned | None:
         found = super().take(minion, data, now)
-        if found is not None and self._limits.failhard and data.get("retcode"):
+        if found is not None and self._limits.failhard and has_failed(data):
             self._halt(f"{minion} has failed", now)
         return found
 
@@ -129,7 +129,7 @@ class Batching(Collecting):
         }
 
     def _failed(self) -> list[str]:
-        failed = [minion for minion, data in self.returned.items() if data.get("retcode")]
+        failed = [minion for minion, data in self.returned.items() if has_failed(data)]
         return failed + [minion for minion in self.given_up if minion not in self._down]
 
     def _halt(self, reason: str, now: float) -> None:
@@ -152,7 +152,7 @@ class Batching(Collecting):
             )  # fmt: skip
 
     def _completed(self) -> list[str]:
-        return [minion for minion, data in self.returned.items() if not data.get("retcode")]
+        return [minion for minion, data in self.returned.items() if not has_failed(data)]
 
     def _tell(self, what: str, **data: Any) -> None:
         self._told.append((f"salt/batch/{self.jid}/{what}", {**self._about, **data}))

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from sylvite.errors import NotAllowed
 from sylvite.jobs import minions as minions_file
 from sylvite.jobs.batching import Batching, BatchLimits, read_size
 from sylvite.jobs.collecting import FIND_JOB, GATHER_S, TIMEOUT_S, Collecting
@@ -92,6 +93,19 @@ class JobCore:
         self._maker = JidMaker(process=os.getpid() if place.unique_jid else None)
         self._user = calling_user()
 
+    def check_user(self) -> None:
+        """Raises NotAllowed: somebody else runs the master."""
+        folder = self.place.data_dir
+        try:
+            owner = folder.stat().st_uid
+        except FileNotFoundError:
+            return  # What is not there, is said by who reads it.
+        except PermissionError:
+            owner = -1
+        if owner != os.geteuid():
+            who = f" (uid {owner})" if owner >= 0 else ""
+            raise NotAllowed(f"not allowed: jobs of the master in {folder} are run by the user that runs it{who}")
+
     def order(self, tgt: Targeted, fun: str | Sequence[str], arg: Sequence[Any], options: JobOptions) -> Order:
         """Raises InvalidTarget, InvalidJid, InvalidInput: as `make_order`."""
         return make_order(tgt, fun, arg, options, self.place.nodegroups)
@@ -151,6 +165,11 @@ class JobCore:
 
     def _timeout_s(self, given: float | None) -> float:
         return self.place.timeout_s if given is None else given
+
+    def here(self) -> list[str]:
+        """Return whom it makes sense to ask: of those whose keys are accepted the ones that are here; sorted."""
+        minions = self.roster.read(with_grains=False)
+        return [each for each in minions.accepted if minions.present is None or each in minions.present]
 
     def new_jid(self) -> str:
         return self._maker.make(time.time_ns())

@@ -111,7 +111,7 @@ class Collecting:
         if asked is None or minion not in asked.asked:
             return
         value = data.get("return")
-        runs = isinstance(value, dict) and bool(cast("dict[Any, Any]", value)) and not data.get("retcode")
+        runs = isinstance(value, dict) and bool(cast("dict[Any, Any]", value)) and not has_failed(data)
         (asked.running if runs else asked.idle).add(minion)
         if asked.idle >= asked.asked - self.returned.keys():
             asked.until = min(asked.until, now + GRACE_S)
@@ -144,6 +144,12 @@ class Collecting:
     def asked(self, minions: Iterable[str], now: float) -> None:
         """They are asked; nobody, where none of them is here: they get the time for it all the same."""
         self._round = _Round(set(minions), now + self._gather_s)
+
+
+def has_failed(data: Mapping[str, Any]) -> bool:
+    """Say whether a return is of something that failed; that of several functions has a `retcode` for each."""
+    retcode = data.get("retcode")
+    return any(cast("dict[Any, Any]", retcode).values()) if isinstance(retcode, dict) else bool(retcode)
 
 
 def shape_return(data: Mapping[str, Any]) -> dict[str, Any]:

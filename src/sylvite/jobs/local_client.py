@@ -51,6 +51,7 @@ class LocalClient:
             BrokerNotReachable, NotAllowed: at once.
         """
         core = JobCore(place_of(place))
+        core.check_user()
         return cls(Client.connect(core.place.socket, timeout_s=timeout_s, reconnect_s=RECONNECT_S, name="jobs"), core)
 
     def __enter__(self) -> LocalClient:
@@ -64,6 +65,10 @@ class LocalClient:
     def close(self) -> None:
         """Let the master go.  Jobs that run go on."""
         self._bus.close()
+
+    def new_jid(self) -> str:
+        """Return a jid for a job that is going to be published, by the option `jid`."""
+        return self._core.new_jid()
 
     # -- Run a job, and do not wait ----------------------------------------------------------------------------------
 
@@ -215,14 +220,18 @@ class LocalClient:
         **options: Unpack[JobOptions],
     ) -> Iterator[Shown]:
         """As `cmd_iter`; of those that have not answered it yields what a command line shows."""
-        published, returns = self.start(tgt, fun, arg, timeout_s=timeout_s, **options)
+        _, returns = self.start(tgt, fun, arg, timeout_s=timeout_s, **options)
         with returns:
             for each in returns:
                 yield {each.minion: shape_return(each.data)}
-            if missing := returns.collecting.missing:
-                present = self._core.roster.present()
-                for minion in missing:
-                    yield {minion: shape_missing(published.jid, minion, present)}
+            for minion, shown in self.shape_missing(returns).items():
+                yield {minion: shown}
+
+    def shape_missing(self, returns: Returns) -> Shown:
+        """Return what a command line shows of those that have not answered."""
+        missing = returns.collecting.missing
+        present = self._core.roster.present() if missing else None
+        return {minion: shape_missing(returns.jid, minion, present) for minion in missing}
 
     def cmd_batch(
         self,
@@ -296,6 +305,10 @@ class LocalClient:
         """Return what each of the minions has returned, once all have, or `timeout_s` are over."""
         found = self.get_event_iter_returns(jid, minions, timeout_s=timeout_s)
         return {minion: shown["ret"] for each in found for minion, shown in each.items()}
+
+    def here(self) -> list[str]:
+        """Return the ids of the minions that are here, or, where nobody knows, of all whose keys are accepted; sorted."""
+        return self._core.here()
 
     def get_cache_returns(self, jid: str) -> Shown:
         """Return what the master has kept of a job, in the shape of `cmd_iter`.

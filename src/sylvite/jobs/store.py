@@ -162,6 +162,10 @@ class JobStore(JobReader):
         """About what is kept, without what SQLite adds."""
         return self._bytes
 
+    def configure(self, settings: JobStoreSettings) -> None:
+        """Keep so much from now on."""
+        self._settings = settings
+
     def add(self, job: Job, now_ns: int) -> None:
         """Keep a job that is published.  One that is there gets these minions as well: the steps of a batch share a jid.
 

@@ -11,7 +11,7 @@ AT_START = frozenset(
     (
         "id", "root_dir", "sock_dir", "pki_dir", "cachedir", "data_dir", "ipc_mode",
         # Of a master
-        "interface", "ret_port",
+        "interface", "ret_port", "job_cache",
         # Of a minion
         "master", "master_port", "master_type", "random_master", "master_finger", "file_client", "use_master_when_local",
         "auth_timeout", "acceptance_wait_time", "acceptance_wait_time_max", "rejected_retry", "recon_default",

@@ -1,0 +1,103 @@
+"""The keeping of jobs, as a process of its own: it brings the events of jobs into `jobs.db`, where they can be looked up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from sylvite.client.async_client import AsyncClient, AsyncSubscription
+from sylvite.core.event import Event, Gap
+from sylvite.daemons.configuration import Configuration
+from sylvite.daemons.options.master import MasterOptions
+from sylvite.daemons.precautions import secure_process
+from sylvite.daemons.process import log_as, on_signals, run, say_ready
+from sylvite.daemons.systemd import notify
+from sylvite.errors import DiskFull
+from sylvite.jobs.client_core import JOBS_FILE
+from sylvite.jobs.keeping import CURSOR, TAGS, Keeper
+from sylvite.jobs.store import JobStore, JobStoreSettings, open_jobs
+
+AT_ONCE = 1000
+"""Events that are kept with one another, where so many wait."""
+FULL_S = 5.0
+"""When a disk that was full is tried again."""
+logger = logging.getLogger("sylvite.jobs")
+
+
+def main(configuration: Configuration[MasterOptions], socket: Path, *, ready_fd: int | None = None) -> int:
+    """Keep jobs until SIGTERM or SIGINT; return the exit code.  `socket`: of the bus that they are on.
+
+    Raises:
+        SylviteError: it could not start, or cannot go on: no bus, or a store that cannot be used.
+    """
+    secure_process()
+    log_as(configuration)
+    return run(_serve(configuration, socket, ready_fd))
+
+
+async def _serve(configuration: Configuration[MasterOptions], socket: Path, ready_fd: int | None) -> int:
+    options = configuration.options
+    stopping = asyncio.Event()
+    on_signals(stopping.set, configuration.reload)
+    async with AsyncExitStack() as stack:
+        store = stack.enter_context(open_jobs(options.data_dir / JOBS_FILE, _settings(options)))
+        bus = await stack.enter_async_context(AsyncClient.connect(socket, name="jobs keep"))
+        events = await bus.subscribe(regex=TAGS, cursor=CURSOR, since="oldest", ack="manual", on_gap=_tell)
+        configuration.on_change(lambda changed: store.configure(_settings(changed)))
+        say_ready(ready_fd)
+        tasks = [
+            asyncio.create_task(_keep(store, events), name="jobs: keep"),
+            asyncio.create_task(_prune(store, configuration), name="jobs: prune"),
+            asyncio.create_task(stopping.wait(), name="jobs: until it stops"),
+        ]
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        notify("STOPPING=1")
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()  # Where the store or the bus has failed, that is how this process ends.
+    return 0
+
+
+def _settings(options: MasterOptions) -> JobStoreSettings:
+    return JobStoreSettings(keep_s=options.keep_jobs_s, keep_bytes=options.keep_jobs_bytes)
+
+
+def _tell(gap: Gap) -> None:
+    logger.warning("jobs or returns may not be kept: %s", gap)
+
+
+async def _keep(store: JobStore, subscription: AsyncSubscription) -> None:
+    keeper = Keeper(store)
+    while (first := await subscription.next()) is not None:
+        events = [first]
+        while len(events) < AT_ONCE and subscription.has_more():
+            if (event := await subscription.next(0.0)) is not None:
+                events.append(event)
+        await _take(keeper, events)
+        await subscription.ack(events[-1])
+
+
+async def _take(keeper: Keeper, events: list[Event]) -> None:
+    while True:
+        try:
+            keeper.take(events)
+        except DiskFull as error:
+            logger.error("%s; they wait in the event log", error)
+            await asyncio.sleep(FULL_S)
+        else:
+            return
+
+
+async def _prune(store: JobStore, configuration: Configuration[MasterOptions]) -> None:
+    while True:
+        try:
+            if count := store.prune(time.time_ns()):
+                logger.info("%d jobs were forgotten: they are too old", count)
+        except DiskFull as error:
+            logger.error("%s", error)
+        await asyncio.sleep(max(configuration.options.loop_interval_s, 1.0))
