@@ -21,6 +21,7 @@ from tests.compat.places import (
     wait_until,
     write_master,
 )
+from tests.docs.blocks import PROJECT, blocks
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
 Events = tuple[tuple[str, dict[str, Any]], ...]
@@ -179,6 +180,11 @@ def play(
 @pytest.mark.parametrize("snippet", PAGE, ids=lambda snippet: snippet.heading.replace(" ", "-"))
 def test_the_page_of_salt(site: Site, snippet: Snippet) -> None:
     assert play(site, snippet.source, snippet.fired) == snippet.printed
+
+
+def test_our_own_page(site: Site) -> None:
+    (block,) = (block for block in blocks(PROJECT / "docs" / "salt.md") if block.kind == "salt")
+    assert play(site, block.text + "print(data['id'])\n", AUTH) == "web1\n"
 
 
 TICKS: Events = (("golden/other", {}), ("golden/snippet/tick", {"n": 1}), ("golden/snippet/tick", {"n": 2}))

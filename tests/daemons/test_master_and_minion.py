@@ -110,7 +110,7 @@ def test_a_broker_that_is_killed_costs_a_minion_nothing_but_time(site: Site) -> 
 def test_a_master_that_is_told_to_stop_leaves_nothing_running(site: Site) -> None:
     with site.master() as master:
         parts = children_of(master.pid)
-        assert set(parts) == {"broker", "link"}
+        assert set(parts) == {"broker", "jobs", "link", "salt-sockets"}
         assert master.stop() == 0
         for pid in parts.values():
             with pytest.raises(ProcessLookupError):

@@ -230,7 +230,7 @@ def test_no_message_shows_a_secret() -> None:
         ("myco_thing: 3", "master:1: myco_thing: is not an option"),
         ("master_port: 5", "is an option of a minion; it has no meaning here"),
         ("open_mode: True", "open_mode: has no meaning here: a key is accepted by an operator"),
-        ("hash_type: md5", "has no meaning here: the link is TLS 1.3"), ("zmq_backlog: 5", "has no meaning here: the link has one port"),
+        ("keysize: 4096", "has no meaning here: the link is TLS 1.3"), ("zmq_backlog: 5", "has no meaning here: the link has one port"),
         ("event_return: pgjsonb", "has no meaning here: events are kept in the event log"),
         ("gitfs_remotes: []", "has no meaning here: there are no states"), ("reactor: []", "this version has no reactor"),
     ],

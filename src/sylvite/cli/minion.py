@@ -45,6 +45,7 @@ def minion(
     Which master it trusts, master_finger says; without it, the token, or what it has pinned before. SIGHUP reads its configuration
     again. Its options are on the page docs/configuration.md; `sylvite config check` looks at a file before it is used.
     """
+    from sylvite.compat.serving import minion_sockets
     from sylvite.daemons.configuration import minion_configuration
     from sylvite.daemons.minion import Start, main, read_token
 
@@ -52,4 +53,5 @@ def minion(
     return main(
         minion_configuration(config, given_logging(log_level, log_format, log_file)),
         Start(token=shown, trust_first=trust_first_master, ready_fd=ready_fd),
+        minion_sockets,
     )

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from sylvite.client.async_client import AsyncClient
-from sylvite.compat.bus import received, tell_gap
+from sylvite.compat.bus import GAP_TAG, gap_data, received
 from sylvite.compat.packing import pack_event
 from sylvite.compat.payload import map_with_text_keys
+from sylvite.core.event import Gap
 from sylvite.errors import SylviteError
 
 AGAIN_S = 1.0
@@ -95,13 +96,20 @@ class AsyncSide:
             await asyncio.sleep(AGAIN_S)
 
     async def _give_out(self, bus: AsyncClient) -> None:
-        async with await bus.subscribe(on_gap=tell_gap) as events:
+        gaps: list[Gap] = []
+        async with await bus.subscribe(on_gap=gaps.append) as events:
             async for event in events:
-                raw = pack_event(*received(event))
-                for handler in list(self._handlers):
-                    try:
-                        waiting = handler(raw)
-                        if inspect.isawaitable(waiting):
-                            await waiting
-                    except Exception:
-                        logger.exception("the handler of an event has failed; the next event goes on")
+                for gap in gaps:
+                    logger.warning("%s", gap)
+                    await self._handle(pack_event(GAP_TAG, gap_data(gap)))
+                gaps.clear()
+                await self._handle(pack_event(*received(event)))
+
+    async def _handle(self, raw: bytes) -> None:
+        for handler in list(self._handlers):
+            try:
+                waiting = handler(raw)
+                if inspect.isawaitable(waiting):
+                    await waiting
+            except Exception:
+                logger.exception("the handler of an event has failed; the next event goes on")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import time
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -53,9 +55,14 @@ def received(event: Event) -> Received:
     return Received(event.tag, data)
 
 
-def tell_gap(gap: Gap) -> None:
-    """What is missing cannot be said in Salt's interface; so it is logged."""
-    logger.warning("%s", gap)
+GAP_TAG = "sylvite/gap"
+"""Of an event that stands where others are missing: only the broker may publish such a tag, and it does not."""
+
+
+def gap_data(gap: Gap) -> dict[Any, Any]:
+    """Return what an event says of events that are missing."""
+    said = {"first": gap.first, "next": gap.next, "count": gap.count, "reason": gap.reason}
+    return {**said, "_stamp": stamp(time.time_ns())}
 
 
 class Reader:
@@ -63,17 +70,35 @@ class Reader:
 
     def __init__(self, path: str, name: str, timeout_s: float, *, since: Since = None) -> None:
         """Raises SylviteError: there is no bus, or not for us."""
+        self._gaps: deque[Gap] = deque()
+        self._held: Received | None = None
         self._client = Client.connect(path, name=name, timeout_s=max(timeout_s, CONNECT_S_LEAST))
         try:
-            self._subscription: Subscription = self._client.subscribe(on_gap=tell_gap, since=since)
+            self._subscription: Subscription = self._client.subscribe(on_gap=self._miss, since=since)
         except BaseException:
             self._client.close()
             raise
 
     def next(self, timeout_s: float | None) -> Received | None:
-        """Return the next event, or None where there is none in time; None waits for ever.  Raises SylviteError."""
-        event = self._subscription.next(timeout_s)
-        return None if event is None else received(event)
+        """Return the next event, or None where there is none in time; None waits for ever.
+
+        Where events are missing, one says so: `sylvite/gap`.
+
+        Raises:
+            SylviteError: the bus cannot be read any more.
+        """
+        held, self._held = self._held, None
+        if held is None:
+            event = self._subscription.next(timeout_s)
+            held = None if event is None else received(event)
+        if self._gaps:
+            self._held = held
+            return Received(GAP_TAG, gap_data(self._gaps.popleft()))
+        return held
+
+    def _miss(self, gap: Gap) -> None:
+        logger.warning("%s", gap)
+        self._gaps.append(gap)
 
     def close(self) -> None:
         self._client.close()

@@ -12,7 +12,13 @@ from sylvite.daemons.precautions import secure_process
 from sylvite.daemons.process import log_as, on_signals
 from sylvite.daemons.supervision import Part, Supervisor
 
-PARTS = (("broker", ("broker",)), ("jobs", ("jobs", "keep")), ("link", ("link",)))
+PARTS = (
+    ("broker", ("broker",)),
+    ("salt-sockets", ("salt-sockets",)),
+    ("jobs", ("jobs", "keep")),
+    ("api", ("api",)),
+    ("link", ("link",)),
+)
 """What a master is made of, in the order in which it starts: a name, and the command of `sylvite` that is the part.
 
 Each reads the master's configuration itself (`--master FILE`), and reads it again at SIGHUP.
@@ -29,7 +35,8 @@ def main(configuration: Configuration[MasterOptions], *, given: Sequence[str] = 
 
 def parts(configuration: Configuration[MasterOptions], given: Sequence[str] = ()) -> list[Part]:
     file = str(configuration.loaded.main)
-    wanted = {"jobs": configuration.options.job_cache}
+    options = configuration.options
+    wanted = {"jobs": options.job_cache, "salt-sockets": options.salt_sockets, "api": options.rest_cherrypy.port is not None}
     return [
         Part(name, (sys.executable, "-m", "sylvite", *command, "--master", file, *given))
         for name, command in PARTS

@@ -41,7 +41,16 @@ def read_token(path: Path) -> Token:
         raise InvalidSetting("token", str(path), f"cannot be read: {error.strerror}") from error
 
 
-def main(configuration: Configuration[MinionOptions], start: Start) -> int:
+Beside = Callable[[MinionOptions, Path], AbstractAsyncContextManager[None]]
+"""What else runs in the same process, in front of the bus whose socket it is given."""
+
+
+def _nothing(options: MinionOptions, socket: Path) -> AbstractAsyncContextManager[None]:
+    del options, socket
+    return nullcontext()
+
+
+def main(configuration: Configuration[MinionOptions], start: Start, beside: Beside = _nothing) -> int:
     """Run a minion until SIGTERM or SIGINT; return the exit code.
 
     Raises:
@@ -50,16 +59,19 @@ def main(configuration: Configuration[MinionOptions], start: Start) -> int:
     """
     told = broker.options_of(configuration.options, start.ready_fd)
     uplink = Uplink(configuration, start.token, trust_first=start.trust_first)
-    code = broker.main(told, lambda socket: _beside(configuration, uplink, socket), configuration)
+    code = broker.main(told, lambda socket: _beside(configuration, uplink, socket, beside), configuration)
     if uplink.given_up is not None:
         raise uplink.given_up
     return code
 
 
 @asynccontextmanager
-async def _beside(configuration: Configuration[MinionOptions], uplink: Uplink, socket: Path) -> AsyncGenerator[None]:
+async def _beside(
+    configuration: Configuration[MinionOptions], uplink: Uplink, socket: Path, beside: Beside
+) -> AsyncGenerator[None]:
     # Jobs are taken before the master can send any.
     async with (
+        beside(configuration.options, socket),
         running_jobs(configuration, socket),
         running_beacons(configuration, socket),
         uplink.running(socket),

@@ -9,7 +9,8 @@ from sylvite.daemons.options.node import NodeOptions, fields_of
 
 AT_START = frozenset(
     (
-        "id", "root_dir", "sock_dir", "pki_dir", "cachedir", "data_dir", "ipc_mode",
+        "id", "root_dir", "sock_dir", "pki_dir", "cachedir", "data_dir", "ipc_mode", "salt_sockets", "salt_socket_framing",
+        "tcp_master_pub_port", "tcp_master_pull_port", "tcp_pub_port", "tcp_pull_port", "hash_type",
         # Of a master
         "interface", "ret_port", "job_cache",
         # Of a minion

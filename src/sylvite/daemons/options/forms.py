@@ -171,6 +171,11 @@ Level = Annotated[
 ]
 LogFormat = Annotated[Literal["text", "json"], Form("text or json")]
 IpcMode = Annotated[Literal["ipc", "tcp"], Form("ipc or tcp")]
+HashType = Annotated[
+    Literal["md5", "sha1", "sha224", "sha256", "sha384", "sha512"],
+    Form("one of md5, sha1, sha224, sha256, sha384, sha512", _read_level),
+]
+SaltFraming = Annotated[Literal["stream", "length"], Form("stream or length")]
 MatchType = Annotated[
     Literal["startswith", "endswith", "find", "regex", "fnmatch"],
     Form("one of startswith, endswith, find, regex, fnmatch"),

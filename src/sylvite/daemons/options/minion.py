@@ -15,6 +15,7 @@ from sylvite.daemons.options.forms import (
     FileClient,
     Flag,
     Folder,
+    HashType,
     Map,
     MasterType,
     Milliseconds,
@@ -44,6 +45,13 @@ class MinionOptions(NodeOptions, frozen=True, kw_only=True):
     data_dir: Annotated[
         Folder, About("Where the event log is, from which events go to the master.", "Salt keeps no events.")
     ] = Path("/var/lib/sylvite/minion")
+    tcp_pub_port: Annotated[
+        Port, About("With ipc_mode: tcp, the port on the loopback where programs of Salt's read events.")
+    ] = 4510
+    tcp_pull_port: Annotated[Port, About("And the one where they fire them.")] = 4511
+    hash_type: Annotated[
+        HashType, About("The hash of the id in the names of Salt's sockets.", "Salt hashes more things with it.")
+    ] = "sha256"
     master: Annotated[
         Texts, About("The master, as HOST or HOST:PORT; of several, the next one is tried where one is away.")
     ] = ("salt",)

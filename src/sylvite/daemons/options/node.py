@@ -20,6 +20,7 @@ from sylvite.daemons.options.forms import (
     LogFormat,
     MatchType,
     Roots,
+    SaltFraming,
     Text,
     Texts,
 )
@@ -57,6 +58,13 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
         IpcMode,
         About("How programs of this machine reach the bus: by a UNIX socket, or by TCP on the loopback with a token."),
     ] = "ipc"
+    salt_sockets: Annotated[
+        Flag, About("Serve Salt's own sockets too, for programs written for Salt: docs/salt.md.")
+    ] = True
+    salt_socket_framing: Annotated[
+        SaltFraming,
+        About("How events stand on them for who reads: length for programs of Salt 3006.27 and later of 3006."),
+    ] = "stream"
     event_match_type: Annotated[
         MatchType, About("How a tag is compared with what a program of Salt's waits for, where it does not say.")
     ] = "startswith"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 UNUSED: Mapping[str, str] = {
     "the link has one port, ret_port, on which nothing is broadcast": """
         publish_port publish_session pub_hwm pub_server_write_queue_size publish_drain_timeout
-        publish_signing_algorithm zmq_* tcp_pub_port tcp_pull_port tcp_master_* tcp_keepalive*
+        publish_signing_algorithm zmq_* tcp_master_publish_pull tcp_master_workers tcp_keepalive*
         tcp_reconnect_backoff tcp_authentication_retries transport transport_opts ipc_write_buffer
         event_publisher_niceness ipv6 master_uri_format source_* request_channel_* salt_event_pub_hwm
         event_publisher_pub_hwm
