@@ -35,10 +35,6 @@ COMMANDS = {
         "sylvite.cli.wheel:wheel",
         "Run a wheel function in this process: it looks after the keys and minions of a master.",
     ),
-    "salt-sockets": (
-        "sylvite.cli.salt_sockets:salt_sockets",
-        "Let programs written for Salt's event bus attach, until SIGTERM or Ctrl-C.",
-    ),
     "jobs": (
         "sylvite.cli.jobs:jobs",
         "Run functions on minions, and look after what runs and what came of it.",
@@ -49,12 +45,12 @@ COMMANDS = {
     "keys": ("sylvite.cli.keys:keys", "Look after keys: which minions are let in."),
     "config": ("sylvite.cli.config:config", "Look at the configuration of master and minion: check, show, explain."),
     "cloud": ("sylvite.cli.cloud:cloud", "Create, list and destroy machines at cloud providers, each step an event."),
+    "api": ("sylvite.cli.api:api", "Serve a bus over HTTP until SIGTERM or Ctrl-C."),
+    "tokens": ("sylvite.cli.tokens:tokens", "Look after tokens: who may use the bus over HTTP."),
     "status": ("sylvite.cli.status:status", "Show how the broker is doing."),
     "doctor": ("sylvite.cli.doctor:doctor", "Check this node, with a cure for each thing that is wrong."),
     "completion": ("sylvite.cli.completion:completion", "Print the completion script for a shell."),
 }
-    "api": ("sylvite.cli.api:api", "Serve a bus over HTTP until SIGTERM or Ctrl-C."),
-    "tokens": ("sylvite.cli.tokens:tokens", "Look after tokens: who may use the bus over HTTP."),
 PROGRAM = "sylvite"
 COMPLETE_VARIABLE = "_SYLVITE_COMPLETE"
 
