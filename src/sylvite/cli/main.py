@@ -35,6 +35,10 @@ COMMANDS = {
         "sylvite.cli.wheel:wheel",
         "Run a wheel function in this process: it looks after the keys and minions of a master.",
     ),
+    "salt-sockets": (
+        "sylvite.cli.salt_sockets:salt_sockets",
+        "Let programs written for Salt's event bus attach, until SIGTERM or Ctrl-C.",
+    ),
     "jobs": (
         "sylvite.cli.jobs:jobs",
         "Run functions on minions, and look after what runs and what came of it.",
