@@ -169,10 +169,10 @@ class Arriving(threading.Thread):
             time.sleep(0.002)
         return time.monotonic() - started
 
-    def settle(self, count: int) -> None:
+    def settle(self, count: int, within_s: float = SETTLED_S) -> None:
         """Wait until so many have arrived, or nothing comes any more; then end."""
         last, since = -1, time.monotonic()
-        while len(self.numbers) < count and time.monotonic() - since < SETTLED_S:
+        while len(self.numbers) < count and time.monotonic() - since < within_s:
             if len(self.numbers) > last:
                 last, since = len(self.numbers), time.monotonic()
             time.sleep(0.01)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.forked_brokers import Forks, forked_brokers
 from tests.faults.link_controls import hurry
-from tests.faults.link_site import COUNTERS, Arriving, Firing, LinkSite, judge, stored
+from tests.faults.link_site import COUNTERS, SETTLED_S, Arriving, Firing, LinkSite, judge, stored
 from tests.faults.report import control, report
 
 PARTS = ("link", "link", "alpha", "alpha", "broker")
@@ -54,7 +54,7 @@ def _kill_either_end(
             if rng.random() < 0.5:
                 arriving.wait(len(arriving.numbers) + 1)
         sent = firing.finish()
-        arriving.settle(sent)
+        arriving.settle(sent, within_s=2.0 if without else SETTLED_S)
         numbers = stored(site.bus)
     finally:
         firing.give_up()

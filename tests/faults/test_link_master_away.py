@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import random
 import time
 from collections.abc import Iterator
@@ -15,15 +14,13 @@ from sylvite.client.sync_client import Client
 from sylvite.eventlog.eventlog import LogSettings
 from tests.faults.forked_brokers import Forks, forked_brokers
 from tests.faults.link_controls import hurry
-from tests.faults.link_site import COUNTERS, Arriving, Firing, LinkSite, judge, stored
+from tests.faults.link_site import COUNTERS, SETTLED_S, Arriving, Firing, LinkSite, judge, stored
 from tests.faults.report import control, report
 from tests.faults.traffic import wait_until
 
 KILLS = 20
 MIB = 1024 * 1024
 OUTBOX_MIB_MAX = 256
-LONGEST_S = 1200
-"""Of a test that takes ten minutes by itself; what hangs is ended all the same."""
 PAD = 2000
 MISSED = "salt/minion/alpha/missed"
 SMALL = BrokerSettings(log=LogSettings(segment_bytes=64 * 1024, keep_bytes=256 * 1024, keep_free_bytes=0))
@@ -75,7 +72,7 @@ def _go_away(
         site.start("broker", "link")
         back = time.monotonic()
         sent = firing.finish()
-        arriving.settle(sent)
+        arriving.settle(sent, within_s=2.0 if without else SETTLED_S)
         back_s = time.monotonic() - back
         numbers = stored(site.bus)
     finally:
@@ -109,7 +106,6 @@ def test_a_master_that_is_away_for_ten_minutes(
     forks: Forks, tmp_path_factory: pytest.TempPathFactory, away_s: float, seed: int
 ) -> None:
     """Some hundred thousand events."""
-    faulthandler.dump_traceback_later(LONGEST_S, exit=True)
     _go_away(forks, tmp_path_factory.mktemp("c01"), away_s=away_s, each_s=20 * away_s / 100_000, seed=seed)
 
 
@@ -144,7 +140,7 @@ def _overflow(forks: Forks, folder: Path, mebibytes: int, *, without: str | None
         arriving = Arriving(site.bus)
         arriving.start()
         arriving.wait(1)
-        arriving.settle(sent)
+        arriving.settle(sent, within_s=2.0 if without else SETTLED_S)
         numbers = stored(site.bus)
         with Client.connect(site.bus) as bus:
             told = [event.data["data"] for event in bus.subscribe(MISSED, since="oldest", until_end=True)]
