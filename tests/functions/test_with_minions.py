@@ -20,6 +20,7 @@ from sylvite.functions.errors import FunctionFailed
 from sylvite.version import __version__
 from tests.cli.program import Program
 from tests.daemons.nodes import Site
+from tests.functions.test_orchestration import COMMAND
 
 WITHIN_S = 60.0
 
@@ -204,6 +205,39 @@ def test_a_runner_that_asks_minions_from_a_shell(site: Site, program: Program) -
     done = program("run", "-c", str(site.master_file), "jobs.list_jobs", "start_time=nonsense")
     assert (done.code, done.out) == (1, "")
     assert "Exception occurred in runner jobs.list_jobs" in done.err
+
+
+@pytest.mark.parametrize(("code", "sent"), [(0, "my_event/success"), (1, "my_event/failure")])
+def test_the_orchestration_of_the_documentation(
+    site: Site, program: Program, tmp_path: Path, code: int, sent: str
+) -> None:
+    """A command on a minion, and an event that says what came of it; each step is told with what it was asked for."""
+    root = tmp_path / "srv" / "orch"
+    root.mkdir(mode=0o755, parents=True)
+    (root / "command.sls").write_text(
+        COMMAND.replace("my_minion", "alpha").replace("cmd.run", "test.retcode").replace("exit ", "")
+    )
+    config = tmp_path / "master"
+    config.write_text(site.master_file.read_text() + f"file_roots: {{base: [{root.parent}]}}\n")
+    before = {data["jid"] for _, data in events(site, "salt/run/*/new")}
+    done = program(
+        "run", "-c", str(config), "state.orchestrate", "orch.command", f"pillar={{exit_code: {code}}}", "--json"
+    )
+    assert (done.code, done.err) == (code, "")
+    steps = {step["__id__"]: step for step in json.loads(done.out)["master"].values()}
+    assert steps["run_a_command"]["result"] is (code == 0)
+    assert steps["run_a_command"]["changes"] == {"ret": {"alpha": True}}
+    assert wait_for(site, sent)
+    (run,) = [
+        data["jid"]
+        for _, data in events(site, "salt/run/*/new")
+        if data["fun"] == "runner.state.orchestrate" and data["jid"] not in before
+    ]
+    told = [data for _, data in events(site, f"salt/run/{run}/args")]
+    assert told[0].items() >= {
+        "type": "function", "name": "run_a_command", "tgt": "alpha", "args": {"tgt_type": "glob", "arg": [code]},
+    }.items()  # fmt: skip
+    assert (told[1]["type"], told[1]["args"]["tag"]) == ("runner", sent)
 
 
 def test_keys_of_those_that_do_not_answer_are_deleted_if_that_is_wanted(runners: RunnerClient, site: Site) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import click
 
 from sylvite.cli import exit_codes
 from sylvite.cli.call_options import (
+    Shown,
     answer_error,
     call_options,
     log_to_stderr,
@@ -21,6 +22,7 @@ from sylvite.cli.call_options import (
 )
 from sylvite.cli.command import Example, Function, GlobalOptions, command, pass_options
 from sylvite.cli.output import write_json
+from sylvite.cli.outputters import OUTPUTTERS
 
 if TYPE_CHECKING:
     from sylvite.functions.clients import TaskClient
@@ -110,7 +112,7 @@ def _run(options: GlobalOptions, call: Call, client: TaskClient, task: Task) -> 
 
     def show_progress(tag: str, data: dict[str, Any]) -> None:
         if tag == "progress" and not options.quiet:
-            result.write(data.get("message", data.get("data", data)))
+            _write(result, data.get("message", data.get("data", data)) if "outputter" not in data else data)
 
     try:
         with ended_by_term():
@@ -122,8 +124,18 @@ def _run(options: GlobalOptions, call: Call, client: TaskClient, task: Task) -> 
         failure = f"Exception occurred in {task.kind.word} {task.name}: {type(cause).__name__}: {said}"
         return answer_error(options, error, failure)
     if not options.quiet:
-        result.write(outcome.value)
-    return exit_codes.DONE
+        _write(result, outcome.value)
+    is_of_steps = isinstance(outcome.value, dict) and "retcode" in outcome.value
+    return exit_codes.NO if is_of_steps and not outcome.success else exit_codes.DONE
+
+
+def _write(result: Shown, value: Any) -> None:
+    """Write what a run returned; where it says with which outputter, the data in it."""
+    if isinstance(value, dict) and {"outputter", "data"} <= value.keys():
+        said = cast("dict[str, Any]", value)
+        result.write(said["data"], usual=said["outputter"] if said["outputter"] in OUTPUTTERS else "nested")
+    else:
+        result.write(value)
 
 
 def _start(options: GlobalOptions, client: TaskClient, task: Task) -> int:

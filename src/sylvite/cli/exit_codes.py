@@ -68,6 +68,7 @@ EXIT_CODES: Mapping[str, int] = {
     "function_failed": NO,
     "invalid_low": USAGE,
     "unknown_list": USAGE,
+    "invalid_orchestration": USAGE,
     "not_started": TRY_AGAIN,
     # The log
     "log_error": DISK_FAILED,

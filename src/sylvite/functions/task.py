@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import pwd
 import traceback
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, cast
 
 from sylvite.functions.arguments import Arguments
 from sylvite.functions.data import plain
@@ -20,6 +20,7 @@ from sylvite.functions.execute import RETCODE, Outcome, call_function, outcome_o
 from sylvite.functions.jid_event import Shown
 from sylvite.functions.library import Library
 from sylvite.functions.module import Function
+from sylvite.functions.orchestration import holds
 from sylvite.functions.returning import fire_return, shown
 
 NOT_AVAILABLE = 254
@@ -91,7 +92,7 @@ def run_task(library: Library, task: Task, watch: Shown | None = None) -> Outcom
     returned: dict[str, Any] = {}
     try:
         value = call_function(name, function, task.arguments)
-        outcome = outcome_of(library, value)
+        outcome = _judged(outcome_of(library, value))
         returned = {"return": HIDDEN if _is_secret(name, function) else value, "success": outcome.success}
     except InvalidArguments as error:
         returned = _failed(f"Passed invalid arguments: {error}\n\nUsage:\n{error.usage}")
@@ -107,6 +108,14 @@ def run_task(library: Library, task: Task, watch: Shown | None = None) -> Outcom
         library.jid_event.begin(None)
         # Once more: what the function did to its arguments shows in `ret`, as it does in Salt.
         fire_return(bus, f"{task.base}/ret", {**about, "fun_args": shown(task.arguments.shown()), **returned})
+    return outcome
+
+
+def _judged(outcome: Outcome) -> Outcome:
+    """Return what came of a run: where it returns `data` of steps, these say whether it has succeeded."""
+    value: object = outcome.value
+    if isinstance(value, dict) and "data" in value:
+        return replace(outcome, success=holds(cast("dict[str, Any]", value)["data"]))
     return outcome
 
 
