@@ -94,7 +94,10 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = "text"
     module_dirs: Annotated[Folders, About("Folders with execution functions of your own.")] = ()
     file_roots: Annotated[
-        Roots, About("Where functions of your own are looked for too: in _modules and _runners below these.")
+        Roots,
+        About(
+            "Where functions of your own are looked for too, in _modules, _runners, _wheel and _beacons below these, and files of steps."
+        ),
     ] = msgspec.field(default_factory=lambda: dict(FILE_ROOTS))
     disable_modules: Annotated[Texts, About("Modules of functions that are not loaded.")] = ()
     enable_modules: Annotated[
