@@ -170,4 +170,4 @@ def test_a_body_that_cannot_be_published(api: Api, token: str, body: str, kind: 
 
 def test_methods_that_there_are_not(api: Api, token: str) -> None:
     answer = api.ask("PUT", "/v1/events", token)
-    assert (answer.status, answer.json["code"], answer.headers["allow"]) == (405, "wrong_method", "POST, GET")
+    assert (answer.status, answer.json["code"], answer.headers["allow"]) == (405, "wrong_method", "GET, HEAD, POST")

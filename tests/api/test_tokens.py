@@ -92,7 +92,7 @@ def test_it_is_there_after_a_restart_and_says_when_it_was_used(store: TokenStore
         (found,) = other.all(later)
         assert found.shown() == {
             "id": found.id, "owner": "alice", "backend": "", "scopes": ["events:read:myco/**"], "made_ns": NOW,
-            "until_ns": NOW + int(LIFE_S * 1e9), "used_ns": later, "note": "for the wall",
+            "until_ns": NOW + int(LIFE_S * 1e9), "used_ns": later, "note": "for the wall", "perms": [],
         }  # fmt: skip
         assert other.all(found.until_ns) == []
 
@@ -134,3 +134,17 @@ def test_one_that_cannot_be_read_counts_for_nothing_and_the_others_do(store: Tok
         other.check(good.reveal(), NOW)
         with pytest.raises(NotAuthenticated):
             other.check(bad.reveal(), NOW)
+
+
+@pytest.mark.parametrize("digits", [40, 64])
+def test_a_log_in_of_salt_s_api(store: TokenStore, tmp_path: Path, digits: int) -> None:
+    token, secret = store.log_in("saltdev", "file", [".*", {"web*": ["test.ping"]}], SCOPES, NOW, digits=digits)
+    assert re.fullmatch(rf"[0-9a-f]{{{digits}}}", secret.reveal())
+    with TokenStore(tmp_path) as other:
+        found, _ = other.check(secret.reveal(), NOW)
+        assert (found.owner, found.backend, found.perms) == ("saltdev", "file", (".*", {"web*": ["test.ping"]}))
+        with pytest.raises(NotAuthenticated):
+            other.check("0" * digits, NOW)
+        other.revoke(token.id)
+    with pytest.raises(NotAuthenticated):
+        store.check(secret.reveal(), NOW)

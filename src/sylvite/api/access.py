@@ -42,9 +42,12 @@ class Access:
             NotAuthenticated: no token, or none that counts.
             TooManyRequests: too many wrong ones from there.
         """
+        return self.caller_of(connection, bearer_of(connection))
+
+    def caller_of(self, connection: HTTPConnection, text: str) -> Caller:
+        """Return whose token this is, which came over that connection.  Raises: as `caller`."""
         address = connection.client.host if connection.client is not None else ""
         self._check_patience(address)
-        text = bearer_of(connection)
         if not text:
             raise NotAuthenticated("a token is needed: Authorization: Bearer TOKEN; `sylvite tokens create` makes one")
         try:

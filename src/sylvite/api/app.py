@@ -4,67 +4,93 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sylvite.api import events, health, tokens_entry
+from sylvite.api.entry import Answer, Entry
+from sylvite.api.origins import Origins
 from sylvite.api.problems import NotFound, WrongMethod, problem
+from sylvite.api.salt.entries import SaltApi
 from sylvite.api.service import Service
+from sylvite.daemons.options.rest import RestCherrypy
 from sylvite.errors import SylviteError
 
-Answer = Callable[[Service, Request], "Awaitable[Response] | ASGIApp"]
 logger = logging.getLogger("sylvite.api")
+_slashes = re.compile("/{2,}")
 
 
-class Entry(NamedTuple):
-    """One verb of the network.  `scope`: what it needs; empty: it may be called without a token."""
-
-    method: str
-    path: str
-    scope: str
-    answer: Answer
-
-
-ENTRIES: tuple[Entry, ...] = (
-    Entry("POST", "/v1/events", "events:write", events.publish),
-    Entry("GET", "/v1/events", "events:read", events.history),
-    Entry("GET", "/v1/events/stream", "events:read", events.stream),
-    Entry("GET", "/v1/events/wait", "events:read", events.wait),
-    Entry("GET", "/v1/events/{offset}", "events:read", events.one),
-    Entry("GET", "/v1/whoami", "any", tokens_entry.whoami),
-    Entry("GET", "/v1/tokens", "tokens:admin", tokens_entry.list_all),
-    Entry("POST", "/v1/tokens", "tokens:admin", tokens_entry.create),
-    Entry("DELETE", "/v1/tokens/{id}", "tokens:admin", tokens_entry.revoke),
-    Entry("GET", "/v1/status", "status:read", health.status),
-    Entry("GET", "/healthz", "", health.alive),
-    Entry("GET", "/readyz", "", health.ready),
+Handler = Callable[[Service, Request], "Awaitable[Response] | ASGIApp"]
+NATIVE: tuple[tuple[str, str, str, Handler], ...] = (
+    ("POST", "/v1/events", "events:write", events.publish),
+    ("GET", "/v1/events", "events:read", events.history),
+    ("GET", "/v1/events/stream", "events:read", events.stream),
+    ("GET", "/v1/events/wait", "events:read", events.wait),
+    ("GET", "/v1/events/{offset}", "events:read", events.one),
+    ("GET", "/v1/whoami", "any", tokens_entry.whoami),
+    ("GET", "/v1/tokens", "tokens:admin", tokens_entry.list_all),
+    ("POST", "/v1/tokens", "tokens:admin", tokens_entry.create),
+    ("DELETE", "/v1/tokens/{id}", "tokens:admin", tokens_entry.revoke),
+    ("GET", "/v1/status", "status:read", health.status),
+    ("GET", "/healthz", "", health.alive),
+    ("GET", "/readyz", "", health.ready),
 )
+"""What Salt has not: method, path, scope, and who answers."""
+
+
+def native_entries(service: Service) -> list[Entry]:
+    return [Entry(method, path, scope, partial(handler, service)) for method, path, scope, handler in NATIVE]
 
 
 class _Endpoint:
     """All methods of one path, as an ASGI application."""
 
-    def __init__(self, service: Service, methods: dict[str, Answer]) -> None:
-        self._service, self._methods = service, methods
+    def __init__(self, methods: dict[str, Answer], origins: Origins) -> None:
+        self._methods, self._origins = methods, origins
+        names = [*methods, "HEAD"] if "GET" in methods else [*methods]
+        self._allow = ", ".join(sorted(names))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
+        response = await self._answer(request)
+        await response(scope, receive, self._origins.adding(request, send))
+
+    async def _answer(self, request: Request) -> ASGIApp:
         try:
+            if request.method == "OPTIONS":
+                return self._origins.preflight(request, self._allow)
             answer = self._methods.get("GET" if request.method == "HEAD" else request.method)
             if answer is None:
-                raise WrongMethod(f"{request.method} is not known here; there are {', '.join(self._methods)}")
-            found = answer(self._service, request)
-            response = await found if inspect.isawaitable(found) else found
+                raise WrongMethod(f"{request.method} is not known here; there are {self._allow}")
+            found = answer(request)
+            return cast("ASGIApp", await found if inspect.isawaitable(found) else found)
         except SylviteError as error:
-            response = problem(error, {"Allow": ", ".join(self._methods)} if isinstance(error, WrongMethod) else None)
-        await response(scope, receive, send)
+            return problem(error, {"Allow": self._allow} if isinstance(error, WrongMethod) else None)
+
+
+class _Paths:
+    """Cuts the prefix that the interface is mounted under, and slashes that are too many."""
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self._app, self._prefix = app, prefix.rstrip("/")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            path = _slashes.sub("/", scope["path"])
+            if self._prefix and (path == self._prefix or path.startswith(f"{self._prefix}/")):
+                path = path.removeprefix(self._prefix)
+            scope = {**scope, "path": path.rstrip("/") or "/"}
+        await self._app(scope, receive, send)
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
@@ -77,11 +103,36 @@ async def _failed(request: Request, error: Exception) -> Response:
     return problem(SylviteError("a mistake of ours; the log of the api process says more"))
 
 
-def make_app(service: Service) -> ASGIApp:
+def make_app(service: Service, salt: SaltApi) -> ASGIApp:
+    rest = salt.settings.rest
+    origins = Origins(rest.cors_origin)
+    routes = _routes([*native_entries(service), *_with_page(salt, rest)], origins)
+    if rest.static is not None:
+        routes.append(Mount(rest.static_path, StaticFiles(directory=rest.static)))
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _not_found, Exception: _failed})
+    return _Paths(app, rest.root_prefix)
+
+
+def _routes(entries: Sequence[Entry], origins: Origins) -> list[BaseRoute]:
     paths: dict[str, dict[str, Answer]] = {}
-    for entry in ENTRIES:
+    for entry in entries:
         paths.setdefault(entry.path, {})[entry.method] = entry.answer
-    return Starlette(
-        routes=[Route(path, _Endpoint(service, methods)) for path, methods in paths.items()],
-        exception_handlers={HTTPException: _not_found, Exception: _failed},
-    )
+    return [Route(path, _Endpoint(methods, origins)) for path, methods in paths.items()]
+
+
+def _with_page(salt: SaltApi, rest: RestCherrypy) -> list[Entry]:
+    """Return Salt's entries; a page of the operator's (`app`) is shown to browsers in the place of the welcome."""
+    entries = salt.entries()
+    page = rest.app
+    if page is None:
+        return entries
+
+    async def show(request: Request) -> Response:
+        del request
+        return FileResponse(page, media_type="text/html")
+
+    async def welcome(request: Request) -> Response:
+        return await (show(request) if "text/html" in request.headers.get("accept", "") else salt.welcome(request))
+
+    others = [entry for entry in entries if (entry.method, entry.path) != ("GET", "/")]
+    return [Entry("GET", "/", "", welcome), Entry("GET", rest.app_path, "", show), *others]

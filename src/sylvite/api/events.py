@@ -120,6 +120,8 @@ def stream(service: Service, request: Request) -> ASGIApp:
     caller = service.access.require(request, "events:read")
     selection = read_selection(request.query_params, last_event_id=request.headers.get("last-event-id", ""))
     form = _form_of(request)
+    if request.method == "HEAD":
+        return Response(headers=NO_STORE, media_type=form.media_type)
     reading = Reading(service.bus, service.tail, selection.wanted, caller.grant, selection.since)
     ending = service.streams.open(caller)
     return Stream(reading, form, ending, partial(service.streams.close, caller, ending))

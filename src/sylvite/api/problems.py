@@ -60,7 +60,17 @@ class WrongType(InvalidInput):
     code = "wrong_type"
 
 
-_MORE: Mapping[str, int] = {"body_too_big": 413, "not_found": 404, "wrong_method": 405, "wrong_type": 415}
+class NotAcceptable(InvalidInput):
+    code = "not_acceptable"
+
+
+_MORE: Mapping[str, int] = {
+    "not_acceptable": 406,
+    "body_too_big": 413,
+    "not_found": 404,
+    "wrong_method": 405,
+    "wrong_type": 415,
+}
 
 
 def status_of(error: SylviteError) -> int:

@@ -11,32 +11,49 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import uvicorn
+from starlette.types import ASGIApp
 
 from sylvite.api.app import make_app
-from sylvite.api.service import Service, serving
+from sylvite.api.salt.entries import SaltApi
+from sylvite.api.service import serving
+from sylvite.api.settings import read_settings
 from sylvite.daemons.configuration import Configuration
 from sylvite.daemons.options.master import MasterOptions
+from sylvite.daemons.options.opts import make_opts
+from sylvite.daemons.options.rest import RestCherrypy
 from sylvite.daemons.precautions import check_file, secure_process
 from sylvite.daemons.process import log_as, on_signals, run, say_ready
 from sylvite.daemons.systemd import notify
 from sylvite.errors import InvalidSetting
+from sylvite.jobs.client_core import MasterPlace
 
 HEAD_BYTES_MAX = 16 * 1024
 KEEP_ALIVE_S = 10
 CONNECTIONS_MAX = 12_000
 STOP_S = 5
+PORT = 8000
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 logger = logging.getLogger("sylvite.api")
 
 
 class Listening(NamedTuple):
-    """Where, and with which certificate and key (PEM files); without them it is plain HTTP, on the loopback alone."""
+    """Where, and with which certificate and key (PEM files).  Without them it is plain HTTP: on the loopback alone, unless `in_clear` says otherwise."""
 
     host: str
     port: int
     certificate: Path | None = None
     key: Path | None = None
+    in_clear: bool = False
+
+
+def listening_of(rest: RestCherrypy, port: int) -> Listening:
+    """Return what the master's file says."""
+    if rest.disable_ssl:
+        return Listening(rest.host, port, in_clear=True)
+    certificate, key = (None if name is None else Path(name) for name in (rest.ssl_crt, rest.ssl_key))
+    return Listening(rest.host, port, certificate, key)
 
 
 class _Server(uvicorn.Server):
@@ -47,9 +64,11 @@ class _Server(uvicorn.Server):
 
 
 def main(
-    configuration: Configuration[MasterOptions], bus: Path, listening: Listening, *, ready_fd: int | None = None
+    configuration: Configuration[MasterOptions], bus: Path, listening: Listening | None, *, ready_fd: int | None = None
 ) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code.  `bus`: the socket of the one that is served.
+
+    `listening`: None: as the master's file says.
 
     Raises:
         SylviteError: it could not start: no bus, no tokens, no port, no certificate.
@@ -62,14 +81,18 @@ def main(
 
 
 async def _serve(
-    configuration: Configuration[MasterOptions], bus: Path, listening: Listening, ready_fd: int | None
+    configuration: Configuration[MasterOptions], bus: Path, listening: Listening | None, ready_fd: int | None
 ) -> int:
     stopping = asyncio.Event()
     on_signals(stopping.set, configuration.reload)
+    settings = read_settings(configuration.options, make_opts(configuration.loaded))
+    listening = listening or listening_of(settings.rest, settings.rest.port or PORT)
     tls = _tls(listening)
     async with serving(bus, configuration.options.data_dir) as service:
+        place = msgspec.structs.replace(MasterPlace.of(configuration.options), socket=bus)
+        salt = SaltApi(service, settings, place)
         with _listen(listening) as listener:
-            server = _Server(_config(service, tls))
+            server = _Server(_config(make_app(service, salt), tls))
             running = asyncio.create_task(server.serve([listener]), name="api: server")
             scheme = "http" if tls is None else "https"
             port = listener.getsockname()[1]
@@ -83,12 +106,13 @@ async def _serve(
             service.streams.end_all("the interface is stopping; go on with the last id")
             server.should_exit = True
             await running
+        await salt.lows.close()
     return 0
 
 
-def _config(service: Service, tls: ssl.SSLContext | None) -> uvicorn.Config:
+def _config(app: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Config:
     config = uvicorn.Config(
-        make_app(service), log_config=None, access_log=False, server_header=False, lifespan="off", ws="none",
+        app, log_config=None, access_log=False, server_header=False, lifespan="off", ws="none",
         timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=STOP_S, limit_concurrency=CONNECTIONS_MAX,
         h11_max_incomplete_event_size=HEAD_BYTES_MAX, backlog=1024, proxy_headers=False,
     )  # fmt: skip
@@ -101,7 +125,11 @@ def _tls(listening: Listening) -> ssl.SSLContext | None:
     if listening.certificate is None or listening.key is None:
         if listening.certificate is not None or listening.key is not None:
             raise InvalidSetting("certificate", listening.certificate, "and its key belong together; give both or none")
-        if listening.host not in LOOPBACK:
+        if listening.in_clear:
+            logger.warning(
+                "disable_ssl: passwords and tokens travel in the clear, unless something in front of this speaks TLS"
+            )
+        elif listening.host not in LOOPBACK:
             raise InvalidSetting(
                 "listen", listening.host,
                 "is not this machine alone, and tokens must not travel in the clear: give a certificate and a key, or listen on 127.0.0.1",

@@ -64,28 +64,38 @@ class Publishing:
                 raise InvalidInput(f"Idempotency-Key has at most {KEY_CHARACTERS_MAX} characters")
             name = f"{caller.name}\n{key}".encode()
             source_epoch = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little") >> 1
-            return Accepted(await self._relay(caller, source_epoch, 0, block), len(events))
-        publisher = self._publisher(caller)
+            return Accepted(await self._relay(caller.name, source_epoch, 0, block), len(events))
+        return Accepted(await self._next(caller.token.id, caller.name, block, len(events)), len(events))
+
+    async def _next(self, publisher_name: str, sender: str, block: BlockBuilder, count: int) -> Published:
+        publisher = self._publisher(publisher_name)
         async with publisher.lock:
             seq = publisher.seq
-            publisher.seq += len(events)
+            publisher.seq += count
             try:
-                return Accepted(await self._relay(caller, publisher.source_epoch, seq, block), len(events))
+                return await self._relay(sender, publisher.source_epoch, seq, block)
             except AckUnknown:
                 # What comes next must not be taken for its retry, nor for something that lies before it.
-                del self._publishers[caller.token.id]
+                self._publishers.pop(publisher_name, None)
                 raise
 
-    def _publisher(self, caller: Caller) -> _Publisher:
-        found = self._publishers.pop(caller.token.id, None) or _Publisher()
-        self._publishers[caller.token.id] = found
+    async def publish_as(self, sender: str, events: list[tuple[str, dict[str, Any]]]) -> Published:
+        """Publish what this process says on behalf of somebody; his scopes are not asked.  Raises: as `publish`."""
+        block = BlockBuilder()
+        for tag, data in events:
+            block.add(tag, pack_data(data))
+        return await self._next(sender, sender, block, len(events))
+
+    def _publisher(self, name: str) -> _Publisher:
+        found = self._publishers.pop(name, None) or _Publisher()
+        self._publishers[name] = found
         if len(self._publishers) > PUBLISHERS_MAX:
             del self._publishers[next(iter(self._publishers))]
         return found
 
-    async def _relay(self, caller: Caller, source_epoch: int, seq: int, block: BlockBuilder) -> Published:
+    async def _relay(self, sender: str, source_epoch: int, seq: int, block: BlockBuilder) -> Published:
         packed, count = block.take()
-        return await self._bus.relay(caller.name, source_epoch, seq, packed, count)
+        return await self._bus.relay(sender, source_epoch, seq, packed, count)
 
 
 def _block(caller: Caller, events: list[Given]) -> BlockBuilder:

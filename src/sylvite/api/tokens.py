@@ -1,7 +1,8 @@
 """Tokens: secrets that let a program in over HTTP.  What is kept of one is its hash, never the secret.
 
-The text of a token is `syl1_<id>_<secret>_<check>`, so that a scanner for secrets knows it.  The store is a SQLite file in the data
-directory; the command line and the api process both write to it, and each sees within `LOOK_S` what the other has done.
+The text of a token is `syl1_<id>_<secret>_<check>`, so that a scanner for secrets knows it; one that a log-in of Salt's API makes is
+40 or 64 hexadecimal digits, as its clients expect.  The store is a SQLite file in the data directory; the command line and the api
+process both write to it, and each sees within `LOOK_S` what the other has done.
 Source: spec/reliability.md 6.1.
 """
 
@@ -10,7 +11,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import hmac
 import re
 import secrets
 import sqlite3
@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 
@@ -45,8 +45,8 @@ _KIND = Kind(
     application=0x53594C54,  # "SYLT"
     version=1,
     schema="""CREATE TABLE tokens (
-        id TEXT PRIMARY KEY, hash BLOB NOT NULL CHECK (length(hash) = 32), owner TEXT NOT NULL, backend TEXT NOT NULL,
-        scopes TEXT NOT NULL, made_ns INTEGER NOT NULL, until_ns INTEGER NOT NULL, used_ns INTEGER NOT NULL, note TEXT NOT NULL
+        id TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32), owner TEXT NOT NULL, backend TEXT NOT NULL,
+        scopes TEXT NOT NULL, perms TEXT NOT NULL, made_ns INTEGER NOT NULL, until_ns INTEGER NOT NULL, used_ns INTEGER NOT NULL, note TEXT NOT NULL
     ) WITHOUT ROWID;""",
     cure="move it away: all tokens are then void, and new ones can be made",
 )
@@ -76,7 +76,10 @@ class Secret:
 
 
 class Token(msgspec.Struct, frozen=True):
-    """What is known of a token.  Times are nanoseconds since 1970; `used_ns` is 0 for one that was never used."""
+    """What is known of a token.  Times are nanoseconds since 1970; `used_ns` is 0 for one that was never used.
+
+    `backend`: what said who its owner is.  `perms`: what he may do in Salt's API, in Salt's form.
+    """
 
     id: str
     owner: str
@@ -86,11 +89,12 @@ class Token(msgspec.Struct, frozen=True):
     until_ns: int
     used_ns: int = 0
     note: str = ""
+    perms: tuple[Any, ...] = ()
 
     def shown(self) -> dict[str, object]:
         """Return it as commands and the interface show it."""
         found: dict[str, object] = msgspec.to_builtins(msgspec.structs.replace(self, scopes=()))
-        return {**found, "scopes": [str(scope) for scope in self.scopes]}
+        return {**found, "scopes": [str(scope) for scope in self.scopes], "perms": list(self.perms)}
 
 
 class _Kept(NamedTuple):
@@ -99,20 +103,25 @@ class _Kept(NamedTuple):
     grant: Grant
 
 
+_salt_text = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
 def _text_of(id_: str, secret: str) -> str:
     body = f"{PREFIX}_{id_}_{secret}"
     return f"{body}_{zlib.crc32(body.encode()):08x}"
 
 
-def _split(text: str) -> tuple[str, bytes] | None:
-    """Return the id and the hash of the secret; None where the text is no token."""
-    parts = text.split("_", 2)
-    if len(text) > TOKEN_CHARACTERS_MAX or len(parts) != 3 or parts[0] != PREFIX or not text.isascii():
+def _hash_of(text: str) -> bytes | None:
+    """Return what is kept of a token with this text; None where it is none."""
+    if len(text) > TOKEN_CHARACTERS_MAX or not text.isascii():
         return None
-    secret, _, check = parts[2].rpartition("_")
-    if check != f"{zlib.crc32(text.rpartition('_')[0].encode()):08x}":
+    if _salt_text.fullmatch(text):
+        return hashlib.sha256(text.encode()).digest()
+    body, _, check = text.rpartition("_")
+    prefix, _, secret = body.partition("_")
+    if prefix != PREFIX or check != f"{zlib.crc32(body.encode()):08x}":
         return None
-    return parts[1], hashlib.sha256(secret.encode()).digest()
+    return hashlib.sha256(secret.encode()).digest()
 
 
 class TokenStore:
@@ -122,6 +131,7 @@ class TokenStore:
         self._path = folder / NAME
         self._connection: sqlite3.Connection = open_to_write(self._path, _KIND)
         self._known: dict[str, _Kept] = {}
+        self._by_hash: dict[bytes, _Kept] = {}
         self._version = -1
         self.refresh()
 
@@ -148,30 +158,57 @@ class TokenStore:
         Raises:
             InvalidInput: no owner, no scopes, too many of them, or a life that is too long.
         """
-        if not OWNER.fullmatch(owner):
-            raise InvalidInput("a token needs an owner: a name of up to 128 characters of ASCII without blanks")
         if not 0 < len(scopes) <= SCOPES_MAX:
             raise InvalidInput(f"a token has 1 to {SCOPES_MAX} scopes, not {len(scopes)}")
         if not 0 < life_s <= LIFE_S_MAX:
             raise InvalidInput(f"a token lives up to {LIFE_S_MAX / 86400:g} days, not {life_s:g} s")
-        id_ = base64.b32encode(secrets.token_bytes(5)).decode().lower()
+        id_ = _new_id()
         # No underscore in it: that is what parts the text.
         secret = base64.urlsafe_b64encode(secrets.token_bytes(SECRET_BYTES)).decode().rstrip("=").replace("_", ".")
+        text = _text_of(id_, secret)
         token = Token(id_, owner, backend, tuple(scopes), now_ns, now_ns + int(life_s * 1e9), note=note[:200])
+        return self._add(token, text, now_ns), Secret(text)
+
+    def log_in(
+        self, owner: str, backend: str, perms: Sequence[Any], scopes: Sequence[Scope], now_ns: int,
+        *, life_s: float = LIFE_S, digits: int = 40,
+    ) -> tuple[Token, Secret]:  # fmt: skip
+        """Make a token for somebody who has shown who he is, in the form of Salt's; `digits` is 40, or 64 for an eauth token.
+
+        Raises:
+            InvalidInput: a name that cannot be the sender of events.
+        """
+        text = secrets.token_hex(digits // 2)
+        until_ns = now_ns + int(min(life_s, LIFE_S_MAX) * 1e9)
+        token = Token(_new_id(), owner, backend, tuple(scopes), now_ns, until_ns, perms=tuple(perms))
+        return self._add(token, text, now_ns), Secret(text)
+
+    def _add(self, token: Token, text: str, now_ns: int) -> Token:
+        if not OWNER.fullmatch(token.owner):
+            raise InvalidInput("a token needs an owner: a name of up to 128 characters of ASCII without blanks")
         with self._writing():
             self._connection.execute("DELETE FROM tokens WHERE until_ns <= ?", (now_ns,))
             (count,) = self._connection.execute("SELECT count(*) FROM tokens").fetchone()
             if count >= TOKENS_MAX:
                 raise InvalidInput(f"there are {TOKENS_MAX} tokens; revoke some that are not needed")
+            scopes = msgspec.json.encode([str(scope) for scope in token.scopes]).decode()
+            perms = msgspec.json.encode(token.perms).decode()
             self._connection.execute(
-                "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?)",
+                "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
                 (
-                    id_, hashlib.sha256(secret.encode()).digest(), owner, backend,
-                    msgspec.json.encode([str(scope) for scope in scopes]).decode(), token.made_ns, token.until_ns, token.note,
+                    token.id,
+                    _hash_of(text),
+                    token.owner,
+                    token.backend,
+                    scopes,
+                    perms,
+                    token.made_ns,
+                    token.until_ns,
+                    token.note,
                 ),
-            )  # fmt: skip
+            )
         self._load()
-        return token, Secret(_text_of(id_, secret))
+        return token
 
     def check(self, text: str, now_ns: int) -> tuple[Token, Grant]:
         """Return whose token this is, and what it lets him do.
@@ -182,10 +219,10 @@ class TokenStore:
         # What another process has just made counts, and what it has taken back does not. Where that cannot be looked at, what is known holds.
         with contextlib.suppress(SylviteError):
             self.refresh()
-        split = _split(text)
-        kept = self._known.get(split[0]) if split is not None else None
-        same = hmac.compare_digest(split[1], kept.hash) if split is not None and kept is not None else False
-        if kept is None or not same or not self.still_counts(kept.token.id, now_ns):
+        hash_ = _hash_of(text)
+        # Where the time that this takes tells of anything, it is of the hash.
+        kept = self._by_hash.get(hash_) if hash_ is not None else None
+        if kept is None or kept.token.until_ns <= now_ns:
             raise NotAuthenticated("this token does not count: it is none, was revoked, or its time is over")
         if now_ns - kept.token.used_ns > USED_NS:
             self._used(kept, now_ns)
@@ -219,7 +256,7 @@ class TokenStore:
 
     def _used(self, kept: _Kept, now_ns: int) -> None:
         token = msgspec.structs.replace(kept.token, used_ns=now_ns)
-        self._known[token.id] = kept._replace(token=token)
+        self._known[token.id] = self._by_hash[kept.hash] = kept._replace(token=token)
         # That a token cannot be said to be used must not keep its holder out: a full disk would lock out those who could help.
         with contextlib.suppress(SylviteError), self._writing():
             self._connection.execute("UPDATE tokens SET used_ns = ? WHERE id = ?", (now_ns, token.id))
@@ -232,19 +269,24 @@ class TokenStore:
     def _load(self) -> None:
         with failures(self._path, _KIND):
             rows = self._connection.execute(
-                "SELECT id, hash, owner, backend, scopes, made_ns, until_ns, used_ns, note FROM tokens"
+                "SELECT id, hash, owner, backend, scopes, perms, made_ns, until_ns, used_ns, note FROM tokens"
             ).fetchall()
         known: dict[str, _Kept] = {}
-        for id_, hash_, owner, backend, scopes, made_ns, until_ns, used_ns, note in rows:
+        for id_, hash_, owner, backend, scopes, perms, made_ns, until_ns, used_ns, note in rows:
             before = self._known.get(id_)
             if before is not None and before.hash == hash_:
                 known[id_] = before
                 continue
             try:
                 read = tuple(map(parse_scope, msgspec.json.decode(scopes, type=list[str])))
+                may = tuple(msgspec.json.decode(perms, type=list[Any]))
             except (InvalidInput, msgspec.DecodeError):
                 continue  # One that cannot be read counts for nothing; the others do.
             known[id_] = _Kept(
-                Token(id_, owner, backend, read, made_ns, until_ns, used_ns, note), hash_, Grant(read)
+                Token(id_, owner, backend, read, made_ns, until_ns, used_ns, note, may), hash_, Grant(read)
             )  # fmt: skip
-        self._known = known
+        self._known, self._by_hash = known, {kept.hash: kept for kept in known.values()}
+
+
+def _new_id() -> str:
+    return base64.b32encode(secrets.token_bytes(5)).decode().lower()

@@ -23,7 +23,7 @@ EXAMPLES = (
 @command("api", examples=EXAMPLES)
 @part_option
 @dir_option
-@click.option("--listen", type=ADDRESS, default="127.0.0.1:8000", metavar="HOST:PORT", help="Where [127.0.0.1:8000].")
+@click.option("--listen", type=ADDRESS, metavar="HOST:PORT", help="Where [127.0.0.1:8000, or as --master says].")
 @click.option("--certificate", type=click.Path(path_type=Path), metavar="FILE", help="PEM, with its chain.")
 @click.option("--key", type=click.Path(path_type=Path), metavar="FILE", help="Its private key, PEM.")
 @click.option("--ready-fd", type=click.IntRange(min=3), metavar="N", help="Write the port there once it listens.")
@@ -33,7 +33,7 @@ def api(
     options: GlobalOptions,
     master_file: Path | None,
     folder: Path | None,
-    listen: tuple[str, int],
+    listen: tuple[str, int] | None,
     certificate: Path | None,
     key: Path | None,
     ready_fd: int | None,
@@ -47,7 +47,7 @@ def api(
     alone. docs/http.md shows what it can.
     """
     try:
-        from sylvite.api.process import Listening, main
+        from sylvite.api.process import LOOPBACK, PORT, Listening, main
     except ImportError as error:
         raise InvalidSetting(
             "api", error.name, "is not installed; install sylvite with its extra: sylvite[api]"
@@ -64,4 +64,7 @@ def api(
         socket = Path(options.socket)
     else:
         socket = Path(default_socket()) if master_file is None else bus_of(configuration.options)
-    return main(configuration, socket, Listening(*listen, certificate, key), ready_fd=ready_fd)
+    listening = None
+    if listen is not None or master_file is None:
+        listening = Listening(*(listen or (LOOPBACK[0], PORT)), certificate, key)
+    return main(configuration, socket, listening, ready_fd=ready_fd)

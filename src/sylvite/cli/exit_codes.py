@@ -101,6 +101,7 @@ EXIT_CODES: Mapping[str, int] = {
     "body_too_big": USAGE,
     "wrong_type": USAGE,
     "wrong_method": USAGE,
+    "not_acceptable": USAGE,
     "not_found": NO,
     # Machines at providers
     "cloud_error": NO,

@@ -134,23 +134,13 @@ class Nursery:
                 raise
         ours.setblocking(False)
         nursery = cls(process, ours, 2 * event_bytes_max)
-        try:
-            await nursery._tell(begin)
-        except BaseException:
-            await nursery.close()
-            raise
-        return nursery
-
-    async def _tell(self, begin: bytes) -> None:
-        stdin = self._process.stdin
-        assert stdin is not None
+        assert process.stdin is not None
         # Where it is gone already, its end says so.
         with contextlib.suppress(OSError):
-            stdin.write(begin)
-            await stdin.drain()
-        stdin.close()
-        with contextlib.suppress(OSError):
-            await stdin.wait_closed()
+            process.stdin.write(begin)
+            await process.stdin.drain()
+        process.stdin.close()
+        return nursery
 
     @property
     def pid(self) -> int:
@@ -228,15 +218,7 @@ class Nursery:
             self._end(say.Ended(number, None))
 
     async def close(self) -> None:
-        """End the process and all of its workers; also where this is cancelled meanwhile."""
-        ending = asyncio.ensure_future(self._finish())
-        try:
-            await asyncio.shield(ending)
-        except asyncio.CancelledError:
-            await ending
-            raise
-
-    async def _finish(self) -> None:
+        """End the process and all of its workers."""
         if not self.gone.is_set():
             self._lose()
         # It ends when it reads that nobody is here any more.

@@ -12,12 +12,12 @@ AT_START = frozenset(
         "id", "root_dir", "sock_dir", "pki_dir", "cachedir", "data_dir", "ipc_mode", "salt_sockets", "salt_socket_framing",
         "tcp_master_pub_port", "tcp_master_pull_port", "tcp_pub_port", "tcp_pull_port", "hash_type",
         # Of a master
-        "interface", "ret_port", "job_cache",
+        "interface", "ret_port", "job_cache", "rest_cherrypy", "netapi_enable_clients", "external_auth", "token_expire",
+        "sharedsecret", "pam_service",
         # Of a minion
         "master", "master_port", "master_type", "random_master", "master_finger", "file_client", "use_master_when_local",
         "auth_timeout", "acceptance_wait_time", "acceptance_wait_time_max", "rejected_retry", "recon_default",
         "recon_max", "recon_randomize", "ping_interval", "process_count_max", "minion_jid_queue_hwm", "grains",
-        "beacons",
     )
 )  # fmt: skip
 """All others count at once when the files are read again, or are read anew by each command that needs them."""

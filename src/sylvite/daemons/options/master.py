@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -13,14 +13,18 @@ from sylvite.daemons.options.forms import (
     Flag,
     Folder,
     Folders,
+    Form,
+    Map,
     Nodegroups,
     Port,
     Seconds,
     SecondsOrEver,
     SizeOrNoLimit,
     Text,
+    Texts,
 )
 from sylvite.daemons.options.node import NodeOptions
+from sylvite.daemons.options.rest import RestCherrypy
 
 _PLACE = "Folders are Sylvite's own, so that a Salt on the same machine is not disturbed."
 
@@ -84,3 +88,26 @@ class MasterOptions(NodeOptions, frozen=True, kw_only=True):
         SizeOrNoLimit, About("How much all kept jobs may take; beyond it the oldest go.", "Salt has no such limit.")
     ] = 1024 * 1024 * 1024
     runner_dirs: Annotated[Folders, About("Folders with runners of your own.")] = ()
+    rest_cherrypy: Annotated[
+        RestCherrypy,
+        Form("a map with port, host, ssl_crt, ssl_key and others of docs/salt-rest.md"),
+        About(
+            "The HTTP interface, as Salt has it: port, host, ssl_crt, ssl_key, ... Without a port there is none: docs/salt-rest.md."
+        ),
+    ] = RestCherrypy()
+    netapi_enable_clients: Annotated[
+        Texts, About("Which clients Salt's REST API may use, such as local, runner, wheel; none without it.")
+    ] = ()
+    external_auth: Annotated[
+        Map, About("Who may log in to Salt's REST API, and run what: back ends to users to lists of permissions.")
+    ] = msgspec.field(default_factory=dict[str, Any])
+    token_expire_s: Annotated[Seconds, About("How long a log-in counts.")] = msgspec.field(
+        default=43_200.0, name="token_expire"
+    )
+    sharedsecret: Annotated[
+        Text, About("What the back end sharedsecret of external_auth asks for; at least 32 characters.")
+    ] = ""
+    pam_service: Annotated[
+        Text,
+        About("The service whose rules the back end pam of external_auth goes by.", "Salt's name is auth.pam.service."),
+    ] = "login"

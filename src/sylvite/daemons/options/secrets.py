@@ -6,6 +6,10 @@ import re
 from typing import Any, cast
 
 HIDDEN = "***"
+KNOWN = frozenset(
+    ("external_auth", "token_expire", "ssl_key", "url_token", "webhook_url", "webhook_disable_auth", "stats_disable_auth")
+)
+"""Options whose names only sound so."""
 _is_secret = re.compile(
     r"pass(word|wd|phrase)?($|_)|secret|token|credential|api_?key|private_?key|(^|_)key$|(^|_)auth$|webhook",
     re.IGNORECASE,
@@ -14,7 +18,7 @@ _is_secret = re.compile(
 
 def hide(name: str, value: Any) -> Any:
     """Return a value with each one under a name that sounds like a secret replaced, however deep it lies."""
-    if _is_secret(name) and value not in (None, "", True, False):
+    if _is_secret(name) and name.rpartition(".")[2] not in KNOWN and value not in (None, "", True, False):
         return HIDDEN
     if isinstance(value, dict):
         return {key: hide(str(key), inner) for key, inner in cast("dict[Any, Any]", value).items()}

@@ -58,8 +58,8 @@ UNUSED: Mapping[str, str] = {
     "this version has no reactor, engines or schedule": """
         reactor reactor_* engines engine_* schedule schedule_* beacons_before_connect scheduler_*
     """,
-    "this version has no HTTP interface": """
-        rest_* netapi_* external_auth publisher_acl* client_acl* token_* eauth_* api_* sharedsecret auth_mode
+    "the HTTP interface is rest_cherrypy's, with the back ends and limits of docs/salt-rest.md": """
+        rest_* rest_tornado rest_wsgi netapi_* publisher_acl* client_acl* token_* eauth_* api_* auth_mode
     """,
     "there are no syndics, proxies or clusters of this kind here": """
         syndic_* syndic* proxy* proxy_* cluster_* raft_* master_syndic_* add_proxymodule_to_opts

@@ -1,0 +1,191 @@
+"""External authentication: whether somebody is who he says, and what he may then do.
+
+Every back end answers a wrong password and an unknown user alike, after about the same time.  Which back ends there are, and what their
+users may do, stands in the master's file alone (`external_auth`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from sylvite.api.problems import TooManyRequests
+from sylvite.api.settings import ApiSettings
+from sylvite.daemons.precautions import check_file
+from sylvite.errors import InvalidSetting, NotAuthenticated, Overloaded
+
+CHECKS_MAX = 5
+CHECKS_S = 60.0
+"""Wrong passwords of one user from one address in this time; then it waits."""
+REMEMBERED_MAX = 10_000
+AT_ONCE = 2
+WAITING_MAX = 16
+PAM_S = 10.0
+PASSWORD_CHARACTERS_MAX = 1024
+SECRET_CHARACTERS_MIN = 32
+FILE_BYTES_MAX = 4 * 1024 * 1024
+SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**14, 8, 1
+SCRYPT_MEMORY = 64 * 1024 * 1024
+_WRONG = "Could not authenticate using provided credentials"
+
+
+class Person(NamedTuple):
+    """Who has shown who he is, and what he may do: Salt's perms."""
+
+    name: str
+    backend: str
+    perms: tuple[Any, ...]
+
+
+class Eauth:
+    def __init__(self, settings: ApiSettings) -> None:
+        self._settings = settings
+        self._wrong: OrderedDict[tuple[str, str], list[float]] = OrderedDict()
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._waiting = 0
+
+    async def check(self, credentials: Mapping[str, Any], address: str) -> Person:
+        """Return who this is.  `credentials`: `username`, `password`, `eauth`.
+
+        Raises:
+            NotAuthenticated: nobody knows him so, or he may do nothing.
+            TooManyRequests: too many wrong ones.  Overloaded: too many at once.
+        """
+        name, backend = credentials.get("username"), credentials.get("eauth")
+        password = credentials.get("password", credentials.get("sharedsecret"))
+        users = self._settings.external_auth.get(backend) if isinstance(backend, str) else None
+        if not isinstance(name, str) or not isinstance(password, str) or users is None or not isinstance(backend, str):
+            raise NotAuthenticated(_WRONG)
+        if len(password) > PASSWORD_CHARACTERS_MAX or len(name) > 128 or "\0" in name + password:
+            raise NotAuthenticated(_WRONG)
+        self._be_patient(name, address)
+        if not await self._is_right(backend, name, password):
+            self._remember(name, address)
+            raise NotAuthenticated(_WRONG)
+        perms = perms_of(users, name)
+        if not perms:
+            raise NotAuthenticated(_WRONG)
+        return Person(name, backend, perms)
+
+    async def _is_right(self, backend: str, name: str, password: str) -> bool:
+        if self._waiting >= WAITING_MAX:
+            raise Overloaded("too many log-ins at once; try again")
+        self._waiting += 1
+        try:
+            async with self._room:
+                match backend:
+                    case "auto":
+                        return True
+                    case "sharedsecret":
+                        return _same_secret(self._settings.sharedsecret, password)
+                    case "file":
+                        return await asyncio.to_thread(_in_file, self._settings, name, password)
+                    case "pam":
+                        return await _pam(self._settings.pam_service, name, password)
+                    case _:
+                        return False
+        finally:
+            self._waiting -= 1
+
+    def _be_patient(self, name: str, address: str) -> None:
+        now_s = time.monotonic()
+        recent = [at_s for at_s in self._wrong.get((name, address), ()) if now_s - at_s < CHECKS_S]
+        if len(recent) >= CHECKS_MAX:
+            raise TooManyRequests("too many wrong passwords of this user from this address; wait a minute")
+
+    def _remember(self, name: str, address: str) -> None:
+        now_s = time.monotonic()
+        recent = [at_s for at_s in self._wrong.pop((name, address), []) if now_s - at_s < CHECKS_S]
+        self._wrong[name, address] = [*recent, now_s]
+        if len(self._wrong) > REMEMBERED_MAX:
+            self._wrong.popitem(last=False)
+
+
+def perms_of(users: Mapping[str, Any], name: str) -> tuple[Any, ...]:
+    """Return what somebody may do: what stands under his name, else under `*`."""
+    found: object = (
+        users.get(name, users.get("*")) if not name.startswith(("^", "*")) and not name.endswith("%") else None
+    )
+    return tuple(cast("list[Any]", found)) if isinstance(found, list) else ()
+
+
+def _same_secret(secret: str, password: str) -> bool:
+    return len(secret) >= SECRET_CHARACTERS_MIN and hmac.compare_digest(secret.encode(), password.encode())
+
+
+# -- A file of users ---------------------------------------------------------------------------------------------
+
+
+def make_line(name: str, password: str, salt: bytes) -> str:
+    """Return the line of a user: `name:scrypt$N$r$p$SALT$HASH`, salt and hash in base64."""
+    hash_ = hashlib.scrypt(password.encode(), salt=salt, n=SCRYPT_N, r=SCRYPT_R, p=SCRYPT_P, maxmem=SCRYPT_MEMORY)
+    parts = (base64.b64encode(salt).decode(), base64.b64encode(hash_).decode())
+    return f"{name}:scrypt${SCRYPT_N}${SCRYPT_R}${SCRYPT_P}${parts[0]}${parts[1]}"
+
+
+_NOBODY = make_line("", "", b"\0" * 16)
+"""What is worked out for a user that there is not: so it takes as long as for one that there is."""
+
+
+def _in_file(settings: ApiSettings, name: str, password: str) -> bool:
+    """Raises InvalidSetting: the file cannot be used."""
+    where = settings.external_auth["file"].get("^filename")
+    if not isinstance(where, str):
+        raise InvalidSetting("external_auth:file", "^filename", "must be the path of a file of users")
+    check_file(Path(where), "external_auth:file")
+    try:
+        with open(where, encoding="utf-8") as file:
+            lines = file.read(FILE_BYTES_MAX).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSetting("external_auth:file", where, f"cannot be read: {error}") from error
+    line = next((line for line in lines if line.partition(":")[0] == name and name), _NOBODY)
+    return _fits(line.partition(":")[2].strip(), password) and line is not _NOBODY
+
+
+def _fits(kept: str, password: str) -> bool:
+    parts = kept.split("$")
+    try:
+        kind, n, r, p, salt, hash_ = parts
+        if kind != "scrypt" or int(n) < SCRYPT_N:
+            return False  # Plain passwords and fast hashes are for whoever finds the file.
+        found = hashlib.scrypt(
+            password.encode(), salt=base64.b64decode(salt), n=int(n), r=int(r), p=int(p), maxmem=SCRYPT_MEMORY
+        )
+        return hmac.compare_digest(found, base64.b64decode(hash_))
+    except (ValueError, binascii.Error):
+        return False
+
+
+# -- PAM ---------------------------------------------------------------------------------------------------------
+
+
+async def _pam(service: str, name: str, password: str) -> bool:
+    """Ask PAM in a process of its own, which has the password from us and nothing else.
+
+    Raises:
+        Overloaded: it did not answer in time.
+    """
+    asked = json.dumps({"service": service, "name": name, "password": password}).encode()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "sylvite.api.pam", stdin=asyncio.subprocess.PIPE, start_new_session=True
+    )
+    try:
+        async with asyncio.timeout(PAM_S):
+            await process.communicate(asked)
+    except TimeoutError as error:
+        raise Overloaded("the system did not say in time whether the password is right; try again") from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode == 0

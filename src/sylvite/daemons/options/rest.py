@@ -1,0 +1,27 @@
+"""The options of the HTTP interface, as Salt groups them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+
+class RestCherrypy(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The map `rest_cherrypy` of Salt's master file; names of its that have no meaning here are not read."""
+
+    port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] | None = None
+    host: str = "0.0.0.0"  # noqa: S104 - Salt's default; without TLS it has to be asked for (disable_ssl)
+    ssl_crt: str | None = None
+    ssl_key: str | None = None
+    disable_ssl: bool = False
+    webhook_url: str = "/hook"
+    webhook_disable_auth: bool = False
+    stats_disable_auth: bool = False
+    root_prefix: str = "/"
+    static: str | None = None
+    static_path: str = "/static"
+    app: str | None = None
+    app_path: str = "/app"
+    cors_origin: str | list[str] | None = None
+    url_token: Literal["allow", "never"] = "allow"
