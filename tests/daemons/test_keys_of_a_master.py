@@ -2,72 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sylvite import Client, Event
-from tests.daemons.nodes import WITHIN_S, Daemon, Site
-
-
-class Node:
-    """A machine: a folder of its own, in which `sylvite` finds the configuration."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.folder = folder
-
-    def configure(self, node: str, **options: object) -> None:
-        lines = "".join(f"{name}: {value}\n" for name, value in {"root_dir": self.folder, **options}.items())
-        (self.folder / node).write_text(lines)
-
-    def __call__(self, *words: str, code: int = 0) -> str:
-        environment = {**os.environ, "SYLVITE_CONFIG_DIR": str(self.folder)}
-        for name in ("SYLVITE_SOCKET", "SYLVITE_DIR"):
-            environment.pop(name, None)
-        done = subprocess.run(
-            [sys.executable, "-m", "sylvite", *words],
-            env=environment, capture_output=True, text=True, timeout=WITHIN_S, check=False,
-        )  # fmt: skip
-        assert done.returncode == code, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stdout + done.stderr
-
-    def ask(self, *words: str) -> Any:
-        return json.loads(self(*words, "--json"))
-
-    def run(self, node: str, *more: str) -> Daemon:
-        return Daemon(self.folder, node, "--config", str(self.folder / node), *more)
-
-
-class Network:
-    """A master, and as many minions as are made."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, Site(folder).port
-        self.master = Node(folder / "m")
-        self.master.configure("master", id="mars", interface="127.0.0.1", ret_port=self.port)
-        self.bus = self.master.folder / "var" / "run" / "sylvite" / "master" / "bus.sock"
-
-    def minion(self, name: str, id_: str, **options: object) -> Node:
-        made = Node(self.folder / name)
-        made.configure("minion", id=id_, master=f"127.0.0.1:{self.port}", acceptance_wait_time=1, **options)
-        return made
-
-    def pinned(self, name: str, id_: str, **options: object) -> Node:
-        return self.minion(name, id_, master_finger=f'"{self.master("keys", "finger").strip()}"', **options)
-
-    def sees(self, tag: str, where: str) -> Event:
-        with Client.connect(self.bus) as bus:
-            return bus.wait(tag, where=where, since="oldest", timeout_s=WITHIN_S)
-
-    def states(self) -> list[tuple[str, str]]:
-        return [(key["id"], key["state"]) for key in self.master.ask("keys", "list")["keys"]]
+from tests.daemons.network import Network
 
 
 @pytest.fixture
@@ -85,7 +24,7 @@ def test_by_fingerprint(network: Network) -> None:
             own = web("keys", "finger", "--minion").strip()
             assert own in network.master("keys", "finger", "web1")
             assert network.master("keys", "accept", "web1", "-y") == "web1  accepted\n"
-            network.sees("salt/minion/web1/start", "True")
+            network.sees("salt/minion/web1/start")
             assert network.states() == [("web1", "accepted")]
 
 
@@ -105,7 +44,7 @@ def test_two_minions_with_one_id(network: Network) -> None:
             network.master("keys", "accept", "web1", "--include-denied", "--fingerprint", fingerprint, "-y")
             pub = network.master.ask("keys", "show", "web1")["keys"]
             assert [key["fingerprint"] for key in pub if key["state"] == "accepted"] == [fingerprint]
-            network.sees("salt/minion/web1/start", "True")
+            network.sees("salt/minion/web1/start")
 
 
 def test_with_a_key_that_was_made_beforehand(network: Network) -> None:
@@ -120,7 +59,7 @@ def test_with_a_key_that_was_made_beforehand(network: Network) -> None:
         for kind in ("key", "pub"):
             (network.folder / "seed" / f"web7.{kind}").rename(pki / f"minion.{kind}")
         with web.run("minion"):
-            network.sees("salt/minion/web7/start", "True")
+            network.sees("salt/minion/web7/start")
         with network.pinned("false", "web7").run("minion"):
             network.sees("salt/auth", "data.act == 'denied'")
 
@@ -133,7 +72,7 @@ def test_by_token(network: Network) -> None:
         token.write_text(network.master.ask("keys", "token", "web8")["token"])
         token.chmod(0o600)
         with web.run("minion", "--token", str(token)):
-            network.sees("salt/minion/web8/start", "True")
+            network.sees("salt/minion/web8/start")
         assert network.master.ask("keys", "list")["tokens"] == []
 
 
@@ -143,7 +82,7 @@ def test_rejected_accepted_after_all_and_revoked(network: Network) -> None:
         network.master("keys", "reject", "web*", "-y")
         network.sees("salt/auth", "data.act == 'reject'")
         network.master("keys", "accept", "web1", "--include-rejected", "-y")
-        network.sees("salt/minion/web1/start", "True")
+        network.sees("salt/minion/web1/start")
         network.master("keys", "revoke", "web1", "-y")
         network.sees("salt/key", "data.act == 'revoked'")
         assert "never comes back" in network.master("keys", "accept", "web1", "-y", code=1)

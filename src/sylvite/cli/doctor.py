@@ -14,9 +14,9 @@ from sylvite.cli import checks, color, exit_codes
 from sylvite.cli.checks import Finding, Node
 from sylvite.cli.color import Painter, wants_color
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
+from sylvite.cli.connect import find_bus
 from sylvite.cli.output import write_json
 from sylvite.cli.template import printable
-from sylvite.client.address import default_socket
 
 EXAMPLES = (
     Example("sylvite doctor", "Check everything"),
@@ -32,7 +32,7 @@ def doctor(options: GlobalOptions) -> int:
 
     Exit code 1 where something fails; what could become a problem is a warning.
     """
-    node = Node(Path(options.socket if options.socket is not None else default_socket()))
+    node = Node(Path(find_bus(options)))
     painter = Painter(enabled=wants_color(options.color, sys.stdout))
     findings: list[Finding] = []
     for check in CHECKS:

@@ -140,20 +140,32 @@ class MasterEnd:
 
     async def _judge(self, wire: MinionWire, asking: Asking) -> None:
         try:
-            judgement, event = await self._gate.judge(asking, wire.address)
+            judgement, event = await self._judged(asking, wire.address)
         except SylviteError as error:
             logger.error("nobody can be let in at the moment: %s", error)
             wire.close("the master cannot look keys up")
             return
-        most = self._settings.max_minions
-        if judgement.identity and most is not None and asking.id not in self.sessions and len(self.sessions) >= most:
-            detail = f"{most} minions are connected already"
-            judgement, event = Judgement(Verdict("full", retry_s=FULL_S, detail=detail)), auth_event(asking, "full")
         if self._settings.auth_events:
             self._herald.tell("salt/auth", event)
         if judgement.identity is not None and wire in self._wires:
             self._let_in(wire, judgement.identity)
         wire.decide(judgement)
+
+    async def _judged(self, asking: Asking, address: str) -> tuple[Judgement, dict[str, Any]]:
+        # Before the key is looked at, as in Salt: who comes too late is not kept waiting, and a token stays good.
+        if (full := self._too_many(asking)) is not None:
+            return full
+        judgement, event = await self._gate.judge(asking, address)
+        # Others may have been let in meanwhile.
+        full = self._too_many(asking) if judgement.identity is not None else None
+        return full if full is not None else (judgement, event)
+
+    def _too_many(self, asking: Asking) -> tuple[Judgement, dict[str, Any]] | None:
+        most = self._settings.max_minions
+        if most is None or asking.id in self.sessions or len(self.sessions) < most:
+            return None
+        verdict = Verdict("full", retry_s=FULL_S, detail=f"{most} minions are connected already")
+        return Judgement(verdict), auth_event(asking, "full")
 
     def _let_in(self, wire: MinionWire, identity: Identity) -> None:
         id_ = wire.minion = identity.id
