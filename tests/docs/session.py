@@ -26,6 +26,7 @@ from tests.docs.blocks import Block, commands
 WITHIN_S = 30
 
 _MASKS = (
+    (r"\b\d{20}\b", "JID"),
     (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d([.,]\d+)?(Z| \+0000)?", "TIME"),
     (r"\b\d\d:\d\d:\d\d\.\d{3}\b", "TIME"),
     (r"\bLinux \S+", "Linux"),
@@ -76,8 +77,9 @@ def at_most(seconds: int) -> Generator[None]:
 class Session:
     """A context manager; `play` takes the blocks in their order."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, *, needs_broker: bool = True) -> None:
+        """`needs_broker`: else somebody else has one, and names it."""
+        self.folder, self._needs_broker = folder, needs_broker
         self.broker = BrokerProcess(folder / "bus")
         monkeypatch.chdir(folder)
         monkeypatch.setenv("SYLVITE_SOCKET", str(self.broker.socket))
@@ -93,7 +95,8 @@ class Session:
         self._live: list[tuple[Block, subprocess.Popen[str], str, str]] = []
 
     def __enter__(self) -> Session:
-        self.broker.__enter__()
+        if self._needs_broker:
+            self.broker.__enter__()
         return self
 
     def __exit__(

@@ -21,7 +21,11 @@ ELSEWHERE = {
 }
 GENERATED = "docs/benchmarks.md"
 """`make bench` writes it."""
-WITH_CODE = [page for page in pages() if any(block.kind in RUNNABLE for block in blocks(page))]
+WITH_MORE = {"jobs.md": "with a master and its minions: tests/jobs/test_page.py"}
+"""Pages that need more than a broker, and where they are played."""
+WITH_CODE = [
+    page for page in pages() if page.name not in WITH_MORE and any(block.kind in RUNNABLE for block in blocks(page))
+]
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: str(page.relative_to(PROJECT)))
