@@ -37,6 +37,18 @@ def test_the_oldest_jobs_are_forgotten_where_they_name_too_many_minions() -> Non
     assert [jobs.is_for("a", jid) for jid in ("1", "2", "3")] == [False, True, True]
 
 
+def test_what_went_out_to_the_former_holder_of_an_id_is_not_the_next_ones_to_answer() -> None:
+    jobs = KnownJobs()
+    jobs.hear("salt/job/1/new", {"minions": ["a", "b"]})
+    for minion in ("a", "b"):
+        jobs.holds(minion, 1)
+    jobs.hear("salt/job/2/new", {"minions": ["a", "b"]})
+    jobs.holds("a", 2)
+    jobs.hear("salt/job/3/new", {"minions": ["a", "b"]})
+    assert [jobs.is_for("a", jid) for jid in ("1", "2", "3")] == [False, False, True]
+    assert [jobs.is_for("b", jid) for jid in ("1", "2", "3")] == [True, True, True]
+
+
 def test_an_event_that_is_not_as_it_should_be_names_nobody() -> None:
     jobs = KnownJobs()
     for data in ({}, {"minions": "abc"}, {"minions": None}):

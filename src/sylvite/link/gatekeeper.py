@@ -40,6 +40,7 @@ class Gatekeeper:
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
         self._revision = keyring.revision()
+        self._looks_again = False
 
     def judge(self, asking: Asking, address: str) -> tuple[Judgement, dict[str, Any]]:
         """Return what becomes of a minion that asks, and the data of the `salt/auth` event."""
@@ -85,7 +86,10 @@ class Gatekeeper:
     def ended(self, identities: Sequence[Identity]) -> list[Identity]:
         """Return those that do not count any more, where anybody's rights have changed since the last call."""
         self._keyring.expire(time.time_ns())
-        return [identity for identity in identities if not self.still_counts(identity)] if self.changed() else []
+        # Twice after each change: one that was judged before it may be on its way in, and not among these yet.
+        has_changed = self.changed()
+        looks, self._looks_again = has_changed or self._looks_again, has_changed
+        return [identity for identity in identities if not self.still_counts(identity)] if looks else []
 
     def holders(self) -> frozenset[str]:
         """Return the ids that have an accepted key."""

@@ -23,8 +23,11 @@ class KnownJobs:
         self._latest: dict[str, Minions] = {}
         self._all: dict[str, Minions] = {}
         self._jobs_max, self._named_max = jobs_max, named_max
-        self._named = 0
+        self._named = self._heard = 0
         self._last = _NONE
+        self._heard_at: dict[str, int] = {}
+        self._holders: dict[str, tuple[int, int]] = {}
+        """The epoch of an id, and since when: what went out before is another holder's to answer."""
 
     def hear(self, tag: str, data: Mapping[str, Any]) -> Minions:
         """Take an event of a job; return the minions that it goes down to."""
@@ -39,7 +42,15 @@ class KnownJobs:
 
     def is_for(self, minion: str, jid: str) -> bool:
         """Say whether that job was sent to this minion, as far as is known."""
-        return minion in self._all.get(jid, _NONE)
+        if minion not in self._all.get(jid, _NONE):
+            return False
+        return minion not in self._holders or self._heard_at[jid] > self._holders[minion][1]
+
+    def holds(self, minion: str, epoch: int) -> None:
+        """The id is that of this epoch from now on; the first time, it has been so for as long as is known."""
+        known = self._holders.get(minion)
+        if known is None or known[0] != epoch:
+            self._holders[minion] = epoch, 0 if known is None else self._heard
 
     def _new(self, jid: str, named: object) -> None:
         if not isinstance(named, list):
@@ -50,9 +61,11 @@ class KnownJobs:
         self._last = minions
         former = self._all.pop(jid, _NONE)
         self._latest[jid] = minions
+        self._heard += 1
+        self._heard_at[jid] = self._heard
         self._all[jid] = minions if former <= minions else former | minions
         self._named += len(self._all[jid]) - len(former)
         while len(self._all) > 1 and (len(self._all) > self._jobs_max or self._named > self._named_max):
             oldest = next(iter(self._all))
             self._named -= len(self._all.pop(oldest))
-            del self._latest[oldest]
+            del self._latest[oldest], self._heard_at[oldest]

@@ -169,6 +169,7 @@ class MasterEnd:
 
     def _let_in(self, wire: MinionWire, identity: Identity) -> None:
         id_ = wire.minion = identity.id
+        self._jobs.holds(id_, identity.epoch)
         former = self.sessions.get(id_)
         self.sessions[id_] = wire
         if former is not None:

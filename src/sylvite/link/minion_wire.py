@@ -14,6 +14,7 @@ from sylvite.auth.keyring_values import Identity
 from sylvite.auth.keys import PublicKey
 from sylvite.errors import ConnectionLost, RemoteProtocolError
 from sylvite.link.minion_session import Arrived, Judgement, MinionSession
+from sylvite.link.tls import PROTOCOL
 from sylvite.link.tls_pipe import TlsPipe
 
 if TYPE_CHECKING:
@@ -189,6 +190,8 @@ class MinionWire(asyncio.BufferedProtocol):
             if answer:
                 transport.write(answer)
             if tls.stands and not stood:
+                if tls.peer.selected_alpn_protocol() != PROTOCOL:
+                    raise RemoteProtocolError(f"it does not speak {PROTOCOL}")
                 self.session = self._host.new_session(self)
                 self._again_late()
             if self.session is not None:
