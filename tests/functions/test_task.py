@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pwd
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from sylvite.functions.errors import FunctionFailed, FunctionNotAvailable, Inval
 from sylvite.functions.execute import Outcome
 from sylvite.functions.jid_event import Shown
 from sylvite.functions.library import Library
-from sylvite.functions.task import RUNNER, Task, calling_user, run_task
+from sylvite.functions.task import RUNNER, Task, run_task
 from sylvite.testing.bus import Bus
 from tests.functions.conftest import Write
 
@@ -120,18 +119,3 @@ def test_a_return_that_is_too_big_is_trimmed(write: Write, library: Library, bus
     assert len(run(library, "mine.f").value) == EVENT_BYTES_MAX
     ret = bus.fired[-1][1]
     assert (ret["return"], ret["success"]) == ("VALUE_TRIMMED", True)
-
-
-def test_the_user_that_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = "root"
-
-    def look_up(uid: int) -> pwd.struct_passwd:
-        return pwd.struct_passwd((name, "x", 0, 0, "", "/", "/bin/sh"))
-
-    monkeypatch.setattr(pwd, "getpwuid", look_up)
-    monkeypatch.delenv("SUDO_USER", raising=False)
-    assert calling_user() == "root"
-    monkeypatch.setenv("SUDO_USER", "alice")
-    assert calling_user() == "sudo_alice"
-    name = "bob"
-    assert calling_user() == "bob"

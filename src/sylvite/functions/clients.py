@@ -32,8 +32,9 @@ from sylvite.functions.library import Library
 from sylvite.functions.loader import Loader
 from sylvite.functions.low import make_arguments, read_low
 from sylvite.functions.opts import bus_of
-from sylvite.functions.task import RUNNER, WHEEL, Kind, Task, calling_user, run_task
+from sylvite.functions.task import RUNNER, WHEEL, Kind, Task, run_task
 from sylvite.jobs.jid import JidMaker
+from sylvite.jobs.user import calling_user
 
 WITHIN_S = 300.0
 """How long `cmd_sync` waits, unless it is told otherwise: Salt's `rest_timeout`."""

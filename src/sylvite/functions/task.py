@@ -7,8 +7,6 @@ salt/wheel/<jid>/…      of a wheel function
 
 from __future__ import annotations
 
-import os
-import pwd
 import traceback
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
@@ -126,13 +124,3 @@ def _is_secret(name: str, function: Function) -> bool:
 
 def _failed(text: str) -> dict[str, Any]:
     return {"return": text, "success": False, "retcode": 1}
-
-
-def calling_user() -> str:
-    """Return who runs this, as Salt names him: `sudo_alice` for one who became root by sudo."""
-    try:
-        user = pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        user = str(os.geteuid())
-    sudo = os.environ.get("SUDO_USER")
-    return f"sudo_{sudo}" if user == "root" and sudo and sudo != "root" else user
