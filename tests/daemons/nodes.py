@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -63,6 +64,11 @@ class Daemon:
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(WITHIN_S)
 
+    def wait(self) -> int:
+        """Wait until it has ended by itself; return its exit code."""
+        assert self._process is not None
+        return self._process.wait(WITHIN_S)
+
     def kill(self) -> None:
         assert self._process is not None
         self._process.kill()
@@ -104,6 +110,14 @@ class Site:
 
     def minion(self, *more: str) -> Daemon:
         return Daemon(self.folder, "minion", "--config", str(self.minion_file), *more)
+
+
+def until(holds: Callable[[], bool], what: str = "it does not happen") -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + WITHIN_S
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
 
 
 def children_of(pid: int) -> dict[str, int]:
