@@ -31,7 +31,7 @@ def steps():
 
 def crash():
     import os, signal
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGSEGV)
 """
 RUNNER = """
 def fails():
