@@ -33,10 +33,15 @@ run: .venv/ready ## Start a master and a minion, let it in, and show events, liv
 test: .venv/ready ## Run all tests, those of bad days beside the others
 	@$(MAKE) --no-print-directory -j2 -k test-bad-days test-others
 
+.venv-salt/ready: requirements/salt3006.lock requirements/salt3008.lock | .venv/ready
+	@echo "Making environments of Salt in .venv-salt, for the tests: once, it takes some minutes" >&2
+	@$(PY) -m tests.compat.real_salt
+	@touch $@
+
 test-bad-days: .venv/ready
 	@$(PY) -m pytest -q $(BAD_DAYS)
 
-test-others: .venv/ready
+test-others: .venv/ready .venv-salt/ready
 	@$(PY) -m pytest -q $(addprefix --ignore=,$(BAD_DAYS)) tests
 
 check: lint test ## What a change has to pass
@@ -80,10 +85,13 @@ lock: ## Choose the newest versions anew, with hashes
 		--no-annotate requirements/bench.in -o requirements/bench.lock
 	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--no-annotate requirements/bench.salt.in -o requirements/bench.salt.lock
+	for release in 3006 3008; do \
+		.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+			--no-header --no-annotate requirements/salt$$release.in -o requirements/salt$$release.lock; done
 	rm -rf .venv-lock
 
 dist: .venv/ready ## Build the wheel
 	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
 
 clean: ## Remove what the other targets made
-	rm -rf .venv .venv-lock $(FAULTS) dist .hypothesis .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .venv-lock .venv-salt $(FAULTS) dist .hypothesis .ruff_cache .pytest_cache .import_linter_cache

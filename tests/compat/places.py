@@ -50,10 +50,10 @@ def finish(program: subprocess.Popen[str]) -> str:
     return out
 
 
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + WITHIN_S
+def wait_until(holds: Callable[[], bool], what: str, *, within_s: float = WITHIN_S) -> None:
+    deadline = time.monotonic() + within_s
     while not holds():
-        assert time.monotonic() < deadline, f"not within {WITHIN_S:g} s: {what}"
+        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
         time.sleep(0.02)  # Between two looks at another process.
 
 

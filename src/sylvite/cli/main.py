@@ -44,6 +44,7 @@ COMMANDS = {
         "Run functions on minions, and look after what runs and what came of it.",
     ),
     "presence": ("sylvite.cli.presence:presence", "Show which minions are connected to the master."),
+    "bridge": ("sylvite.cli.bridge:bridge", "Copy other buses into ours: salt."),
     "broker": ("sylvite.cli.broker:broker", "Run a broker until SIGTERM or Ctrl-C."),
     "log": ("sylvite.cli.log:log", "Look after the event log: status, verify, export, import, prune, segments."),
     "cursors": ("sylvite.cli.cursors:cursors", "Look after durable cursors: list, show, seek, delete."),

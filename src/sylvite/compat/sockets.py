@@ -106,8 +106,9 @@ class SaltSockets:
 
     @property
     def ports(self) -> tuple[int, ...]:
-        """Of TCP: pub and pull."""
-        return tuple(listener.sockets[0].getsockname()[1] for listener in self._listeners)
+        """Of TCP: pub and pull; none where they are files."""
+        listening = (listener.sockets[0] for listener in self._listeners)
+        return tuple(each.getsockname()[1] for each in listening if each.family != socket.AF_UNIX)
 
     async def stop(self) -> None:
         for listener in self._listeners:
