@@ -247,6 +247,16 @@ def test_a_runner_that_is_not_waited_for(run: Program, sylvite_broker: BrokerPro
     assert shown["tag"] == f"salt/run/{shown['jid']}"
 
 
+def test_a_run_may_have_a_job_id_that_was_made_before(run: Program, sylvite_broker: BrokerProcess) -> None:
+    """So that it can be waited for before it begins."""
+    jid = "20261123224727940211"
+    assert run("run", "--jid", jid, "test.arg").code == 0
+    assert [tag for tag, _ in events(sylvite_broker)] == [f"salt/run/{jid}/new", f"salt/run/{jid}/ret"]
+    done = run("run", "--jid", "nonsense", "test.arg")
+    assert (done.code, done.out) == (2, "")
+    assert "'nonsense' is no job id" in done.err
+
+
 def test_without_a_broker_nothing_is_begun(alone: Program) -> None:
     done = alone("run", "--async", "test.arg")
     assert (done.code, done.out) == (69, "")

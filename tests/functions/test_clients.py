@@ -13,7 +13,7 @@ import pytest
 
 import sylvite
 from sylvite import AsyncCaller, AsyncRunnerClient, AsyncWheelClient, Caller, Client, RunnerClient, WheelClient
-from sylvite.errors import BrokerNotReachable, InvalidSetting, WaitTimeout
+from sylvite.errors import BrokerNotReachable, InvalidJid, InvalidSetting, WaitTimeout
 from sylvite.functions import async_clients, clients
 from sylvite.functions.errors import FunctionFailed, FunctionNotAvailable, InvalidArguments
 from sylvite.functions.low import InvalidLow
@@ -180,6 +180,8 @@ def test_ways_to_ask_for_a_run(master: dict[str, Any], sylvite_broker: BrokerPro
         for wrong in ({}, {"fun": ""}, {"fun": "test.arg", "kwarg": 5}):
             with pytest.raises(InvalidLow):
                 runners.cmd_async(wrong)
+        with pytest.raises(InvalidJid):
+            runners.cmd_async({"fun": "test.arg", "__jid__": "../key"})
 
 
 def test_what_goes_wrong_with_a_run_elsewhere(master: dict[str, Any], tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ class Call(NamedTuple):
     no_parse: str
     doc: bool
     asynchronous: bool
+    jid: str | None
 
 
 def task_options(command: Function) -> Function:
@@ -61,6 +62,7 @@ def task_options(command: Function) -> Function:
     decorated: Callable[..., Any] = pass_options(run)
     for decorate in (
         click.option("--async", "asynchronous", is_flag=True, help="Do not wait for it; stderr says its tag."),
+        click.option("--jid", metavar="JID", help="The job id of the run [one of this moment]."),
         call_options,
         click.argument("arguments", nargs=-1, metavar="[ARG ...] [NAME=VALUE ...]"),
         click.argument("function", required=False),
@@ -100,7 +102,7 @@ def run_kind(
             write_docs(options, docs_of(client.functions, [name] if name is not None else []))
             return exit_codes.DONE
         given = parse_arguments(call.arguments, no_parse=list(names_of(call.no_parse)))
-        task = client.task(name, given)
+        task = client.task(name, given, jid=call.jid)
         return _start(options, client, task) if call.asynchronous else _run(options, call, client, task)
 
 
@@ -125,7 +127,8 @@ def _run(options: GlobalOptions, call: Call, client: TaskClient, task: Task) -> 
         return answer_error(options, error, failure)
     if not options.quiet:
         _write(result, outcome.value)
-    is_of_steps = isinstance(outcome.value, dict) and "retcode" in outcome.value
+    value: object = outcome.value
+    is_of_steps = isinstance(value, dict) and "retcode" in value
     return exit_codes.NO if is_of_steps and not outcome.success else exit_codes.DONE
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -80,7 +81,12 @@ class _AsyncTaskClient(_OneAtATime):
 
     async def _start(self, task: Task) -> dict[str, str]:
         await self._call(self._client.bus.open)
-        await detached.start_async(detached.request_for(task, self._client.opts, self._client.bus.socket))
+        request = detached.request_for(task, self._client.opts, self._client.bus.socket)
+        process = await asyncio.create_subprocess_exec(
+            *detached.COMMAND, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        _, said = await process.communicate(request)
+        detached.check(process.returncode or 0, said)
         return task.ticket
 
 

@@ -33,7 +33,7 @@ from sylvite.functions.loader import Loader
 from sylvite.functions.low import make_arguments, read_low
 from sylvite.functions.opts import bus_of
 from sylvite.functions.task import RUNNER, WHEEL, Kind, Task, run_task
-from sylvite.jobs.jid import JidMaker
+from sylvite.jobs.jid import JidMaker, parse_jid
 from sylvite.jobs.user import calling_user
 
 WITHIN_S = 300.0
@@ -112,11 +112,17 @@ class TaskClient(_Functions):
         return task.told(outcome) if full_return else outcome.value
 
     def task(self, fun: str, arguments: Arguments, *, jid: str | None = None, user: str | None = None) -> Task:
-        """Return a run that is to be; it has a job id by now, so that it can be waited for before it begins."""
+        """Return a run that is to be; it has a job id by now, so that it can be waited for before it begins.
+
+        Raises:
+            InvalidJid: `jid` is none.
+        """
+        if jid is not None:
+            parse_jid(jid)
         return Task(self.kind, fun, arguments, jid or self._jids.make(time.time_ns()), user or calling_user())
 
     def task_of(self, low: Mapping[str, Any], *, user: str | None = None) -> Task:
-        """Return what a map asks for: `fun`, `arg`, `kwarg`, and arguments by name.  Raises InvalidLow."""
+        """Return what a map asks for: `fun`, `arg`, `kwarg`, and arguments by name.  Raises InvalidLow, InvalidJid."""
         asked = read_low(low)
         return self.task(asked.name, asked.arguments, jid=asked.jid, user=user or asked.user)
 

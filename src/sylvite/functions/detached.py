@@ -8,7 +8,6 @@ that one has reached the bus: with exit code 0, or with 1 and the reason on stde
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
@@ -59,19 +58,11 @@ def request_for(task: Task, opts: Mapping[str, Any], socket: str | None) -> byte
 def start(request: bytes) -> None:
     """Start a run, and return when it has reached the bus.  Raises NotStarted."""
     done = subprocess.run(COMMAND, input=request, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
-    _check(done.returncode, done.stderr)
+    check(done.returncode, done.stderr)
 
 
-async def start_async(request: bytes) -> None:
-    """As `start`."""
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    _, said = await process.communicate(request)
-    _check(process.returncode or 0, said)
-
-
-def _check(returncode: int, said: bytes) -> None:
+def check(returncode: int, said: bytes) -> None:
+    """Raises NotStarted: that is how the process has ended, and what it has said."""
     if returncode:
         lines = said.decode("utf-8", "replace").strip().splitlines()
         raise NotStarted(lines[-1] if lines else f"its process has ended with {returncode}")

@@ -45,9 +45,9 @@ def read_low(low: Mapping[str, Any]) -> Low:
         for key, value in low.items()
         if key not in ("fun", "arg", "kwarg") and key not in _CREDENTIALS and not key.startswith("__")
     }
-    user = low.get("__user__", low.get("user"))
-    jid = low.get("__jid__")
-    return Low(name, make_arguments(low.get("arg"), {**others, **kwarg}), jid, None if user is None else str(user))
+    user, jid = low.get("__user__", low.get("user")), low.get("__jid__")
+    given = make_arguments(low.get("arg"), {**others, **kwarg})
+    return Low(name, given, None if jid is None else str(jid), None if user is None else str(user))
 
 
 def make_arguments(arg: Any, kwarg: Mapping[str, Any] | None) -> Arguments:
