@@ -12,6 +12,7 @@ import msgspec
 
 from sylvite.cli import checks, color, exit_codes
 from sylvite.cli.checks import Finding, Node
+from sylvite.cli.checks_nodes import check_nodes
 from sylvite.cli.color import Painter, wants_color
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
 from sylvite.cli.connect import find_bus
@@ -61,4 +62,5 @@ CHECKS: tuple[Callable[[Node], list[Finding]], ...] = (
     checks.check_disk,
     checks.check_files,
     checks.check_clock,
+    check_nodes,
 )

@@ -14,6 +14,7 @@ from sylvite.cli.amounts import show_bytes, show_count, show_duration, show_numb
 from sylvite.cli.color import Painter, wants_color
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
 from sylvite.cli.connect import connect
+from sylvite.cli.node_facts import facts_of_bus
 from sylvite.cli.option_types import DURATION
 from sylvite.cli.output import write_json
 from sylvite.cli.template import printable
@@ -27,6 +28,8 @@ EXAMPLES = (
     Example("sylvite status --json", "For programs"),
 )
 NANOSECONDS = 1_000_000_000
+SHOWN_MAX = 8
+"""So many minions are named."""
 
 
 class ScrubFacts(msgspec.Struct):
@@ -78,7 +81,7 @@ class Stats(msgspec.Struct):
 def status(options: GlobalOptions, *, watch: bool, every: float) -> int:
     """Show how the broker is doing.
 
-    Only for the user that runs it.
+    Of a master also which minions are connected, of a minion what waits for its master. Only for the user that runs it.
     """
     painter = Painter(enabled=wants_color(options.color, sys.stdout))
     with connect(options, endless=watch) as client:
@@ -99,10 +102,11 @@ def status(options: GlobalOptions, *, watch: bool, every: float) -> int:
 def _show(client: Client, options: GlobalOptions, painter: Painter, before: Stats | None, *, clear: bool) -> Stats:
     answer = client.ask("stats")
     stats = msgspec.convert(answer, Stats)
+    node = facts_of_bus(client, stats.log.folder)
     if options.json:
-        write_json(answer)
+        write_json(answer | node)
         return stats
-    lines = screen(stats, before, painter)
+    lines = [*screen(stats, before, painter), *_node(painter, node)]
     if clear:
         sys.stdout.write("\033[H\033[2J")
     sys.stdout.write("\n".join(lines) + "\n")
@@ -174,6 +178,29 @@ def _client(painter: Painter, client: dict[str, Any]) -> list[str]:
         for each in subscriptions
     ]
     return [_line(painter, "", f"{name}{': ' if states else ''}{', '.join(states)}")]
+
+
+def _node(painter: Painter, node: dict[str, Any]) -> list[str]:
+    """Return the lines that tell of the master or minion whose bus it is."""
+    lines: list[str] = []
+    if master := node.get("master"):
+        names = f": {_some(master['connected'])}" if master["connected"] else ""
+        lines.append(_line(painter, "minions", f"{len(master['connected'])} connected{names}"))
+        if master["away"]:
+            lines.append(_line(painter, "", f"{len(master['away'])} not here: {_some(master['away'])}"))
+        if master["waiting"]:
+            waiting = f"{show_number_of(len(master['waiting']), 'key')} to be accepted: {_some(master['waiting'])}"
+            lines.append(_line(painter, "keys", painter.paint(waiting, color.YELLOW)))
+    if minion := node.get("minion"):
+        lines.append(
+            _line(painter, "outbox", f"{show_number_of(minion['waiting'], 'event')} that the master has not yet")
+        )
+    return lines
+
+
+def _some(ids: list[str]) -> str:
+    shown = ", ".join(printable(id_) for id_ in ids[:SHOWN_MAX])
+    return shown + (f" and {len(ids) - SHOWN_MAX} more" if len(ids) > SHOWN_MAX else "")
 
 
 def _rates(stats: Stats, before: Stats | None) -> dict[str, str]:

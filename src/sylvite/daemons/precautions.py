@@ -57,6 +57,18 @@ def secure_folder(path: Path, setting: str) -> None:
         raise InvalidSetting(setting, str(path), f"cannot be made or looked at: {error.strerror}") from error
 
 
+def check_folder(path: Path, setting: str) -> None:
+    """As `secure_folder`, for a folder that is there; it changes nothing.
+
+    Raises:
+        InvalidSetting: it is not there, or not safe.
+    """
+    try:
+        _walk(path, setting, make=False)
+    except OSError as error:
+        raise InvalidSetting(setting, str(path), f"cannot be looked at: {error.strerror}") from error
+
+
 def check_file(path: Path, setting: str) -> None:
     """Make sure that nobody else can write a file, or put another one in its place.
 

@@ -1,0 +1,98 @@
+"""Facts of the nodes of this machine, for `sylvite status` and `sylvite doctor`: who is connected, what waits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sylvite.client.sync_client import Client
+from sylvite.errors import SylviteError
+
+if TYPE_CHECKING:
+    from sylvite.daemons.options.master import MasterOptions
+    from sylvite.daemons.options.minion import MinionOptions
+    from sylvite.daemons.options.reading import Loaded
+
+KEYS = "keys"
+UPLINK = "uplink"
+WAITING_MAX = 10_000
+"""So many events of the outbox are counted."""
+
+
+class MasterFacts(msgspec.Struct, frozen=True):
+    """`away`: accepted minions that are not connected.  `not_announced`: changes of keys whose event is due."""
+
+    connected: list[str]
+    away: list[str]
+    waiting: list[str]
+    denied: list[str]
+    not_announced: int
+
+
+class MinionFacts(msgspec.Struct, frozen=True):
+    """`waiting`: events that the master does not have yet."""
+
+    waiting: int
+
+
+def load_nodes() -> tuple[Loaded[MasterOptions] | None, Loaded[MinionOptions] | None]:
+    """Return the configurations of the master and of the minion of this machine; None where there is none."""
+    from sylvite.daemons.options.reading import is_there, load_master, load_minion
+
+    def is_here(loaded: Loaded[Any]) -> bool:
+        return bool(loaded.errors) or is_there(loaded.main) or is_there(loaded.options.data_dir)
+
+    master, minion = load_master(), load_minion()
+    return (master if is_here(master) else None), (minion if is_here(minion) else None)
+
+
+def master_facts(options: MasterOptions) -> MasterFacts:
+    """Raises SylviteError: its keys or its file of minions cannot be read, or it was never started."""
+    from sylvite.auth.keyring import Keyring
+    from sylvite.auth.keyring_values import State
+    from sylvite.jobs.minions import FILE, read_minions
+
+    with Keyring.open(options.data_dir / KEYS) as keyring:
+        keys, due = keyring.all_keys(), keyring.due_count()
+    ids = {state: [str(key.id) for key in keys if key.state is state] for state in State}
+    connected: list[str] = []
+    if (options.data_dir / FILE).exists():
+        with read_minions(options.data_dir / FILE) as minions:
+            connected = minions.present()
+    away = [id_ for id_ in ids[State.ACCEPTED] if id_ not in set(connected)]
+    return MasterFacts(connected, away, ids[State.PENDING], ids[State.DENIED], due)
+
+
+def minion_facts(bus: Client) -> MinionFacts:
+    """Return what its bus says.  Raises SylviteError."""
+    from sylvite.core.known_tags import BEACONS, OUTBOX, RETURN
+
+    cursors = [cursor for cursor in bus.ask("cursors")["cursors"] if cursor["name"] == UPLINK]
+    if not cursors:
+        return MinionFacts(0)
+    count = 0
+    with bus.subscribe(exact=(OUTBOX, RETURN, BEACONS), since=int(cursors[0]["offset"]), until_end=True) as outbox:
+        for _ in outbox:
+            count += 1
+            if count >= WAITING_MAX:
+                break
+    return MinionFacts(count)
+
+
+def facts_of_bus(bus: Client, log_folder: str) -> dict[str, Any]:
+    """Return the facts of the node whose bus this is, as a map; empty where it is a broker alone, or nothing can be read."""
+    try:
+        master, minion = load_nodes()
+        if master is not None and _is_of(master, log_folder):
+            return {"master": msgspec.to_builtins(master_facts(master.options))}
+        if minion is not None and _is_of(minion, log_folder):
+            return {"minion": msgspec.to_builtins(minion_facts(bus))}
+    except SylviteError:
+        return {}  # `sylvite doctor` says what is wrong; here the bus alone is looked at.
+    return {}
+
+
+def _is_of(loaded: Loaded[Any], log_folder: str) -> bool:
+    return not loaded.errors and Path(log_folder) == (loaded.options.data_dir / "log").resolve()
