@@ -53,14 +53,14 @@ class MasterOptions(NodeOptions, frozen=True, kw_only=True):
             "Salt's is 4506, beside publish_port 4505; here all goes through one port of its own.",
         ),
     ] = 4507
-    max_minions: Annotated[
-        CountOrAll, About("How many minions may be connected; more are turned away with act: full.")
-    ] = None
-    auth_events: Annotated[Flag, About("Publish salt/auth each time a minion proves who it is, or cannot.")] = True
     tcp_master_pub_port: Annotated[
         Port, About("With ipc_mode: tcp, the port on the loopback where programs of Salt's read events.")
     ] = 4512
     tcp_master_pull_port: Annotated[Port, About("And the one where they fire them.")] = 4513
+    max_minions: Annotated[
+        CountOrAll, About("How many minions may be connected; more are turned away with act: full.")
+    ] = None
+    auth_events: Annotated[Flag, About("Publish salt/auth each time a minion proves who it is, or cannot.")] = True
     presence_events: Annotated[Flag, About("Publish salt/presence/change and salt/presence/present.")] = False
     loop_interval_s: Annotated[
         Seconds, About("How often the master looks after things: presence, jobs that are too old.")
