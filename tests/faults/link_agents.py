@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import cast
 
 from sylvite.auth.keys import Fingerprint, KeyPair
@@ -115,3 +117,20 @@ class Agent(asyncio.Protocol):
         self.uplink.lost()
         self.uplink.verdict = verdict
         self._changed.set()
+
+
+async def come_back(agent: Agent, port: int, *, pause_s: float = 0.2) -> None:
+    """Connect, again and again, until the master lets it in."""
+    while not agent.is_up:
+        try:
+            await agent.connect(port)
+        except (OSError, ConnectionLost):
+            pass  # It is away, or has closed; TimeoutError is an OSError.
+        if not agent.is_up:
+            agent.leave()
+            await asyncio.sleep(pause_s * random.random())
+
+
+def p99(values: Sequence[float]) -> float:
+    """Return what all but one of a hundred are below."""
+    return sorted(values)[len(values) * 99 // 100] if values else 0.0

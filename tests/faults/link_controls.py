@@ -10,22 +10,26 @@ have it undone (`monkeypatch.setattr`).
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
+from sylvite.auth import keyring_admission
 from sylvite.auth.keyring_values import Identity
 from sylvite.broker import broker
 from sylvite.client import retry
-from sylvite.link import forwarding, gatekeeper, intake, master_end, minion_end, patience
+from sylvite.link import forwarding, gatekeeper, intake, master_end, minion_end, minion_wire, patience
 from sylvite.link.gate import Gate
 from sylvite.link.intake import Intake
 from sylvite.link.minion_end import MinionEnd
 from sylvite.link.minion_session import Arrived, MinionSession
+from sylvite.link.minion_wire import MinionWire
 from sylvite.link.uplink import Uplink
 from tests.faults.controls import replace
 
 Replace = Callable[[object, str, object], None]
 LATER_S = 0.1
+GUEST_S = 0.2
 HURRIED: dict[object, dict[str, object]] = {
     minion_end: {"BACK_OFF_S": (0.01, 0.05), "PING_S": 0.3, "SILENT_S": 2.0, "CONNECT_S": 3.0},
     master_end: {"LOOK_S": 0.05, "REPORT_S": 0.1, "PING_S": 0.4, "SILENT_S": 2.0, "BEATS_S": 0.1},
@@ -114,9 +118,35 @@ def say_nothing_of_gaps(put: Replace = replace) -> None:
     put(MinionEnd, "_missed", nothing)
 
 
+def let_guests_wait(put: Replace = replace) -> None:
+    """A master that takes its time between two who come in."""
+    step = MinionWire.step
+
+    def slow_step(wire: MinionWire) -> bool:
+        time.sleep(GUEST_S)  # The whole end stands still, as it would in a handshake that takes so long.
+        return step(wire)
+
+    put(MinionWire, "step", slow_step)
+
+
+def have_room_for_all(put: Replace = replace) -> None:
+    """A keyring that takes whoever asks."""
+    put(keyring_admission, "PENDING_MAX", 1 << 30)
+    put(keyring_admission, "PENDING_PER_ADDRESS_MAX", 1 << 30)
+
+
+def wait_for_handshakes(put: Replace = replace) -> None:
+    """A master that waits for ever for who has shown nothing."""
+    put(minion_wire, "HANDSHAKE_S", 1e6)
+    put(minion_wire, "LATE_S", 1e6)
+
+
 LINK_CONTROLS: dict[str, Callable[[], None]] = {
     "saying again": believe_what_is_said,
     "storing before answering": answer_before_it_is_stored,
     "one source for each outbox": another_source_each_time,
     "telling of gaps": say_nothing_of_gaps,
+    "no pause between two guests": let_guests_wait,
+    "limits of who waits": have_room_for_all,
+    "deadlines of handshakes": wait_for_handshakes,
 }

@@ -16,6 +16,7 @@ from sylvite.auth.enrolment import read_pins
 from sylvite.auth.keyring_folder import KeyFolder, load_or_make_pair
 from sylvite.client.async_client import AsyncClient
 from sylvite.daemons.configuration import master_configuration
+from sylvite.link import master_end, minion_end
 from sylvite.link.minion_end import MinionEnd
 from tests.faults import broker_parent
 from tests.faults.broker_parent import Start
@@ -27,7 +28,7 @@ class LinkStart(Start, frozen=True):
     """`link`: the configuration of a master, whose link is run.  `minion`: the id of a minion that is run.
 
     Without both it is a broker.  `master`, `port`: the fingerprint of the master, and where the minion reaches it;
-    `hurried`: waits are short.
+    `hurried`: waits are short; `silent_s`: how long an end is waited for then.
     """
 
     link: str | None = None
@@ -35,11 +36,14 @@ class LinkStart(Start, frozen=True):
     master: str = ""
     port: int = 0
     hurried: bool = True
+    silent_s: float = 10.0
 
 
 def serve(start: LinkStart, ready: int) -> int:
     if start.hurried:
         hurry(replace)
+        for end in (master_end, minion_end):
+            replace(end, "SILENT_S", start.silent_s)
     if start.without in LINK_CONTROLS:
         LINK_CONTROLS[start.without]()
         start = msgspec.structs.replace(start, without=None)

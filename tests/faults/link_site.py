@@ -20,7 +20,7 @@ from tests.faults.link_parent import LinkStart
 SETTINGS = BrokerSettings(log=LogSettings(segment_bytes=4 * 1024 * 1024, keep_free_bytes=0))
 ARRIVE_WITHIN_S = 60.0
 AWAY_S = 120.0
-SETTLED_S = 10.0
+SETTLED_S = 30.0
 TAG = "load/one"
 COUNTERS: tuple[str, ...] = ("lost", "duplicate", "reordered", "phantom")
 
@@ -32,14 +32,14 @@ class LinkSite:
     """
 
     def __init__(
-        self, forks: Forks, folder: Path, *, ids: Sequence[str] = ("alpha",), hurried: bool = True,
+        self, forks: Forks, folder: Path, *, ids: Sequence[str] = ("alpha",), hurried: bool = True, silent_s: float = 10.0,
         without: dict[str, str] | None = None, settings: BrokerSettings = SETTINGS, of_minions: BrokerSettings = SETTINGS,
     ) -> None:  # fmt: skip
         """`without`: the safeguard to take out of a part, by its name."""
         self.forks, self.folder, self.ids = forks, folder, tuple(ids)
         self.parts: dict[str, int] = {}
         self.port = self.way = free_port()
-        self._hurried, self._without = hurried, without or {}
+        self._hurried, self._silent_s, self._without = hurried, silent_s, without or {}
         self._settings, self._of_minions = settings, of_minions
         self.keys = self.of("link") / "keys"
         self._file = folder / "master.yaml"
@@ -82,6 +82,7 @@ class LinkSite:
             master=self.master.fingerprint,
             port=self.way if is_minion else self.port,
             hurried=self._hurried,
+            silent_s=self._silent_s,
         )
 
     def kill(self, *names: str) -> None:

@@ -100,7 +100,7 @@ def _bad_network(
     part: str = "", without: str | None = None,
 ) -> None:  # fmt: skip
     rng = random.Random(seed)
-    site = LinkSite(forks, folder, hurried=hurried, without={part: without} if without else None)
+    site = LinkSite(forks, folder, hurried=hurried, silent_s=2.0, without={part: without} if without else None)
     done, back_s = Counter[str](), list[float]()
     with ExitStack() as stack:
         stack.callback(site.close)
@@ -178,7 +178,7 @@ def test_a_link_that_trusts_the_network_is_found_out(
 
 def _cut_after(forks: Forks, folder: Path, every: int, seed: int) -> None:
     """Cut connections after 1, 1 + every, ... bytes, in either direction, until one has lived to its end."""
-    site = LinkSite(forks, folder)
+    site = LinkSite(forks, folder, silent_s=2.0)
     with ExitStack() as stack:
         stack.callback(site.close)
         between = stack.enter_context(network(site.port))

@@ -38,7 +38,7 @@ def _pause_either_end(
 ) -> None:  # fmt: skip
     """`pauses_s`: how long each stands still."""
     rng, paused = random.Random(seed), Counter[str]()
-    site = LinkSite(forks, folder, hurried=hurried, without={part: without} if without else None)
+    site = LinkSite(forks, folder, hurried=hurried, silent_s=2.0, without={part: without} if without else None)
     site.start()
     firing, arriving = Firing(site.bus_of("alpha"), each_s=0.005), Arriving(site.bus)
     back_s: list[float] = []

@@ -24,7 +24,8 @@ HANDSHAKE_S = 5.0
 """For TLS, and as much again for the proof; what we ourselves take does not count."""
 LATE_S = 30.0
 """However busy we are, nobody is half inside for longer."""
-READ_BYTES = 256 * 1024
+READ_BYTES = 64 * 1024
+"""At once: more than a thousand small loads, for whose sorting all others wait."""
 FIRST_READ_BYTES = 16 * 1024
 WAITING_BYTES_MAX = 8 * 1024 * 1024
 """That a minion has not read; beyond it, it has to connect again."""
