@@ -215,6 +215,22 @@ def test_a_run_that_is_ended_from_outside_is_told(
     assert data["return"] == "Exception occurred in runner mine.end: KeyboardInterrupt"
 
 
+def test_a_run_outlives_the_bus_too(master: dict[str, Any], sylvite_broker: BrokerProcess, write: Write) -> None:
+    """Its end is told when the bus is there again."""
+    write(
+        "runners/mine.py",
+        "import pathlib\ndef until(path):\n    while not pathlib.Path(path).exists(): pass\n    return 7\n",
+    )
+    end = sylvite_broker.socket.parent / "end"
+    with RunnerClient(master) as runners:
+        ticket = runners.cmd_async({"fun": "mine.until", "path": str(end)})
+    wait_for(sylvite_broker, f"{ticket['tag']}/new")
+    sylvite_broker.stop()
+    end.touch()
+    sylvite_broker.start()
+    assert wait_for(sylvite_broker, f"{ticket['tag']}/ret")["return"] == 7
+
+
 # -- asyncio ----------------------------------------------------------------------------------------------------------
 
 

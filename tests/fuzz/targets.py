@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import eventlog_targets, job_targets, text_targets, wire_targets
+from tests.fuzz import eventlog_targets, function_targets, job_targets, text_targets, wire_targets
 from tests.fuzz.target import Target
 
 TARGETS: dict[str, Target] = {
@@ -10,4 +10,5 @@ TARGETS: dict[str, Target] = {
     **eventlog_targets.TARGETS,
     **text_targets.TARGETS,
     **job_targets.TARGETS,
+    **function_targets.TARGETS,
 }

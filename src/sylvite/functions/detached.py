@@ -29,6 +29,8 @@ from sylvite.functions.task import KINDS, Task, run_task
 
 COMMAND = (sys.executable, "-m", "sylvite.functions.detached")
 REACHED = b"1"
+AWAY_S = 300.0
+"""How long a bus that goes away meanwhile is waited for, so that the end of a run is told."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -90,7 +92,7 @@ def _run_alone(request: Request, writing: int) -> None:
         os.dup2(nowhere, descriptor)
     code = 1
     try:
-        with LocalBus(request.socket, name=f"{request.kind} {request.name}") as bus:
+        with LocalBus(request.socket, name=f"{request.kind} {request.name}", timeout_s=AWAY_S) as bus:
             bus.open()
             library = Library(Context(request.opts, grains_of(request.opts), bus))
             os.write(writing, REACHED)

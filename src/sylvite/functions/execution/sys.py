@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sylvite.functions.given import __not_loaded__, __runners__, __salt__
+from sylvite.functions.given import __not_loaded__, __reload__, __runners__, __salt__
 from sylvite.functions.signatures import argspecs_of, docs_of, modules_of, select
 
 
@@ -96,6 +96,18 @@ def runner_argspec(*args: str) -> dict[str, dict[str, Any]]:
         sylvite call sys.runner_argspec state.event
     """
     return argspecs_of(__runners__, args)
+
+
+def reload_modules() -> bool:
+    """
+    Look at the files of all modules again, and load anew what has changed. That happens before each call, too.
+
+    CLI Example:
+
+        sylvite call sys.reload_modules
+    """
+    __reload__()
+    return True
 
 
 def not_loaded(*args: str) -> dict[str, str]:
