@@ -160,3 +160,15 @@ def test_a_broker_alone_says_what_a_restart_is_needed_for(tmp_path_factory: pyte
         until(lambda: "log.keep_s has changed" in broker.output(), broker.output)
         assert "keep_bytes has changed" not in broker.output()
     assert all(json.loads(line)["logger"] for line in broker.output().splitlines())
+
+
+def test_a_minion_without_an_id_keeps_the_one_that_it_has_found(site: Site) -> None:
+    """So that its key stays good when the machine is called otherwise."""
+    site.write(site.minion_file, "n", master_type="disable")
+    with site.minion():
+        kept = (site.folder / "minion_id").read_text().strip()
+    (site.folder / "minion_id").write_text("called-before\n")
+    with site.minion(), Client.connect(site.minion_bus) as bus:
+        assert kept
+        names = [client["client"] for client in bus.ask("stats")["clients"]]
+    assert "jobs:called-before" in names

@@ -14,6 +14,8 @@ from sylvite.errors import BrokerNotReachable
 
 VARIABLE = "SYLVITE_SOCKET"
 SYSTEM_SOCKETS = ("/var/run/sylvite/master/bus.sock", "/var/run/sylvite/minion/bus.sock")
+SYSTEM_FILES = ("/var/run/sylvite/master/bus.tcp", "/var/run/sylvite/minion/bus.tcp")
+"""Of nodes with `ipc_mode: tcp`."""
 
 AnyPath = str | os.PathLike[str]
 
@@ -30,7 +32,7 @@ def default_socket() -> str:
     """Return where a broker is looked for: $SYLVITE_SOCKET, the system's places, the user's own."""
     if named := os.environ.get(VARIABLE):
         return named
-    for path in SYSTEM_SOCKETS:
+    for path in (*SYSTEM_SOCKETS, *SYSTEM_FILES):
         if os.path.exists(path):
             return path
     return SYSTEM_SOCKETS[0] if os.geteuid() == 0 else user_socket()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
@@ -13,10 +14,13 @@ from sylvite.daemons import broker
 from sylvite.daemons.beacons import running_beacons
 from sylvite.daemons.configuration import Configuration
 from sylvite.daemons.jobs import running_jobs
+from sylvite.daemons.options.computing import keep_id
 from sylvite.daemons.options.minion import MinionOptions
 from sylvite.daemons.precautions import check_file
 from sylvite.daemons.uplink import Uplink
 from sylvite.errors import InvalidSetting
+
+logger = logging.getLogger("sylvite.minion")
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -57,12 +61,25 @@ def main(configuration: Configuration[MinionOptions], start: Start, beside: Besi
         SylviteError: it could not start.
         NotAccepted: its key was rejected, and it does not ask again.
     """
+    if "id" in configuration.loaded.computed:
+        _keep_id(configuration)
     told = broker.options_of(configuration.options, start.ready_fd)
     uplink = Uplink(configuration, start.token, trust_first=start.trust_first)
     code = broker.main(told, lambda socket: _beside(configuration, uplink, socket, beside), configuration)
     if uplink.given_up is not None:
         raise uplink.given_up
     return code
+
+
+def _keep_id(configuration: Configuration[MinionOptions]) -> None:
+    """Its key and its events bear the id: it stays the same when the machine is called otherwise."""
+    try:
+        keep_id(configuration.loaded.main.parent, configuration.options.id)
+    except OSError as error:
+        logger.warning(
+            "the id %s cannot be kept beside %s, and changes with the name of the machine; set `id` there: %s",
+            configuration.options.id, configuration.loaded.main, error.strerror,
+        )  # fmt: skip
 
 
 @asynccontextmanager

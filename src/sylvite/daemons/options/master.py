@@ -34,7 +34,9 @@ class MasterOptions(NodeOptions, frozen=True, kw_only=True):
         Text, About("Which other files are read after the main one, in the order of their names; later ones win.")
     ] = "master.d/*.conf"
     sock_dir: Annotated[Folder, About("Where the socket of the bus is.", _PLACE)] = Path("/var/run/sylvite/master")
-    pki_dir: Annotated[Folder, About("Where the key of the master is.", _PLACE)] = Path("/etc/sylvite/pki/master")
+    pki_dir: Annotated[
+        Folder, About("For programs that look for it: the key of a master is in keys below data_dir.", _PLACE)
+    ] = Path("/etc/sylvite/pki/master")
     cachedir: Annotated[Folder, About("Where that is which can be made again.", _PLACE)] = Path(
         "/var/cache/sylvite/master"
     )
