@@ -31,9 +31,7 @@ async def running_jobs(configuration: Configuration[MinionOptions], socket: Path
     options = configuration.options
     folder = options.cachedir / proc.FOLDER
     secure_folder(folder, "cachedir")
-    settings = Settings(
-        options.id, folder, options.minion_jid_queue_hwm, options.process_count_max, options.job_timeout_s
-    )  # fmt: skip
+    settings = Settings(options.id, folder, options.minion_jid_queue_hwm, options.process_count_max)
     _allow_files(settings.at_once or desk.AT_ONCE)
     async with AsyncClient.connect(socket, name=f"jobs:{options.id}") as bus:
         event_bytes_max = bus.welcome.event_bytes_max
@@ -45,8 +43,13 @@ async def running_jobs(configuration: Configuration[MinionOptions], socket: Path
         def grains() -> Mapping[str, Any]:
             return grains_of(make_opts(configuration.loaded))
 
-        runner = JobRunner(bus, Workers(begin, event_bytes_max), settings, grains)
-        configuration.on_change(lambda _: runner.refresh())
+        def change(changed: MinionOptions) -> None:
+            runner.timeout_s = changed.job_timeout_s
+            runner.refresh()
+
+        workers = Workers(begin, event_bytes_max)
+        runner = JobRunner(bus, workers, settings, grains, timeout_s=options.job_timeout_s)
+        configuration.on_change(change)
         await runner.start()
         try:
             yield

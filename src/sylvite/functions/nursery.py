@@ -67,7 +67,10 @@ class Nursery:
 
     def _hear(self) -> bool:
         """Do what the minion says; return whether it is still there."""
-        data, descriptors, _, _ = socket.recv_fds(self._control, say.CONTROL_BYTES_MAX, 1)
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._control, say.CONTROL_BYTES_MAX, 1)
+        except ConnectionResetError:
+            return False  # It has left without hearing us out.
         if not data:
             return False
         message = say.decode_to_nursery(data)

@@ -134,13 +134,23 @@ class Nursery:
                 raise
         ours.setblocking(False)
         nursery = cls(process, ours, 2 * event_bytes_max)
-        assert process.stdin is not None
+        try:
+            await nursery._tell(begin)
+        except BaseException:
+            await nursery.close()
+            raise
+        return nursery
+
+    async def _tell(self, begin: bytes) -> None:
+        stdin = self._process.stdin
+        assert stdin is not None
         # Where it is gone already, its end says so.
         with contextlib.suppress(OSError):
-            process.stdin.write(begin)
-            await process.stdin.drain()
-        process.stdin.close()
-        return nursery
+            stdin.write(begin)
+            await stdin.drain()
+        stdin.close()
+        with contextlib.suppress(OSError):
+            await stdin.wait_closed()
 
     @property
     def pid(self) -> int:
@@ -218,7 +228,15 @@ class Nursery:
             self._end(say.Ended(number, None))
 
     async def close(self) -> None:
-        """End the process and all of its workers."""
+        """End the process and all of its workers; also where this is cancelled meanwhile."""
+        ending = asyncio.ensure_future(self._finish())
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            await ending
+            raise
+
+    async def _finish(self) -> None:
         if not self.gone.is_set():
             self._lose()
         # It ends when it reads that nobody is here any more.

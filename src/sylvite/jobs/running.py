@@ -18,12 +18,13 @@ import msgspec
 from sylvite.client.async_client import AsyncClient, AsyncSubscription
 from sylvite.core import known_tags
 from sylvite.core.event import Event
-from sylvite.errors import AckUnknown, EventTooBig, InvalidData, SylviteError
+from sylvite.errors import SylviteError
 from sylvite.jobs import answers, proc
 from sylvite.jobs import worker_messages as say
 from sylvite.jobs.answers import Failure
 from sylvite.jobs.desk import Begin, Desk, Ignore, Job, Refuse, Wait
 from sylvite.jobs.nursery_end import BadWorker, Worker
+from sylvite.jobs.outgoing import publish_for_sure
 from sylvite.jobs.workers import Workers
 
 PUBLISHED = "salt/job/*/publish"
@@ -34,27 +35,32 @@ GRACE_S = 5.0
 LINGER_S = 5.0
 """How long a worker may take to end once it has returned."""
 STOP_S = 10.0
-PAUSE_S = (1.0, 30.0)
-"""Before a return that the bus does not take is published again."""
 logger = logging.getLogger("sylvite.jobs")
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """`at_once`: how many jobs run at a time.  `timeout_s`: how long one may run.  `folder`: of the files of those that run."""
+    """`at_once`: how many jobs run at a time.  `folder`: of the files of those that run."""
 
     minion: str
     folder: Path
     remembered: int = 100
     at_once: int | None = None
-    timeout_s: float | None = None
 
 
 class JobRunner:
-    """`grains`: returns those of this minion, by which targets are matched, as they are by then."""
+    """`timeout_s`: how long a job may run that begins from now on; None: as long as it likes."""
 
     def __init__(
-        self, bus: AsyncClient, workers: Workers, settings: Settings, grains: Callable[[], Mapping[str, Any]]
+        self,
+        bus: AsyncClient,
+        workers: Workers,
+        settings: Settings,
+        grains: Callable[[], Mapping[str, Any]],
+        *,
+        timeout_s: float | None = None,
     ) -> None:
+        """`grains`: returns those of this minion, by which targets are matched, as they are by then."""
+        self.timeout_s = timeout_s
         self._bus, self._workers, self._settings = bus, workers, settings
         self._look, self._grains = grains, grains()
         self._desk = Desk(settings.minion, remembered=settings.remembered, at_once=settings.at_once)
@@ -187,10 +193,8 @@ class JobRunner:
 
     def _why(self, worker: Worker, following: _Following) -> Failure:
         """Return what is said where the function has not returned."""
-        if following.is_late:
-            return Failure(
-                f"Timed out after {self._settings.timeout_s or 0:g} seconds (job_timeout), and was ended", 124
-            )
+        if following.late_s is not None:
+            return Failure(f"Timed out after {following.late_s:g} seconds (job_timeout), and was ended", 124)
         if self._is_stopping:
             return Failure("The minion was stopped before this job had ended")
         if worker.refused is not None:
@@ -198,10 +202,11 @@ class JobRunner:
         return answers.how_it_ended(worker.ended.status if worker.ended is not None else None)
 
     async def _limit(self, worker: Worker, following: _Following) -> None:
-        if self._settings.timeout_s is None:
+        limit_s = self.timeout_s
+        if limit_s is None:
             return
-        await asyncio.sleep(self._settings.timeout_s)
-        following.is_late = True
+        await asyncio.sleep(limit_s)
+        following.late_s = limit_s
         await _end(worker)
 
     # -- Publishing --------------------------------------------------------------------------------------------------
@@ -225,29 +230,7 @@ class JobRunner:
         await self._publish(known_tags.OUTBOX, answers.error_event(message))
 
     async def _publish(self, tag: str, data: dict[str, Any]) -> None:
-        """Publish, and again, until the bus has it: a return is not lost because the disk is full for a while."""
-        pause_s = PAUSE_S[0]
-        unknown: AckUnknown | None = None
-        while True:
-            try:
-                if unknown is not None:
-                    await self._bus.retry(unknown)
-                else:
-                    await self._bus.publish(tag, data)
-                return
-            except (EventTooBig, InvalidData) as error:
-                if "return" not in data or data["fun_args"] == []:
-                    logger.error("%s cannot be published: %s", tag, error)
-                    return
-                data = answers.without_value(data, str(error))
-                continue
-            except AckUnknown as error:
-                unknown = error
-            except SylviteError as error:
-                logger.warning("%s waits: %s", tag, error)
-                unknown = None
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, PAUSE_S[1])
+        await publish_for_sure(self._bus, tag, data)
 
     # -- Refreshing --------------------------------------------------------------------------------------------------
 
@@ -270,11 +253,11 @@ class JobRunner:
 
 
 class _Following:
-    """What has come of one job so far.  `is_late`: it has run for longer than it may."""
+    """What has come of one job so far.  `late_s`: it has run for as long as it may, which is this."""
 
     def __init__(self, runner: JobRunner, jid: str) -> None:
         self.came: say.Returned | Failure | None = None
-        self.is_late = False
+        self.late_s: float | None = None
         self._runner, self._jid = runner, jid
         self._notes = 0
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from sylvite.errors import SylviteError
 from sylvite.jobs.nursery_end import Nursery, Worker
 
 PAUSE_S = (0.2, 30.0)
@@ -31,8 +32,20 @@ class Workers:
         """Start a nursery, and again whenever it dies.  Jobs that come before it is ready wait for it."""
         self._keeping = asyncio.create_task(self._keep(), name="jobs: keep a nursery")
 
-    async def _new(self) -> Nursery:
-        return await Nursery.start(self._begin(), self._event_bytes_max)
+    async def _new(self) -> Nursery | None:
+        """Return a nursery that is ready; None where it does not come up.
+
+        Raises:
+            OSError: it cannot be started.  SylviteError: what it is to know cannot be read.
+        """
+        nursery = await Nursery.start(self._begin(), self._event_bytes_max)
+        is_there = False
+        try:
+            is_there = await nursery.ready
+        finally:
+            if not is_there:
+                await nursery.close()
+        return nursery if is_there else None
 
     async def _put(self, nursery: Nursery | None) -> None:
         async with self._changed:
@@ -41,15 +54,22 @@ class Workers:
 
     async def run(self) -> Worker:
         """Return a worker for a job.  Raises OSError: there is none to be had."""
+        while True:
+            nursery = await self._living()
+            try:
+                return await nursery.run()
+            except BrokenPipeError:
+                continue  # It has just died, and has not been told of the job.
+
+    async def _living(self) -> Nursery:
         async with self._changed:
             try:
                 async with asyncio.timeout(WAIT_S):
-                    await self._changed.wait_for(lambda: self._nursery is not None)
+                    await self._changed.wait_for(lambda: self._nursery is not None and not self._nursery.gone.is_set())
             except TimeoutError:
                 raise OSError("the process that runs the jobs of this minion does not come up") from None
-            nursery = self._nursery
-        assert nursery is not None
-        return await nursery.run()
+            assert self._nursery is not None
+            return self._nursery
 
     @property
     def nursery(self) -> Nursery | None:
@@ -61,12 +81,11 @@ class Workers:
             former = self._nursery
             try:
                 nursery = await self._new()
-            except OSError as error:
+            except (OSError, SylviteError) as error:
                 logger.error("jobs run with what they had: %s", error)
                 return False
-            if not await nursery.ready:
+            if nursery is None:
                 logger.error("jobs run with what they had: the new process for them does not come up")
-                await nursery.close()
                 return False
             await self._put(nursery)
             if former is not None:
@@ -99,14 +118,9 @@ class Workers:
     async def _again(self) -> None:
         async with self._renewing:
             try:
-                nursery = await self._new()
-            except OSError as error:
+                await self._put(await self._new())
+            except (OSError, SylviteError) as error:
                 logger.error("the process that runs jobs cannot be started: %s", error)
-                return
-            if await nursery.ready:
-                await self._put(nursery)
-            else:
-                await nursery.close()
 
     async def stop(self) -> None:
         """End all nurseries, and all jobs with them."""
