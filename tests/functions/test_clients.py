@@ -215,6 +215,17 @@ def test_a_run_that_is_ended_from_outside_is_told(
     assert data["return"] == "Exception occurred in runner mine.end: KeyboardInterrupt"
 
 
+def test_files_that_lie_where_it_is_started_are_not_run(
+    master: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever owns that folder could otherwise do what the caller may."""
+    for name in ("msgspec", "yaml", "sylvite"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    with RunnerClient(master) as runners:
+        assert runners.cmd_sync({"fun": "test.arg"}) == {"args": [], "kwargs": {}}
+
+
 def test_a_run_outlives_the_bus_too(master: dict[str, Any], sylvite_broker: BrokerProcess, write: Write) -> None:
     """Its end is told when the bus is there again."""
     write(

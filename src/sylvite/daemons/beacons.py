@@ -86,7 +86,7 @@ class Keeper:
 
 async def _once(task_data: bytes) -> int:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "sylvite.functions.beacon_process",
+        sys.executable, "-P", "-m", "sylvite.functions.beacon_process",
         stdin=asyncio.subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     try:

@@ -38,7 +38,8 @@ def parts(configuration: Configuration[MasterOptions], given: Sequence[str] = ()
     options = configuration.options
     wanted = {"jobs": options.job_cache, "salt-sockets": options.salt_sockets, "api": options.rest_cherrypy.port is not None}
     return [
-        Part(name, (sys.executable, "-m", "sylvite", *command, "--master", file, *given))
+        # -P: nothing is imported from the folder that the master was started in.
+        Part(name, (sys.executable, "-P", "-m", "sylvite", *command, "--master", file, *given))
         for name, command in PARTS
         if wanted.get(name, True)
     ]

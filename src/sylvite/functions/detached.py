@@ -27,7 +27,8 @@ from sylvite.functions.grains_file import grains_of
 from sylvite.functions.library import Library
 from sylvite.functions.task import KINDS, Task, run_task
 
-COMMAND = (sys.executable, "-m", "sylvite.functions.detached")
+COMMAND = (sys.executable, "-P", "-m", "sylvite.functions.detached")
+"""`-P`: nothing is imported from the folder that it is started in."""
 REACHED = b"1"
 AWAY_S = 300.0
 """How long a bus that goes away meanwhile is waited for, so that the end of a run is told."""
