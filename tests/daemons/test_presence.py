@@ -198,3 +198,32 @@ def test_two_masters_share_the_work_and_none_of_it_is_lost_or_done_twice(tmp_pat
     for each in found.values():
         assert each == sorted(set(each)), "in order, and none twice at one master"
     assert set().union(*found.values()) == set(range(last + 1))
+
+
+def test_an_outbox_that_has_overflowed_tells_the_master_what_is_missing(site: Site) -> None:
+    """The oldest go; the master hears how many, and gets all the others, once and in order."""
+    limits = "{log: {segment_bytes: 65536, keep_bytes: 262144}}"
+    with site.master():
+        site.configure_minion(
+            master_finger=f'"{fingerprint_of(site)}"', acceptance_wait_time="0.2", recon_max="500", broker=limits
+        )
+        with site.minion():
+            pre_accept(site)
+            wait_for(site, "salt/minion/alpha/start")
+    count = 20_000  # More than the minion has in memory.
+    with site.minion(), Client.connect(site.minion_bus) as outbox:
+        pad = "x" * 500
+        outbox.publish_many((OUTBOX, {"tag": "myco/n", "data": {"n": n, "pad": pad}}) for n in range(count))
+        with site.master(), Client.connect(site.bus) as bus:
+            bus.wait("salt/minion/alpha/missed", since="oldest", timeout_s=WITHIN_S)
+            outbox.publish(OUTBOX, {"tag": "myco/n", "data": {"n": count}})
+            bus.wait("myco/n", where=f"data.data.n == {count}", since="oldest", timeout_s=WITHIN_S)
+            with bus.subscribe("myco/n", since="oldest", until_end=True) as arrived:
+                found = [event.data["data"]["n"] for event in arrived]
+            with bus.subscribe("salt/minion/alpha/missed", since="oldest", until_end=True) as told:
+                missed = [event.data["data"] for event in told]
+    assert {each["reason"] for each in missed} == {"retention"}
+    assert found == sorted(set(found))
+    # Offsets of its log are counted, in which there are a few other events.
+    lost = count + 1 - len(found)
+    assert 0 < lost <= missed[-1]["total"] <= lost + 20

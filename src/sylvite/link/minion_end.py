@@ -138,6 +138,9 @@ class MinionEnd:
         self.refused = ""
         """Why the connection has ended, or is about to."""
         self._outbox: AsyncSubscription | None = None
+        self._gap: Gap | None = None
+        """Of the outbox, that no master was told of."""
+        self._missed_count = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -278,6 +281,7 @@ class MinionEnd:
             self._pins = pins
             self._keep_pins(pins)
         self._token = None
+        self._tell_missed()
         self._on_up()
 
     def _write(self) -> None:
@@ -303,9 +307,27 @@ class MinionEnd:
                 await outbox.ack(taken.offset)
 
     def _missed(self, gap: Gap) -> None:
-        """The outbox is bounded, and what was oldest has gone: the master is told, in its place among the rest."""
+        """The outbox is bounded, and what was oldest has gone.
+
+        The master is told once it is there: told before, the outbox could lose that too.
+        """
         logger.error("the outbox has a gap; the master will not see what was in it: %s", gap)
-        facts = {"first": gap.first, "next": gap.next, "count": gap.count, "reason": gap.reason}
+        former = self._gap
+        if former is not None:
+            count = None if former.count is None or gap.count is None else former.count + gap.count
+            gap = Gap(min(former.first, gap.first), max(former.next, gap.next), gap.reason, count)
+        self._gap = gap
+        if self.is_up:
+            self._tell_missed()
+
+    def _tell_missed(self) -> None:
+        gap, self._gap = self._gap, None
+        if gap is None:
+            return
+        self._missed_count += gap.count or 0
+        facts = {
+            "first": gap.first, "next": gap.next, "count": gap.count, "reason": gap.reason, "total": self._missed_count,
+        }  # fmt: skip
         event = {"tag": MISSED_TAG.format(self._minion), "data": facts, "events": None, "pretag": None}
         self._spawn(self._publish(OUTBOX_TAG, event), "gap")
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from sylvite.broker.settings import BrokerSettings
 from sylvite.daemons.options.forms import (
     About,
     Beacons,
@@ -15,6 +16,7 @@ from sylvite.daemons.options.forms import (
     FileClient,
     Flag,
     Folder,
+    Form,
     HashType,
     Map,
     MasterType,
@@ -27,7 +29,10 @@ from sylvite.daemons.options.forms import (
     Texts,
 )
 from sylvite.daemons.options.node import NodeOptions
+from sylvite.eventlog.eventlog import LogSettings
 
+OUTBOX_BYTES = 256 * 1024 * 1024
+"""Of the log, which is the outbox too, where nobody says otherwise."""
 _PLACE = "Folders are Sylvite's own, so that a Salt on the same machine is not disturbed."
 
 
@@ -114,6 +119,9 @@ class MinionOptions(NodeOptions, frozen=True, kw_only=True):
     ] = msgspec.field(default=None, name="job_timeout")
     minion_jid_queue_hwm: Annotated[Count, About("How many job ids the minion remembers, to do no job twice.")] = 100
     grains: Annotated[Map, About("Grains of your own.")] = msgspec.field(default_factory=dict[str, Any])
+    broker: Annotated[
+        BrokerSettings, Form("settings of a broker"), About("The bus of this node: docs/operations.md, Configuration.")
+    ] = BrokerSettings(log=LogSettings(keep_bytes=OUTBOX_BYTES))
     beacons: Annotated[Beacons, About("What is watched on this machine, and with which settings.")] = msgspec.field(
         default_factory=dict[str, dict[str, Any]]
     )
