@@ -9,6 +9,7 @@ import pytest
 
 from sylvite.testing.broker import BrokerProcess
 from tests.api.nodes import EVERYTHING, Api
+from tests.api.rest import Rest, running
 
 
 @pytest.fixture(scope="module")
@@ -21,3 +22,15 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Generator[Api]:
 @pytest.fixture(scope="module")
 def token(api: Api) -> str:
     return api.token(*EVERYTHING)
+
+
+@pytest.fixture(scope="package")
+def rest(tmp_path_factory: pytest.TempPathFactory) -> Generator[Rest]:
+    """A master with Salt's REST API, and a minion."""
+    with running(tmp_path_factory.mktemp("rest")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def session(rest: Rest) -> str:
+    return rest.log_in()
