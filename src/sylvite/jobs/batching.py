@@ -95,7 +95,7 @@ class Batching(Collecting):
             return Done()
         found = super().step(now)
         self._settle(now)
-        room = self._limits.size - len(self.waiting) - len(self._cooling)
+        room = self._limits.size - self.waiting_count - len(self._cooling)
         if self._pending and room > 0:
             part, self._pending = self._pending[:room], self._pending[room:]
             self._parts += 1
@@ -110,7 +110,7 @@ class Batching(Collecting):
     def _settle(self, now: float) -> None:
         """Those that have come to their end make room, after a while."""
         self._cooling = [until for until in self._cooling if until > now]
-        settled = self._total - len(self._pending) - len(self.waiting)
+        settled = self._total - len(self._pending) - self.waiting_count
         if settled > self._settled:
             if self._limits.wait_s:
                 self._cooling += [now + self._limits.wait_s] * (settled - self._settled)
@@ -121,7 +121,7 @@ class Batching(Collecting):
         return {
             "total": self._total,
             "completed": len(self.returned),
-            "active": len(self.waiting),
+            "active": self.waiting_count,
             "pending": len(self._pending),
             "failed": len(self._failed()),
             "iter": self._parts,
@@ -137,7 +137,8 @@ class Batching(Collecting):
         active, pending, failed = self.waiting, self._pending, self._failed()
         self.expected |= dict.fromkeys(pending)
         self._pending = []
-        self.given_up |= {*active, *pending}
+        self.give_up(active)
+        self.given_up |= set(pending)
         self._tell(
             "halted", reason=reason, completed=self._completed(), failed=failed, abandoned_active=active,
             abandoned_pending=pending, duration=now - self._began,

@@ -73,6 +73,8 @@ class Collecting:
         self.expected: dict[str, None] = {}
         self.returned: dict[str, Mapping[str, Any]] = {}
         self.given_up: set[str] = set()
+        self._open: dict[str, None] = {}
+        """Who is waited for: looked at with each return, and so not worked out anew."""
         self._timeout_s, self._gather_s = timeout_s, gather_s
         self._away: set[str] = set()
         self._ask_at = now + timeout_s
@@ -80,14 +82,21 @@ class Collecting:
 
     def expect(self, minions: Iterable[str], now: float, *, away: Iterable[str] = ()) -> None:
         """The job was published for these.  `away`: those of them that are not here."""
-        self.expected |= dict.fromkeys(minions)
+        for minion in minions:
+            self.expected[minion] = None
+            if minion not in self.returned:
+                self._open[minion] = None
         self._away |= set(away)
         self._ask_at = now + self._timeout_s
 
     @property
     def waiting(self) -> list[str]:
         """Who is waited for."""
-        return [each for each in self.expected if each not in self.returned and each not in self.given_up]
+        return list(self._open)
+
+    @property
+    def waiting_count(self) -> int:
+        return len(self._open)
 
     @property
     def missing(self) -> list[str]:
@@ -102,6 +111,7 @@ class Collecting:
             return None
         self.returned[minion] = data
         self.given_up.discard(minion)
+        self._open.pop(minion, None)
         self._ask_at = now + self._timeout_s
         return Returned(minion, data)
 
@@ -123,9 +133,9 @@ class Collecting:
         if self._round is not None and now >= self._round.until:
             running = self._round.running
             self._round = None
-            self.given_up.update(each for each in self.waiting if each not in running)
+            self.give_up([each for each in self._open if each not in running])
             self._ask_at = now
-        if not self.waiting:
+        if not self._open:
             return Done()
         if self._round is not None:
             return Wait(self._round.until)
@@ -138,8 +148,14 @@ class Collecting:
         """
         if present is None:
             return self.waiting
-        self.given_up.update(each for each in self.waiting if each in self._away and each not in present)
-        return [each for each in self.waiting if each in present]
+        self.give_up([each for each in self._open if each in self._away and each not in present])
+        return [each for each in self._open if each in present]
+
+    def give_up(self, minions: Iterable[str]) -> None:
+        """Do not wait for these any more; a return of theirs counts all the same."""
+        for minion in minions:
+            if self._open.pop(minion, minion) is None:
+                self.given_up.add(minion)
 
     def asked(self, minions: Iterable[str], now: float) -> None:
         """They are asked; nobody, where none of them is here: they get the time for it all the same."""
