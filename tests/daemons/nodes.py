@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -24,12 +24,15 @@ def free_port() -> int:
 
 
 class Daemon:
-    """`sylvite COMMAND`, started and stopped: a context manager.  `said`: its line for --ready-fd."""
+    """`sylvite COMMAND`, started and stopped: a context manager.  `said`: its line for --ready-fd.
 
-    def __init__(self, folder: Path, *command: str) -> None:
+    `before`: what stands before the program, such as a way into another network.
+    """
+
+    def __init__(self, folder: Path, *command: str, before: Sequence[str] = ()) -> None:
         self.log = folder / f"{command[0]}.log"
         self.said = ""
-        self._command = command
+        self._command, self._before = command, before
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Daemon:
@@ -37,7 +40,7 @@ class Daemon:
         try:
             with open(self.log, "ab") as log:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "sylvite", *self._command, "--ready-fd", str(writing)],
+                    [*self._before, sys.executable, "-m", "sylvite", *self._command, "--ready-fd", str(writing)],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(writing,),
                 )  # fmt: skip
         finally:
