@@ -13,11 +13,11 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sylvite.api import events, health, tokens_entry
+from sylvite.api import events, health, sockets, tokens_entry
 from sylvite.api.entry import Answer, Entry
 from sylvite.api.origins import Origins
 from sylvite.api.problems import NotFound, WrongMethod, problem
@@ -107,6 +107,11 @@ def make_app(service: Service, salt: SaltApi) -> ASGIApp:
     rest = salt.settings.rest
     origins = Origins(rest.cors_origin)
     routes = _routes([*native_entries(service), *_with_page(salt, rest)], origins)
+    routes += [
+        WebSocketRoute("/v1/events/ws", partial(sockets.native, service)),
+        WebSocketRoute("/ws", partial(sockets.salt, salt)),
+        WebSocketRoute("/ws/{token}", partial(sockets.salt, salt)),
+    ]
     if rest.static is not None:
         routes.append(Mount(rest.static_path, StaticFiles(directory=rest.static)))
     app = Starlette(routes=routes, exception_handlers={HTTPException: _not_found, Exception: _failed})

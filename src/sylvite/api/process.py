@@ -30,6 +30,8 @@ from sylvite.errors import InvalidSetting
 from sylvite.jobs.client_core import MasterPlace
 
 HEAD_BYTES_MAX = 16 * 1024
+MESSAGE_BYTES_MAX = 64 * 1024
+"""Of a WebSocket, from its client."""
 KEEP_ALIVE_S = 10
 CONNECTIONS_MAX = 12_000
 STOP_S = 5
@@ -112,9 +114,9 @@ async def _serve(
 
 def _config(app: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Config:
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, lifespan="off", ws="none",
+        app, log_config=None, access_log=False, server_header=False, lifespan="off",
         timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=STOP_S, limit_concurrency=CONNECTIONS_MAX,
-        h11_max_incomplete_event_size=HEAD_BYTES_MAX, backlog=1024, proxy_headers=False,
+        h11_max_incomplete_event_size=HEAD_BYTES_MAX, backlog=1024, proxy_headers=False, ws="websockets-sansio", ws_max_size=MESSAGE_BYTES_MAX, ws_per_message_deflate=False,
     )  # fmt: skip
     config.load()
     config.ssl = tls

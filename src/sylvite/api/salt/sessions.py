@@ -57,6 +57,12 @@ class Sessions:
             text = request.query_params.get("token") or request.query_params.get("salt_token") or ""
         return self._access.caller_of(request, text)
 
+    def caller_of_socket(self, socket: HTTPConnection, text: str) -> Caller:
+        """Return who opens a WebSocket: as `caller`, or with the session in its path."""
+        if text and self._settings.rest.url_token == "allow":
+            return self._access.caller_of(socket, text)
+        return self.caller(socket)
+
     def log_out(self, request: Request) -> None:
         """Let the session count no more.  One that does not count any more is no mistake."""
         try:
