@@ -111,7 +111,16 @@ def test_names_and_docstrings(library: Library) -> None:
     assert list(value(library, "sys.doc", "test.ping")) == ["test.ping"]
     assert "Say that functions run here." in value(library, "sys.doc", "test.ping")["test.ping"]
     assert value(library, "sys.doc", "none") == {}
-    assert value(library, "sys.list_runners") == ["cloud", "event", "jobs", "manage", "salt", "state", "test"]
+    assert value(library, "sys.list_runners") == [
+        "cloud",
+        "event",
+        "jobs",
+        "manage",
+        "salt",
+        "saltutil",
+        "state",
+        "test",
+    ]
     assert value(library, "sys.list_runner_functions", "event") == ["event.send"]
     assert list(value(library, "sys.runner_doc", "event")) == ["event.send"]
 
@@ -275,3 +284,14 @@ def test_what_is_no_program_is_a_failure(with_cmd: Library, line: str) -> None:
 
 def test_output_that_is_no_text_is_shown_all_the_same(with_cmd: Library) -> None:
     assert value(with_cmd, "cmd.run", r"printf \\377x") == "\ufffdx"
+
+
+def test_functions_of_ones_own_on_a_master_are_named(write: Write, library: Library) -> None:
+    for folder in ("modules", "runners", "wheel"):
+        write(f"{folder}/mine_{folder}.py", "def f(): return 1\n")
+    assert library.runners["saltutil.sync_all"]() == {
+        "modules": ["modules.mine_modules"], "runners": ["runners.mine_runners"], "wheel": ["wheel.mine_wheel"],
+    }  # fmt: skip
+    write("runners/other.py", "def f(): return 1\n")
+    assert library.runners["saltutil.sync_runners"]() == ["runners.mine_runners", "runners.other"]
+    assert library.runners["salt.cmd"]("mine_modules.f") == 1

@@ -10,14 +10,15 @@ from typing import Any, cast
 
 from sylvite.functions.context import Bus
 from sylvite.functions.jid_event import JidEvent
+from sylvite.functions.loader import Loader
 
 Function = Callable[..., Any]
 
 __salt__: Mapping[str, Function] = {}
 """The functions of the same kind, by name: `__salt__["event.send"]`."""
 __beacons__: Mapping[str, Function] = {}
-__execution__: Mapping[str, Function] = {}
-"""The execution functions, whatever kind the module is of."""
+__loaders__: Mapping[str, Loader] = {}
+"""The functions of every kind: `module`, `runner`, `wheel`, `beacon`."""
 __runners__: Mapping[str, Function] = {}
 __opts__: dict[str, Any] = {}
 __grains__: dict[str, Any] = {}

@@ -21,6 +21,7 @@ from sylvite.auth.keyring_values import Key, State
 from sylvite.auth.keys import Fingerprint
 from sylvite.errors import InvalidInput, SylviteError
 from sylvite.functions.context import Bus
+from sylvite.jobs.client_core import KEYS
 
 LISTS: Mapping[str, State] = {
     "minions_pre": State.PENDING,
@@ -50,7 +51,7 @@ class UnknownList(InvalidInput):
 @contextlib.contextmanager
 def opened(opts: Mapping[str, Any]) -> Generator[Keyring]:
     """Open the keyring of a master.  Raises InvalidSetting: there is none, or it is not ours alone."""
-    with Keyring.open(Path(opts["data_dir"]) / "keys") as keyring:
+    with Keyring.open(Path(opts["data_dir"]) / KEYS) as keyring:
         yield keyring
 
 

@@ -49,7 +49,7 @@ class Library:
         return {
             "__salt__": loader,
             "__beacons__": self.beacons,
-            "__execution__": self.execution,
+            "__loaders__": self.loaders,
             "__runners__": self.runners,
             "__opts__": context.opts,
             "__grains__": context.grains,

@@ -9,14 +9,11 @@ from typing import Any
 
 from sylvite.functions.context import Bus
 from sylvite.functions.opts import bus_of
-from sylvite.jobs.client_core import MasterPlace
+from sylvite.jobs.client_core import JOBS_FILE, KEYS, MasterPlace
 from sylvite.jobs.local_client import LocalClient
 from sylvite.jobs.minions import FILE, MinionRecord, read_minions
 from sylvite.jobs.roster import Roster
 from sylvite.jobs.store import JobReader, read_jobs
-
-JOBS = "jobs.db"
-KEYS = "keys"
 
 
 def place_of(opts: Mapping[str, Any], bus: Bus) -> MasterPlace:
@@ -43,8 +40,13 @@ def local_client(opts: Mapping[str, Any], bus: Bus) -> Generator[LocalClient]:
 @contextlib.contextmanager
 def jobs(opts: Mapping[str, Any]) -> Generator[JobReader]:
     """Open the job store.  Raises JobStoreFailed: there is none, or it cannot be used."""
-    with read_jobs(Path(opts["data_dir"]) / JOBS) as reader:
+    with read_jobs(Path(opts["data_dir"]) / JOBS_FILE) as reader:
         yield reader
+
+
+def keeps_jobs(opts: Mapping[str, Any]) -> bool:
+    """Say whether there is a job store."""
+    return (Path(opts["data_dir"]) / JOBS_FILE).exists()
 
 
 def accepted(opts: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from fnmatch import fnmatchcase
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from sylvite.errors import NoSuchJob
 from sylvite.functions import master
 from sylvite.functions.given import __bus__, __jid_event__, __opts__
 from sylvite.jobs import listing
+from sylvite.jobs.active import RUNNING, active_jobs
 from sylvite.jobs.jid import JidMaker, parse_jid
 from sylvite.jobs.store import JobReader
 from sylvite.jobs.values import Job, Listed
@@ -32,18 +34,13 @@ def active(display_progress: bool = False) -> dict[str, Any]:
         sylvite run jobs.active
     """
     with master.local_client(__opts__, __bus__) as client:
-        answers = client.cmd("*", "saltutil.running")
-    if display_progress:
-        _progress(f"Attempting to contact minions: {list(answers)}")
-    running: dict[str, dict[str, int]] = {}
-    said: dict[str, Mapping[str, Any]] = {}
-    for minion, jobs in answers.items():
-        for job in cast("list[dict[str, Any]]", jobs if isinstance(jobs, list) else []):
-            running.setdefault(job["jid"], {})[minion] = job.get("pid", 0)
-            said.setdefault(job["jid"], job)
-    with master.jobs(__opts__) as reader:
-        known = [(_find(reader, jid) or _as_minions_say(said[jid]), reader.returned(jid)) for jid in sorted(running)]
-    return listing.active(known, running)
+        found = client.here()
+        if display_progress:
+            _progress(f"Attempting to contact minions: {found}")
+        answers = client.cmd(found, RUNNING, tgt_type="list") if found else {}
+    with ExitStack() as stack:
+        reader = stack.enter_context(master.jobs(__opts__)) if master.keeps_jobs(__opts__) else None
+        return active_jobs(answers, reader)
 
 
 def _find(reader: JobReader, jid: str) -> Listed | None:
@@ -51,15 +48,6 @@ def _find(reader: JobReader, jid: str) -> Listed | None:
         return reader.find(jid)
     except NoSuchJob:
         return None
-
-
-def _as_minions_say(said: Mapping[str, Any]) -> Listed:
-    """Return a job that the store does not know."""
-    job = Job(
-        said["jid"], said.get("fun", ""), tuple(said.get("arg", ())), said.get("tgt", ""), said.get("tgt_type", "glob"),
-        said.get("user", ""), (),
-    )  # fmt: skip
-    return Listed(job, 0, None, 0, 0)
 
 
 def list_jobs(
@@ -216,7 +204,7 @@ def last_run(
     del outputter, display_progress
 
     def wanted(job: Job) -> bool:
-        is_own = function is None and job.fun in (FIND_JOB, "saltutil.running")
+        is_own = function is None and job.fun in (FIND_JOB, RUNNING)
         functions = [job.fun] if isinstance(job.fun, str) else job.fun
         targets = [job.tgt] if isinstance(job.tgt, str) else job.tgt
         return not is_own and _has(job.metadata, metadata) and _fits(functions, function) and _fits(targets, target)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sylvite.errors import InvalidInput
 from sylvite.functions import master
-from sylvite.functions.given import __bus__, __execution__, __opts__
+from sylvite.functions.given import __bus__, __loaders__, __opts__
 
 
 def cmd(fun: str, *args: Any, **kwargs: Any) -> Any:
@@ -19,10 +19,11 @@ def cmd(fun: str, *args: Any, **kwargs: Any) -> Any:
         sylvite run salt.cmd test.ping
         sylvite run salt.cmd test.arg 1 'two' name=value
     """
-    if fun not in __execution__:
+    functions = __loaders__["module"]
+    if fun not in functions:
         raise InvalidInput(f"'{fun}' is not available.")
     given = {name: value for name, value in kwargs.items() if not name.startswith("__pub_")}
-    return __execution__[fun](*args, **given)
+    return functions[fun](*args, **given)
 
 
 def execute(
