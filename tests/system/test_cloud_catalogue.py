@@ -91,5 +91,5 @@ def test_a_step_is_as_salt_has_it(events: list[Event], step: str) -> None:
 
 def test_what_is_told_of_a_deployment_is_what_salt_tells(events: list[Event]) -> None:
     (event,) = [event for event in events if event.tag.endswith("/deploying")]
-    assert set(event.data["kwargs"]) <= KWARGS | {"port"}  # ours: Salt has it in kwargs of the driver
+    assert set(event.data["kwargs"]) <= KWARGS | {"port"}  # `port` is ours
     assert {"host", "name", "minion_conf", "script", "username"} <= set(event.data["kwargs"])
