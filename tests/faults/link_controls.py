@@ -141,11 +141,17 @@ def wait_for_handshakes(put: Replace = replace) -> None:
     put(minion_wire, "LATE_S", 1e6)
 
 
+def give_up_what_is_refused(put: Replace = replace) -> None:
+    """A master that tries once to store what its disk has no room for."""
+    put(intake, "PASSING", ())
+
+
 LINK_CONTROLS: dict[str, Callable[[], None]] = {
     "saying again": believe_what_is_said,
     "storing before answering": answer_before_it_is_stored,
     "one source for each outbox": another_source_each_time,
     "telling of gaps": say_nothing_of_gaps,
+    "trying again": give_up_what_is_refused,
     "no pause between two guests": let_guests_wait,
     "limits of who waits": have_room_for_all,
     "deadlines of handshakes": wait_for_handshakes,

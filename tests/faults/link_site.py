@@ -28,7 +28,7 @@ COUNTERS: tuple[str, ...] = ("lost", "duplicate", "reordered", "phantom")
 class LinkSite:
     """`parts`: what runs, by name: `broker` and `link` of the master, and minions by their ids.
 
-    `port`: of the master's link; `way`: the port by which minions reach it, where that is another one.
+    `logs`: folders of logs that shall be elsewhere, by part.  `port`: of the master's link; `way`: the port by which minions reach it, where that is another one.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class LinkSite:
         """`without`: the safeguard to take out of a part, by its name."""
         self.forks, self.folder, self.ids = forks, folder, tuple(ids)
         self.parts: dict[str, int] = {}
+        self.logs: dict[str, str] = {}
         self.port = self.way = free_port()
         self._hurried, self._silent_s, self._without = hurried, silent_s, without or {}
         self._settings, self._of_minions = settings, of_minions
@@ -76,6 +77,7 @@ class LinkSite:
             str(self.of(name)),
             self._of_minions if is_minion else self._settings,
             without=self._without.get(name),
+            log_folder=self.logs.get(name),
             output=str(self.folder / f"output-{name}"),
             link=str(self._file) if name == "link" else None,
             minion=name if is_minion else None,

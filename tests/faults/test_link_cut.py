@@ -142,7 +142,7 @@ def test_a_cut_after_any_byte_loses_and_repeats_nothing() -> None:
 @pytest.mark.long
 def test_a_cut_after_any_byte_of_a_long_session() -> None:
     """12,000 of them."""
-    _cut_everywhere(460)
+    _cut_everywhere(560)
 
 
 def test_a_master_that_keeps_nothing_apart_is_found_out() -> None:

@@ -54,3 +54,26 @@ def mounted(image: Path, place: Path, options: str) -> Generator[Path]:
 def copy_image(image: Path, copy: Path) -> None:
     """Copy what the disk has got of a file system that is mounted; its holes stay holes."""
     subprocess.run(["cp", "--sparse=always", image, copy], check=True)
+
+
+@contextmanager
+def tmpfs(place: Path, size: int) -> Generator[Path]:
+    """Make a small file system in memory.  Skips the test where that is not possible."""
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.geteuid() != 0:
+        pytest.skip("a volume of its own needs the right to mount")
+    undo = subprocess.Popen(
+        ["sh", "-c", UNMOUNT, "sh", str(place)], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    assert undo.stdin is not None
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "sylvite-test", place], capture_output=True, check=False
+    )  # fmt: skip
+    try:
+        if done.returncode:
+            pytest.skip(f"mounting is not possible here: {done.stderr.decode().strip()}")
+        yield place
+    finally:
+        undo.stdin.close()
+        undo.wait()
