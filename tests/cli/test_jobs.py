@@ -7,6 +7,7 @@ import io
 import json
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -282,6 +283,26 @@ def test_without_kept_jobs(jobs: Jobs) -> None:
         done = jobs(*words)
         assert done.code == 74
         assert "no jobs are kept" in done.err
+
+
+@pytest.mark.usefixtures("minions")
+def test_jobs_are_kept_beside_a_broker(jobs: Jobs, master: Master) -> None:
+    """Those that were published before, too; a second one is refused while it runs."""
+    folder = master.broker.folder
+    first = jobs("run", "--async", "web1", "test.ping").out.split()[-1]
+    process = jobs.program.start("jobs", "keep", "--dir", str(folder))
+    try:
+        second = jobs("run", "--async", "web1", "test.arg", "a").out.split()[-1]
+        deadline = time.monotonic() + WITHIN_S
+        while (done := jobs("list", "--json")).code or {first, second} - json.loads(done.out).keys():
+            assert time.monotonic() < deadline, done
+        assert jobs.program("jobs", "keep", "--dir", str(folder)).code == 75
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=WITHIN_S)
+        for file in folder.glob("jobs.db*"):
+            file.unlink()
+    assert process.returncode == 0, err
 
 
 # -- Jobs that run ---------------------------------------------------------------------------------------------------

@@ -197,3 +197,20 @@ def test_a_master_that_keeps_no_jobs(tmp_path: Path) -> None:
                 local.get_cache_returns(returned["jid"])
         assert cli(site, "show", returned["jid"]).returncode == 74
         assert cli(site, "active").returncode == 0
+
+
+def test_a_store_that_is_damaged_costs_nothing_but_looking_jobs_up(tmp_path: Path) -> None:
+    """The master starts, and jobs run; once the file is moved away, what has happened since is kept too."""
+    store = tmp_path / "m" / "data" / "jobs.db"
+    store.parent.mkdir(parents=True, mode=0o700)
+    store.parent.chmod(0o700)
+    store.write_bytes(b"no database" * 1000)
+    store.chmod(0o600)
+    with running(tmp_path) as (site, master), LocalClient.connect(place_of(site)) as local:
+        (returned,) = local.cmd("*", "test.ping", full_return=True).values()
+        done = cli(site, "show", returned["jid"])
+        assert (done.returncode, "damaged" in done.stderr) == (74, True)
+        assert "damaged" in master.log.read_text()
+        store.rename(store.with_suffix(".away"))
+        until(lambda: cli(site, "list").returncode == 0)
+        assert kept(site, returned["jid"])[0].returned == 1

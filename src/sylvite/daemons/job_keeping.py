@@ -7,6 +7,7 @@ import logging
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 from sylvite.client.async_client import AsyncClient, AsyncSubscription
 from sylvite.core.event import Event, Gap
@@ -15,7 +16,7 @@ from sylvite.daemons.options.master import MasterOptions
 from sylvite.daemons.precautions import secure_process
 from sylvite.daemons.process import log_as, on_signals, run, say_ready
 from sylvite.daemons.systemd import notify
-from sylvite.errors import DiskFull
+from sylvite.errors import DiskFull, SylviteError
 from sylvite.jobs.client_core import JOBS_FILE
 from sylvite.jobs.keeping import CURSOR, TAGS, Keeper
 from sylvite.jobs.store import JobStore, JobStoreSettings, open_jobs
@@ -43,12 +44,12 @@ async def _serve(configuration: Configuration[MasterOptions], socket: Path, read
     stopping = asyncio.Event()
     on_signals(stopping.set, configuration.reload)
     async with AsyncExitStack() as stack:
-        store = stack.enter_context(open_jobs(options.data_dir / JOBS_FILE, _settings(options)))
+        store = stack.enter_context(_opened(options, ready_fd))
         bus = await stack.enter_async_context(AsyncClient.connect(socket, name="jobs keep"))
         events = await bus.subscribe(regex=TAGS, cursor=CURSOR, since="oldest", ack="manual", on_gap=_tell)
         configuration.on_change(lambda changed: store.configure(_settings(changed)))
         say_ready(ready_fd)
-        tasks = [
+        tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(_keep(store, events), name="jobs: keep"),
             asyncio.create_task(_prune(store, configuration), name="jobs: prune"),
             asyncio.create_task(stopping.wait(), name="jobs: until it stops"),
@@ -61,6 +62,16 @@ async def _serve(configuration: Configuration[MasterOptions], socket: Path, read
         for task in done:
             task.result()  # Where the store or the bus has failed, that is how this process ends.
     return 0
+
+
+def _opened(options: MasterOptions, ready_fd: int | None) -> JobStore:
+    """Open the store.  Raises JobStoreFailed, DiskFull."""
+    try:
+        return open_jobs(options.data_dir / JOBS_FILE, _settings(options))
+    except SylviteError:
+        # The others do not need it: a master whose store is damaged starts all the same, and this part again and again.
+        say_ready(ready_fd)
+        raise
 
 
 def _settings(options: MasterOptions) -> JobStoreSettings:

@@ -106,6 +106,8 @@ def open_to_read(path: Path, kind: Kind) -> sqlite3.Connection:
             f"{path.absolute().as_uri()}?mode=ro", timeout=BUSY_S, isolation_level=None, uri=True
         )
         try:
+            if _is_empty(connection):
+                raise JobStoreFailed(f"{path} is empty: nothing has been written to it yet")
             _check(connection, path, kind)
         except BaseException:
             connection.close()
