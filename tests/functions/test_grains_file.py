@@ -85,20 +85,25 @@ def test_what_a_map_says_of_a_grain(library: Library) -> None:
 
 
 @pytest.mark.parametrize("content", ["- a list\n", "a: [1\n", "a: 1\na: 2\n"])
-def test_a_file_that_cannot_be_read(tmp_path: Path, write: Write, library: Library, content: str) -> None:
-    """It is left as it is."""
+def test_a_file_that_cannot_be_read(
+    tmp_path: Path, write: Write, library: Library, caplog: pytest.LogCaptureFixture, content: str
+) -> None:
+    """It is said, and left as it is; the node has all other grains."""
     path = write("grains", content)
-    with pytest.raises(InvalidSetting, match="grains"):
-        grains_of({"config_dir": str(tmp_path)})
+    assert grains_of({"id": "alpha", "config_dir": str(tmp_path), "grains": {"role": "db"}})["role"] == "db"
+    assert "the grains of a file are left out" in caplog.text
+    assert str(path) in caplog.text
     outcome = run_job(library, "grains.setval", ["a", 1])
     assert not outcome.success
     assert path.read_text() == content
 
 
 def test_a_file_that_others_may_write_is_not_read(tmp_path: Path, write: Write) -> None:
-    write("grains", "a: 1\n").chmod(0o666)
+    path = write("grains", "a: 1\n")
+    path.chmod(0o666)
+    assert "a" not in grains_of({"config_dir": str(tmp_path)})
     with pytest.raises(InvalidSetting, match="others may write to"):
-        grains_of({"config_dir": str(tmp_path)})
+        read_grains(path)
 
 
 def test_values_that_cannot_be_kept(library: Library, tmp_path: Path) -> None:

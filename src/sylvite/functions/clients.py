@@ -47,9 +47,6 @@ class _Functions:
         """`opts`: as `master_opts` and `minion_opts` return them.  `bus`: another one than that of the node, or of SYLVITE_SOCKET.
 
         Nothing is connected to before it is needed.
-
-        Raises:
-            InvalidSetting: the file with grains of one's own cannot be read.
         """
         self.opts = dict(opts)
         self.opts.setdefault("__cli", os.path.basename(sys.argv[0]))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -22,12 +23,18 @@ NAME = "grains"
 MODE = 0o600
 
 Grains = dict[str, Any]
+logger = logging.getLogger("sylvite.functions")
 
 
 def grains_of(opts: Mapping[str, Any]) -> Grains:
-    """Return all grains of the node with these options.  Raises InvalidSetting: the file cannot be read."""
-    folder = opts.get("config_dir")
-    kept = read_grains(Path(folder) / NAME) if folder else {}
+    """Return all grains of the node with these options.  A file that cannot be used is left out, as Salt does it, and said."""
+    kept: Grains = {}
+    try:
+        if folder := opts.get("config_dir"):
+            kept = read_grains(Path(folder) / NAME)
+    except InvalidSetting as error:
+        # A minion does jobs all the same: somebody has to be able to put the file right.
+        logger.error("the grains of a file are left out: %s", error)
     own = opts.get("grains")
     return collect_grains(opts.get("id") or None, {**kept, **(own if isinstance(own, dict) else {})})
 
