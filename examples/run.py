@@ -18,7 +18,6 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from sylvite import Client, Event, SylviteError, __version__
-from sylvite.cli.main import COMMANDS
 
 PROGRAM = Path(sys.executable).with_name("sylvite")
 WITHIN_S = 30.0
@@ -141,9 +140,8 @@ def show(site: Site) -> None:
         say("\nThe same on both sides: this is the minion, and nobody else.")
         site.run("keys", "accept", MINION, "--yes")
         show_until(site, lambda event: event.tag == f"salt/minion/{MINION}/start")
-        if "jobs" in COMMANDS:
-            site.run("jobs", "run", "*", "test.ping")
-            show_until(site, lambda event: event.tag.endswith(f"/ret/{MINION}"))
+        site.run("jobs", "run", "*", "test.ping")
+        show_until(site, lambda event: event.tag.endswith(f"/ret/{MINION}"))
         explain(site)
         show_until(site, lambda _: False)
 
@@ -154,8 +152,7 @@ def explain(site: Site) -> None:
     names = " ".join(f"{name}={shlex.quote(value)}" for name, value in site.names.items())
     say(f"    export {names} PATH={shlex.quote(str(PROGRAM.parent))}:$PATH")
     say("    sylvite publish myco/deploy/done version=1.4.2 ok=True")
-    if "jobs" in COMMANDS:
-        say("    sylvite jobs run '*' test.echo hello")
+    say("    sylvite jobs run '*' test.echo hello")
     say("    sylvite tail 'salt/' --since 5m\n\nEvents:\n")
 
 

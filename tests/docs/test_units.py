@@ -118,7 +118,7 @@ class Manager:
     def hears(self, state: str) -> None:
         """Wait for a state; signs of life in between are passed over."""
         while (heard := self._socket.recv(100).decode()) != state:
-                assert heard == "WATCHDOG=1", heard
+            assert heard == "WATCHDOG=1", heard
 
     def tell_to_stop(self) -> None:
         self._told = True
