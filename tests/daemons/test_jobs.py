@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -429,6 +431,48 @@ def test_a_job_may_not_run_for_ever(site: JobSite, mark: Path) -> None:
         wait_gone(program)
         assert f"salt/job/{endless}/prog/alpha/0" in jobs.tags_of(endless)
         assert jobs.value("test.ping") is True
+
+
+def test_the_limit_of_time_counts_as_soon_as_the_configuration_is_read_again(site: JobSite, mark: Path) -> None:
+    """For jobs that begin then; and functions see what is configured."""
+    with site.running() as jobs:
+        endless = jobs.publish("bad.hang", str(mark))
+        jobs.wait_for_file(mark)
+        site.configure_minion(
+            master_type="disable", module_dirs=f"[{site.modules}]", job_timeout="1", **{"test.foo": "new"}
+        )  # fmt: skip
+        os.kill(jobs.daemon.pid, signal.SIGHUP)
+        complete = "/salt/minion/minion_mod_refresh_complete"
+        jobs.wait(lambda event: event.tag == complete, complete)
+        assert jobs.value("test.conf_test") == "new"
+        assert "Timed out after 1 seconds" in jobs.run("bad.hang")["return"]
+        assert [job["jid"] for job in jobs.value("saltutil.running")] == [endless]
+        jobs.value("saltutil.kill_job", endless)
+        jobs.returned(endless)
+
+
+@pytest.mark.parametrize("event_bytes", [4 * 1024 * 1024, 64 * 1024, 4096])
+def test_returns_keep_to_what_the_bus_allows(site: JobSite, event_bytes: int) -> None:
+    """A setting of the broker; no client publishes more than 1 MiB."""
+    with site.running(broker=json.dumps({"limits": {"event_bytes": event_bytes}})) as jobs:
+        size = min(event_bytes, 1024 * 1024) // 2 - 200
+        value = jobs.value("bad.big", size)
+        assert (len(value), set(value)) == (size, {"x"})
+        assert jobs.value("bad.big", 5_000_000).startswith("VALUE_TRIMMED: 5000005 bytes; at most ")
+
+
+def test_a_folder_of_jobs_that_others_could_write_to_ends_the_start(site: JobSite) -> None:
+    cache = site.folder / "n" / "cache"
+    cache.mkdir(parents=True)
+    cache.chmod(0o777)
+    site.configure_minion(master_type="disable")
+    ended = subprocess.run(
+        [sys.executable, "-m", "sylvite", "minion", "--config", str(site.minion_file)],
+        capture_output=True, text=True, timeout=WITHIN_S, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 78
+    assert "cachedir" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 # -- The end of a minion -----------------------------------------------------------------------------------------

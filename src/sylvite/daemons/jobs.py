@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sylvite.client.async_client import AsyncClient
+from sylvite.core.event import EVENT_BYTES_MAX
 from sylvite.daemons.configuration import Configuration
 from sylvite.daemons.options.minion import MinionOptions
 from sylvite.daemons.options.opts import make_opts
@@ -34,7 +35,7 @@ async def running_jobs(configuration: Configuration[MinionOptions], socket: Path
     settings = Settings(options.id, folder, options.minion_jid_queue_hwm, options.process_count_max)
     _allow_files(settings.at_once or desk.AT_ONCE)
     async with AsyncClient.connect(socket, name=f"jobs:{options.id}") as bus:
-        event_bytes_max = bus.welcome.event_bytes_max
+        event_bytes_max = min(bus.welcome.event_bytes_max, EVENT_BYTES_MAX)
 
         def begin() -> bytes:
             opts = make_opts(configuration.loaded)

@@ -31,6 +31,8 @@ from sylvite.wire.frame import FrameDecoder
 TRIMMED = "VALUE_TRIMMED"
 """The word that Salt puts in the place of what does not fit into an event."""
 SHOWN_CHARACTERS_MAX = 10_000
+JOB_BYTES_MAX = 2**31
+"""It comes from the minion, which has it from its bus."""
 OF_A_JOB: dict[str, Any] = {"resource_targets": [], "pure_resource_target": False, "minion_is_target": True}
 """What Salt's minions add to a publication (spec/salt-events.md 4.1)."""
 _encode = msgspec.msgpack.Encoder().encode
@@ -45,7 +47,8 @@ def work(library: Library, begin: Begin, stream: socket.socket) -> None:
     folder = proc_folder(begin.opts)
     _keep(folder, publication)
     cast("dict[str, Any]", library.context.publication).update(publication, **OF_A_JOB)
-    returned = run_publication(library, publication, begin.event_bytes_max - MARGIN_BYTES, minion)
+    bytes_max = max(begin.event_bytes_max - MARGIN_BYTES, begin.event_bytes_max // 2)
+    returned = run_publication(library, publication, bytes_max, minion)
     if not minion.is_ours():
         return  # The function has forked, and this is the other process.
     # Before the return is seen: who has that does not find the job running any more.
@@ -82,7 +85,7 @@ def _prepare() -> None:
 
 
 def _read_job(stream: socket.socket) -> dict[str, Any]:
-    decoder = FrameDecoder()
+    decoder = FrameDecoder(JOB_BYTES_MAX)
     while data := stream.recv(64 * 1024):
         decoder.feed(data)
         for _, body in decoder.frames():

@@ -111,8 +111,11 @@ class Desk:
         if wrong is not None:
             named = {name: data[name] for name in ("jid", "user", "metadata", "master_id") if name in data}
             said = {**named, "fun": data.get("fun", ""), "arg": data.get("arg", [])}
-            return Refuse(Job(jid, pack_data(said), is_urgent=False), wrong)
-        job = Job(jid, pack_data(data), is_urgent=data["fun"] in URGENT if isinstance(data["fun"], str) else False)
+            return Refuse(Job(jid, _pack(said), is_urgent=False), wrong)
+        # The stamp is the event's, and none of what functions are given.
+        publication = {name: value for name, value in data.items() if name != "_stamp"}
+        fun: object = data["fun"]
+        job = Job(jid, _pack(publication), is_urgent=isinstance(fun, str) and fun in URGENT)
         if len(self._running) < self._at_once + (URGENT_MORE if job.is_urgent else 0):
             self._running.add(jid)
             return Begin(job)
@@ -138,6 +141,11 @@ class Desk:
         self._waiting.clear()
         self._waiting_bytes = 0
         return dropped
+
+
+def _pack(publication: Mapping[str, Any]) -> bytes:
+    # It was an event: how big those may be is for the broker to say.
+    return pack_data(publication, bytes_max=2**31)
 
 
 def _is_for(minion: str, grains: Mapping[str, Any], data: Mapping[str, Any]) -> bool:

@@ -59,16 +59,12 @@ def keep_record(folder: Path, publication: Mapping[str, Any], pid: int | None) -
 
 
 def drop_record(folder: Path, jid: str) -> bool:
-    """Forget a job; return whether it was there."""
+    """Forget a job; return whether it was there: of two that do so at once, one is told."""
     try:
         (folder / jid).unlink()
     except OSError:
         return False
     return True
-
-
-def has_record(folder: Path, jid: str) -> bool:
-    return (folder / jid).exists()
 
 
 def drop_all(folder: Path) -> None:

@@ -67,6 +67,8 @@ class JobRunner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._at_work: dict[str, Worker] = {}
         self._senders: frozenset[str] = frozenset()
+        self._listed: set[str] = set()
+        """Jobs that wait, and have a record."""
         self._is_stopping = False
         self._refresh_wanted, self._notify = asyncio.Event(), False
         self._loops: list[asyncio.Task[None]] = []
@@ -109,13 +111,20 @@ class JobRunner:
 
     async def _listen(self, subscription: AsyncSubscription) -> None:
         async for event in subscription:
-            if event.sender not in self._senders:
-                logger.warning("%s of %s is not heeded: it is another user's", event.tag, event.sender)
-            elif event.tag in REFRESH:
-                self._notify = self._notify or event.tag == "module_refresh"
-                self._refresh_wanted.set()
-            else:
-                self._take(event)
+            try:
+                self._hear(event)
+            except Exception:
+                # The next job is not to suffer for this one.
+                logger.exception("%s could not be taken", event.tag)
+
+    def _hear(self, event: Event) -> None:
+        if event.sender not in self._senders:
+            logger.warning("%s of %s is not heeded: it is another user's", event.tag, event.sender)
+        elif event.tag in REFRESH:
+            self._notify = self._notify or event.tag == "module_refresh"
+            self._refresh_wanted.set()
+        else:
+            self._take(event)
 
     def _take(self, event: Event) -> None:
         match self._desk.decide(event.tag, event.data, self._grains):
@@ -137,11 +146,16 @@ class JobRunner:
             proc.keep_record(self._settings.folder, job.publication, None)
         except OSError as error:
             logger.error("job %s cannot be shown as waiting: %s", job.jid, error)
+        else:
+            self._listed.add(job.jid)
 
     def _next(self, jid: str) -> None:
         following = self._desk.done(jid)
         while following is not None:
-            if proc.has_record(self._settings.folder, following.jid):
+            is_listed = following.jid in self._listed
+            self._listed.discard(following.jid)
+            # Whoever takes the record away decides whether the job begins.
+            if not is_listed or proc.drop_record(self._settings.folder, following.jid):
                 self._spawn(self._run(following))
                 return
             self._spawn(self._answer(following, Failure("The job was ended while it waited", 143)))
@@ -235,7 +249,8 @@ class JobRunner:
     # -- Refreshing --------------------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """Have options, grains and modules looked at again."""
+        """Have options, grains and modules looked at again, and told when that is done."""
+        self._notify = True
         self._refresh_wanted.set()
 
     async def _refresh(self) -> None:

@@ -27,7 +27,7 @@ NOTHING = msgspec.Raw(b"\xc0")
 
 
 class Begin(msgspec.Struct, frozen=True):
-    """What a nursery is told at its stdin.  `event_bytes_max`: of the minion's broker."""
+    """What a nursery is told at its stdin.  `event_bytes_max`: what its minion can publish."""
 
     opts: dict[str, Any]
     grains: dict[str, Any]
