@@ -180,6 +180,25 @@ def test_an_outbox_that_was_wiped_is_another_source() -> None:
     assert ends.uplink.done == load(3, epoch=6)
 
 
+def test_one_answer_is_for_all_that_came_before_also_of_earlier_epochs() -> None:
+    """A minion that was restarted while its master was away: what it has is of two epochs, and is answered at once."""
+    ends = Ends()
+    loads = [load(0, epoch=5), load(1, epoch=5), load(2, epoch=6), load(3, epoch=6), load(4, epoch=7)]
+    for each in loads:
+        ends.uplink.offer(each)
+    ends.exchange(answer=False)
+    for next_, epoch, done in (
+        (1, 5, loads[0]),
+        (3, 6, loads[2]),
+        (1, 5, loads[2]),
+        (4, 6, loads[3]),
+        (5, 7, loads[4]),
+    ):
+        ends.session.taken(Arrived(0, epoch, next_ - 1, [], []))
+        ends.exchange()
+        assert ends.uplink.done == done
+
+
 def test_an_offset_that_goes_back_is_no_minions() -> None:
     ends = Ends()
     ends.exchange()

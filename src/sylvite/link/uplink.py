@@ -8,6 +8,7 @@ the offset in the outbox.
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import NamedTuple
 
 from sylvite.auth import enrolment
@@ -200,7 +201,20 @@ class Uplink:
             self._say(Up(epoch, piece))
 
     def _taken(self, message: Taken) -> None:
-        while self._said and self._open[0].epoch == message.epoch and self._open[0].offset < message.next:
+        said = islice(self._open, self._said)
+        if not any(load.epoch == message.epoch for load in said):
+            return  # It was said before.
+        # The master stores in order, and answers for many at once: what stands before a load that it has taken is taken
+        # too, also where it is of an earlier epoch: the minion has been restarted in between.
+        is_there = False
+        while self._said:
+            first = self._open[0]
+            if first.epoch == message.epoch:
+                is_there = True
+                if first.offset >= message.next:
+                    return
+            elif is_there:
+                return
             self.done = self._open.popleft()
             self._open_bytes -= len(self.done.packed)
             self._said -= 1
