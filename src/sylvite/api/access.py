@@ -47,12 +47,13 @@ class Access:
     def caller_of(self, connection: HTTPConnection, text: str) -> Caller:
         """Return whose token this is, which came over that connection.  Raises: as `caller`."""
         address = connection.client.host if connection.client is not None else ""
-        self._check_patience(address)
         if not text:
             raise NotAuthenticated("a token is needed: Authorization: Bearer TOKEN; `sylvite tokens create` makes one")
         try:
             return Caller(*self.tokens.check(text, time.time_ns()))
         except NotAuthenticated:
+            # Whoever has a right one is let in, whatever others at his address try.
+            self._check_patience(address)
             self._failed(address)
             raise
 
