@@ -109,6 +109,21 @@ def test_a_minion_that_fails_ends_it_for_all() -> None:
     assert job.missing == ["b", "c", "d"]
 
 
+def test_a_batch_that_is_left_says_so_once() -> None:
+    job = batching("a", "b", size=1)
+    publish(job, 0)
+    job.leave(1)
+    job.leave(2)
+    assert told(job) == ["new", "halted"]
+    assert job.step(3) == Done()
+    done = batching("a", size=1)
+    publish(done, 0)
+    done.take("a", PING, 1)
+    done.step(1)
+    done.leave(2)
+    assert told(done)[-1] == "complete"
+
+
 @pytest.mark.parametrize(
     ("text", "size"), [("3", 3), (3, 3), ("25%", 5), ("1%", 1), ("100 %", 20), ("12.5%", 2), ("500", 500)]
 )

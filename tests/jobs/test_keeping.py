@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sylvite.core.event import Event, Offset, Origin
 from sylvite.errors import NoSuchJob
@@ -113,6 +116,35 @@ def test_what_is_no_job_is_left_out(store: JobStore, keeper: Keeper, bad: Event)
     keeper.take([bad, new(OTHER), returned("web1", OTHER)])
     assert store.find(OTHER).returned == 1
     assert len(store.page()) == 1
+
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.text(max_size=5)
+    | st.binary(max_size=5)
+    | st.floats(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = (*NEW, "return", "retcode", "success", "out", "fun_args", "metadata")
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    changes=st.lists(
+        st.tuples(st.sampled_from(("new", "publish", "ret")), st.dictionaries(st.sampled_from(FIELDS), values))
+    )
+)
+def test_whatever_somebody_publishes_the_others_are_kept(
+    store: JobStore, keeper: Keeper, changes: list[tuple[str, dict[str, Any]]]
+) -> None:
+    make = {"new": new, "publish": published, "ret": lambda: returned("web1")}
+    bad = [event(make[what]().tag, {**make[what]().data, **change}) for what, change in changes]
+    jid = JidMaker().make(time.time_ns())
+    keeper.take([*bad, new(jid), returned("web1", jid), *bad])
+    assert (store.find(jid).returned, store.find(jid).expected) == (1, 2)
 
 
 def test_many_at_once(store: JobStore, keeper: Keeper) -> None:

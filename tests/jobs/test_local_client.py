@@ -269,6 +269,20 @@ def test_a_batch_ends_at_the_first_that_fails(local: LocalClient, minions: Minio
         list(local.cmd_batch("*", "test.ping", batch="lots"))
 
 
+def test_a_batch_that_is_left_goes_no_further(master: Master, minions: Minions) -> None:
+    with (
+        LocalClient.connect(master.place) as local,
+        Client.connect(master.broker.socket) as bus,
+        bus.subscribe("salt/batch/") as events,
+    ):
+        _, returns = local.start_batch("*", "test.ping", batch=1)
+        with returns:
+            assert returns.next(WITHIN_S) is not None
+        told = [event.tag.rpartition("/")[2] for event in iter(lambda: events.next(0.5), None)]
+    assert (told[0], told[-1]) == ("new", "halted")
+    assert len(minions.asked) == 1
+
+
 def test_a_subset_is_chosen_of_those_that_have_the_function(local: LocalClient, minions: Minions) -> None:
     assert len(local.cmd_subset("web*", "test.ping", subset=1)) == 1
     assert len(local.cmd_subset("*", "test.ping", subset=9)) == 3

@@ -142,9 +142,10 @@ class AsyncLocalClient:
         order = self._core.order(tgt, fun, arg, options)
         published = await asyncio.to_thread(self._core.prepare, order)
         batching = self._core.batching(published, batch, timeout_s, wait_s=batch_wait_s, failhard=failhard)
+        if not published.minions:
+            return published, AsyncReturns(self._bus, self._core, self._core.collecting(published.jid, [], timeout_s))
         returns = AsyncReturns(self._bus, self._core, batching, order)
-        if published.minions:
-            await returns.listen()
+        await returns.listen()
         return published, returns
 
     async def cmd(

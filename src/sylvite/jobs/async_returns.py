@@ -15,7 +15,7 @@ from sylvite.jobs.batching import Batching
 from sylvite.jobs.client_core import JobCore
 from sylvite.jobs.collecting import Ask, Collecting, Done, Publish, Returned, Wait
 from sylvite.jobs.publishing import Order, Publication, returns_of
-from sylvite.jobs.returns import tell_gap
+from sylvite.jobs.returns import logger, tell_gap
 
 
 class AsyncReturns:
@@ -47,6 +47,12 @@ class AsyncReturns:
 
     async def close(self) -> None:
         """As `Returns.close`."""
+        if isinstance(self.collecting, Batching) and self._returns is not None:
+            self.collecting.leave(time.monotonic())
+            try:
+                await self._tell()
+            except SylviteError as error:
+                logger.warning("the end of the batch %s is not told: %s", self.jid, error)
         for subscription in (self._returns, self._answers):
             if subscription is not None:
                 await subscription.close()

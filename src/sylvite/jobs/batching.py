@@ -84,6 +84,11 @@ class Batching(Collecting):
         told, self._told = self._told, []
         return told
 
+    def leave(self, now: float) -> None:
+        """Nobody looks after it any more: no minion gets the job from now on."""
+        if not self._ended:
+            self._halt("it was left", now)
+
     def take(self, minion: str, data: Mapping[str, Any], now: float) -> Returned | None:
         found = super().take(minion, data, now)
         if found is not None and self._limits.failhard and has_failed(data):

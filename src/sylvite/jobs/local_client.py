@@ -139,9 +139,10 @@ class LocalClient:
         order = self._core.order(tgt, fun, arg, options)
         published = self._core.prepare(order)
         batching = self._core.batching(published, batch, timeout_s, wait_s=batch_wait_s, failhard=failhard)
+        if not published.minions:
+            return published, Returns(self._bus, self._core, self._core.collecting(published.jid, [], timeout_s))
         returns = Returns(self._bus, self._core, batching, order)
-        if published.minions:
-            returns.listen()
+        returns.listen()
         return published, returns
 
     def cmd(

@@ -51,6 +51,12 @@ class Returns:
 
     def close(self) -> None:
         """Hear no more of it; the job goes on."""
+        if isinstance(self.collecting, Batching) and self._returns is not None:
+            self.collecting.leave(time.monotonic())
+            try:
+                self._tell()
+            except SylviteError as error:
+                logger.warning("the end of the batch %s is not told: %s", self.jid, error)
         for subscription in (self._returns, self._answers):
             if subscription is not None:
                 subscription.close()
