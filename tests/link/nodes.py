@@ -14,6 +14,7 @@ import pytest
 from sylvite import Event
 from sylvite.auth.enrolment import Pins, read_pins
 from sylvite.auth.keyring import Keyring
+from sylvite.auth.keyring_folder import KeyFolder, load_or_make_pair
 from sylvite.auth.keys import KeyPair, make_pair
 from sylvite.client.async_client import AsyncClient
 from sylvite.core.known_tags import OUTBOX
@@ -47,7 +48,9 @@ class Node:
         self.folder, self.master_broker, self.minion_broker = folder, master, minion
         self.keys = folder / "keys"
         self.keyring = Keyring.open(self.keys, make=True)
-        self.master_pair, self.minion_pair = make_pair(), make_pair()
+        self.minion_pair = make_pair()
+        with KeyFolder(self.keys) as keys:
+            self.master_pair, _ = load_or_make_pair(keys, "master")
         self.port = 0
 
     @asynccontextmanager

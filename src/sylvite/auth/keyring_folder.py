@@ -169,6 +169,12 @@ class KeyFolder:
         # Without it a crash can forget the name, and the next start would make another key (fsync(2)).
         os.fsync(self._descriptor)
 
+    def remove(self, name: str) -> None:
+        """Take a file away, if it is there.  Call it with the folder locked."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._descriptor)
+        os.fsync(self._descriptor)
+
     def _check_folder(self) -> None:
         status = os.fstat(self._descriptor)
         if status.st_uid != os.geteuid():
@@ -245,7 +251,7 @@ def load_or_make_pair(folder: KeyFolder, name: str) -> tuple[KeyPair, bool]:
         if folder.has(private_name(name)):
             pair = load_pair(folder, name)
             if not folder.has(public_name(name)):
-                folder.write(public_name(name), _public_file(pair.public))  # A crash came between the two.
+                folder.write(public_name(name), public_file(pair.public))  # A crash came between the two.
             return pair, False
         pair = make_pair()
         _keep(folder, name, pair)
@@ -269,8 +275,9 @@ def _keep(folder: KeyFolder, name: str, pair: KeyPair) -> None:
     if folder.has(public_name(name)) and not folder.has(private_name(name)):
         raise InvalidSetting(SETTING, str(folder.path / public_name(name)), "is of another key; move it away")
     folder.write(private_name(name), pair.pem())
-    folder.write(public_name(name), _public_file(pair.public))
+    folder.write(public_name(name), public_file(pair.public))
 
 
-def _public_file(public: PublicKey) -> bytes:
+def public_file(public: PublicKey) -> bytes:
+    """Return what is in a `NAME.pub`."""
     return f"{public.pem}\n".encode()

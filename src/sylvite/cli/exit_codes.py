@@ -89,6 +89,7 @@ EXIT_CODES: Mapping[str, int] = {
     "not_accepted": NOT_ALLOWED,
     "no_such_key": NO,
     "move_refused": NO,
+    "no_rollover": NO,
     "key_in_use": NO,
     "too_many_pending": TRY_AGAIN,
     "keyring_busy": TRY_AGAIN,

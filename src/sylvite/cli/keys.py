@@ -19,6 +19,8 @@ from sylvite.cli.command import LazyGroup
         "delete": ("sylvite.cli.keys_moves:delete", "Forget keys, so that their ids are free."),
         "finger": ("sylvite.cli.keys_finger:finger", "Show fingerprints: the master's, or those of minions."),
         "token": ("sylvite.cli.keys_token:token", "Make a token that lets one minion in, once."),
+        "rollover": ("sylvite.cli.keys_rollover:rollover", "Give the master another key, while its minions go on."),
+        "renew": ("sylvite.cli.keys_rollover:renew", "Give this minion another key, while it goes on."),
         "gen": ("sylvite.cli.keys_gen:gen", "Make a pair of keys: the master's, or one for a minion."),
     },
 )

@@ -31,10 +31,14 @@ class KnownMasters:
         """
         if finger:
             try:
-                return Pins((Pin(parse_fingerprint(finger)),))
+                pinned = parse_fingerprint(finger)
             except InvalidKey as error:
                 reason = "is not a fingerprint; `sylvite keys finger` on the master says what it is"
                 raise InvalidSetting("master_finger", finger[:100], reason) from error
+            kept = self._read()
+            # A master that has another key by now has told us so while it had this one.
+            is_led_to = any(pinned in (pin.fingerprint, *pin.lineage) for pin in kept)
+            return Pins(kept if is_led_to else (Pin(pinned),))
         if kept := self._read():
             return Pins(kept)
         if token is not None:

@@ -9,12 +9,15 @@ import signal
 import time
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sylvite.auth import rollover
 from sylvite.auth.enrolment import Token
-from sylvite.auth.keyring_folder import KeyFolder, load_or_make_pair
+from sylvite.auth.keyring_folder import KeyFolder, load_or_make_pair, load_pair, private_name
 from sylvite.auth.keyring_values import NotAccepted
+from sylvite.auth.keys import KeyPair
 from sylvite.client.async_client import AsyncClient
 from sylvite.core.event import pack_data
 from sylvite.core.known_tags import OUTBOX
@@ -29,6 +32,9 @@ from sylvite.functions.grains_file import grains_of
 from sylvite.link.minion_end import MinionEnd
 from sylvite.link.patience import PatienceSettings
 
+PAIR = "minion"
+"""The name of its keys in `pki_dir`."""
+LOOK_S = 1.0
 REFRESH_TAGS = ("grains_refresh", "module_refresh")
 logger = logging.getLogger("sylvite.minion")
 
@@ -57,7 +63,7 @@ class Uplink:
         if options.random_master:
             random.shuffle(masters)
         with KeyFolder(options.pki_dir, make=True) as folder:
-            pair, is_new = load_or_make_pair(folder, "minion")
+            pair, is_new = load_or_make_pair(folder, PAIR)
         known = KnownMasters(options.pki_dir)
         pins = known.pins(options.master_finger, self._token, trust_first=self._trust_first)
         logger.info("minion %s has the key %s%s", options.id, pair.fingerprint, ", made now" if is_new else "")
@@ -65,15 +71,21 @@ class Uplink:
             end = MinionEnd(
                 bus, pair, options.id, masters, pins, token=self._token, patience=_patience(options),
                 verdict_s=options.auth_timeout_s, keep_pins=known.keep, on_up=lambda: news.greet(),
+                on_renewed=partial(_keep_renewed, options.pki_dir),
             )  # fmt: skip
             news = _News(self._configuration, bus, end)
             await news.start()
             await end.start()
-            watching = asyncio.create_task(self._watch(end, NotAccepted(pair.fingerprint, "rejected by its master")))
+            watching = [
+                asyncio.create_task(self._watch(end, NotAccepted(pair.fingerprint, "rejected by its master"))),
+                asyncio.create_task(_renew(end, options.pki_dir)),
+            ]
             try:
                 yield
             finally:
-                watching.cancel()
+                for task in watching:
+                    task.cancel()
+                await asyncio.gather(*watching, return_exceptions=True)
                 await news.stop()
                 await end.stop()
 
@@ -81,6 +93,30 @@ class Uplink:
         await end.is_over.wait()
         self.given_up = error
         signal.raise_signal(signal.SIGTERM)  # In order, as if somebody had told it to.
+
+
+async def _renew(end: MinionEnd, pki: Path) -> None:
+    """Take up the key that `sylvite keys renew` has made."""
+    name, seen = rollover.next_name(PAIR), False
+    while True:
+        is_there = (pki / private_name(name)).exists()
+        if is_there and not seen:
+            try:
+                with KeyFolder(pki) as folder:
+                    end.renew(load_pair(folder, name))
+            except SylviteError as error:
+                logger.error("the next key of this minion cannot be used: %s", error)
+        seen = is_there
+        await asyncio.sleep(LOOK_S)
+
+
+def _keep_renewed(pki: Path, pair: KeyPair) -> None:
+    try:
+        with KeyFolder(pki) as folder:
+            rollover.finish(folder, PAIR)
+    except (OSError, SylviteError) as error:
+        # The next start offers it again, and gets in with it.
+        logger.error("the key %s is in use, and could not be put in its place: %s", pair.fingerprint, error)
 
 
 def _is_alone(options: MinionOptions) -> bool:

@@ -14,6 +14,7 @@ from sylvite.auth.keyring import Keyring
 from sylvite.auth.keyring_values import Identity
 from sylvite.auth.keys import PublicKey
 from sylvite.link.gatekeeper import Gatekeeper, announce_due
+from sylvite.link.master_keys import Found, MasterKeys
 from sylvite.link.minion_session import Judgement
 
 P = ParamSpec("P")
@@ -28,6 +29,7 @@ class Gate:
         self._thread = ThreadPoolExecutor(1, "gate")
         self._keyring: Keyring
         self._keeper: Gatekeeper
+        self._master_keys = MasterKeys(keys)
 
     @classmethod
     async def open(cls, keys: Path, socket: str) -> Gate:
@@ -70,6 +72,10 @@ class Gate:
 
     async def is_due(self) -> bool:
         return await self._do(self._keeper.is_due)
+
+    async def master_keys(self) -> Found:
+        """Return the master's pair, and its word on the next one.  Raises InvalidSetting, BadEnrolment, KeyringBusy."""
+        return await self._do(self._master_keys.look)
 
     async def announce(self) -> None:
         """Publish the events of keys that are due; what was accepted counts from then on.  Raises SylviteError."""

@@ -37,6 +37,7 @@ PING_S = 20.0
 """A minion that has said nothing for so long is asked whether it is still there: it says something every 15 s by itself."""
 SILENT_S = 45.0
 BEATS_S = 5.0
+PARTED_AT_ONCE = 50
 JOBS_SINCE = "24h"
 """Of so long ago jobs are known, so that what comes back of them is taken."""
 JOB_TAGS = ("salt/job/*/new", "salt/job/*/publish")
@@ -61,7 +62,8 @@ class MasterEnd:
         self.tls = master_context(pair)
         self.door = Doorway(settings.line_max, settings.line_per_address_max, settings.half_open_max)
         self.buffer = memoryview(bytearray(READ_BYTES))
-        self._bus, self._gate, self._pair, self._settings = bus, gate, pair, settings
+        self._bus, self._gate, self._settings = bus, gate, settings
+        self._pair: KeyPair = pair
         self._herald = herald or Herald(bus)
         self._intake = Intake(bus, self._herald)
         self._roll = roll
@@ -72,6 +74,8 @@ class MasterEnd:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
+        self._statement = b""
+        """Of this master on its next key."""
 
     async def start(self, host: str, port: int) -> int:
         """Listen; return the port.
@@ -150,6 +154,9 @@ class MasterEnd:
         if judgement.identity is not None and wire in self._wires:
             self._let_in(wire, judgement.identity)
         wire.decide(judgement)
+        if self._statement and wire.session is not None:
+            wire.session.announce(self._statement)
+            wire.write()
 
     async def _judged(self, asking: Asking, address: str) -> tuple[Judgement, dict[str, Any]]:
         # Before the key is looked at, as in Salt: who comes too late is not kept waiting, and a token stays good.
@@ -218,10 +225,11 @@ class MasterEnd:
         next_report_s, turned_away = time.monotonic() + REPORT_S, 0
         while True:
             await asyncio.sleep(LOOK_S)
-            try:
-                await self._look_at_keys()
-            except SylviteError as error:
-                logger.error("the keys could not be looked at: %s", error)
+            for look in (self._look_at_keys, self._look_at_own_key):
+                try:
+                    await look()
+                except SylviteError as error:
+                    logger.error("the keys could not be looked at: %s", error)
             if time.monotonic() >= next_report_s:
                 next_report_s = time.monotonic() + REPORT_S
                 self._intake.report()
@@ -240,6 +248,26 @@ class MasterEnd:
                 await self._gate.announce()
             except SylviteError as error:
                 logger.warning("the events of the keys are not on the bus yet: %s", error)
+
+    async def _look_at_own_key(self) -> None:
+        pair, statement = await self._gate.master_keys()
+        if pair.fingerprint != self._pair.fingerprint:
+            logger.warning("this master has another key from now on: %s", pair.fingerprint)
+            self._pair, self.tls = pair, master_context(pair)
+            self._begin(self._part_with(list(self.sessions.values())), "another key")
+        if statement != self._statement:
+            self._statement = statement
+            for wire in list(self.sessions.values()) if statement else ():
+                if wire.session is not None:
+                    wire.session.announce(statement)
+                    wire.write()
+
+    async def _part_with(self, wires: list[MinionWire]) -> None:
+        """Have minions come again, a few at a time, so that they see the new key, and what they trust moves on."""
+        for number, wire in enumerate(wires):
+            wire.close("the master has another key")
+            if number % PARTED_AT_ONCE == 0:
+                await asyncio.sleep(LOOK_S)
 
     async def _feel_pulses(self) -> None:
         while True:

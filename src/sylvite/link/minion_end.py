@@ -13,7 +13,18 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, cast
 
-from sylvite.auth.enrolment import Pins, Token, Trust, WrongMaster, judge_master, pins_after_session
+from sylvite.auth.enrolment import (
+    BadEnrolment,
+    Pins,
+    Succession,
+    Token,
+    Trust,
+    WrongMaster,
+    decode,
+    judge_master,
+    pins_after_session,
+    pins_after_succession,
+)
 from sylvite.auth.keyring_values import State
 from sylvite.auth.keys import Fingerprint, InvalidKey, KeyPair
 from sylvite.client.async_client import AsyncClient, AsyncSubscription
@@ -25,6 +36,7 @@ from sylvite.core.known_tags import RETURN as RETURN_TAG
 from sylvite.errors import ConnectionLost, InvalidData, RemoteProtocolError, SylviteError
 from sylvite.link.messages import TAKEN_OVER, Verdict
 from sylvite.link.patience import Patience, PatienceSettings
+from sylvite.link.renewal import Renewal
 from sylvite.link.tls import minion_context, shown_by
 from sylvite.link.tls_pipe import TlsPipe
 from sylvite.link.uplink import Load, Uplink
@@ -115,11 +127,12 @@ class MinionEnd:
         verdict_s: float | None = None,
         keep_pins: Callable[[Pins], None] = lambda _: None,
         on_up: Callable[[], None] = lambda: None,
+        on_renewed: Callable[[KeyPair], None] = lambda _: None,
     ) -> None:
         """`masters`: in the order in which they are tried.  `verdict_s`: how long one may take to say what it thinks of our key.
 
         `token`: for the first time only.  `keep_pins`: is told whenever the pins have changed, and keeps them.  `on_up`:
-        is called whenever a master has let us in.
+        is called whenever a master has let us in; `on_renewed`: where it has with the key of `renew`.
         """
         self.uplink = Uplink(pair, minion)
         self.is_over = asyncio.Event()
@@ -128,6 +141,7 @@ class MinionEnd:
         self._room = asyncio.Event()
         self._bus, self._masters, self._pins = bus, list(masters), pins
         self._minion, self._token, self._keep_pins, self._on_up = minion, token, keep_pins, on_up
+        self._renewal = Renewal(pair, on_renewed)
         least_s, most_s = BACK_OFF_S
         settings = patience or PatienceSettings(recon_default_s=least_s, recon_max_s=most_s)
         self._patience = Patience(settings, random_chance, len(self._masters))
@@ -167,6 +181,16 @@ class MinionEnd:
         self.uplink.tell(facts)
         self._write()
 
+    def renew(self, successor: KeyPair) -> None:
+        """Show the master the key that is to be used next, and then use it.  Once it is under way, nothing more happens."""
+        if self._renewal.begin(successor) and self.is_up:
+            self._offer_successor()
+
+    def _offer_successor(self) -> None:
+        if (successor := self._renewal.offer()) is not None:
+            self.uplink.offer_successor(successor)
+            self._write()
+
     @property
     def is_up(self) -> bool:
         return self._wire is not None and self.uplink.is_up
@@ -183,6 +207,7 @@ class MinionEnd:
             except (OSError, ssl.SSLError, SylviteError) as error:
                 logger.warning("the master at %s:%d is not reached: %s", host, port, error)
                 verdict = None
+            self.uplink.use(self._renewal.key_after(verdict))
             if verdict is not None and verdict.state == State.ACCEPTED:
                 self._patience.was_in()
                 # The one that has let us in is tried first: it may be back in a moment.
@@ -270,6 +295,13 @@ class MinionEnd:
         self._write()
         if self.uplink.downs:
             self._bring_down()
+        if (answer := self.uplink.succeeded) is not None:
+            self.uplink.succeeded = None
+            self._renewal.answered(answer)
+            self.refused = "it goes on with another key of ours"
+            wire.end()
+        while self.uplink.statements:
+            self._learn(self.uplink.statements.popleft())
         self._changed.set()
 
     def _let_in(self) -> None:
@@ -281,8 +313,22 @@ class MinionEnd:
             self._pins = pins
             self._keep_pins(pins)
         self._token = None
+        self._renewal.was_in()
+        self._offer_successor()
         self._tell_missed()
         self._on_up()
+
+    def _learn(self, statement: bytes) -> None:
+        """The master says which key it will have next: it is trusted from now on."""
+        try:
+            pins = pins_after_succession(self._pins, decode(statement, Succession), time.time_ns())
+        except (BadEnrolment, WrongMaster) as error:
+            logger.error("what the master says of its next key is not believed: %s", error)
+            return
+        if pins != self._pins:
+            logger.info("the master will have another key: %s", pins.pins[-1].fingerprint)
+            self._pins = pins
+            self._keep_pins(pins)
 
     def _write(self) -> None:
         if self._wire is not None:
