@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import cast
 
+from sylvite.auth.enrolment import Token
 from sylvite.auth.keys import Fingerprint, KeyPair
 from sylvite.core.event import pack_data
 from sylvite.errors import ConnectionLost, SylviteError
@@ -31,6 +32,7 @@ class Agent(asyncio.Protocol):
         self.next = 0
         self.taken_s: list[float] = []
         self.error = ""
+        self.token: Token | None = None
         self._master = master
         self._fired: deque[tuple[int, float]] = deque()
         self._transport: asyncio.Transport | None = None
@@ -94,7 +96,7 @@ class Agent(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self.uplink.connect(self._master)
+        self.uplink.connect(self._master, self.token)
 
     def data_received(self, data: bytes) -> None:
         try:

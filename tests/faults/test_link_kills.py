@@ -65,7 +65,7 @@ def _kill_either_end(
     wrong = judge(numbers, sent)
     counters: dict[str, float] = {
         **wrong,
-        "seen_otherwise": arriving.numbers != numbers[: len(arriving.numbers)],
+        "seen_otherwise": int(arriving.numbers != numbers[: len(arriving.numbers)]),
         "tracebacks": len(site.tracebacks()),
         "events": sent,
         "killed_while_events_arrived": busy,
