@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -347,6 +349,26 @@ def test_a_nursery_that_dies_is_started_again_and_its_jobs_fail(jobs: Jobs, mark
     wait_gone(worker)
     assert jobs.value("test.ping") is True
     assert jobs.nursery != nursery
+
+
+def test_every_job_returns_once_though_the_nursery_dies_again_and_again(jobs: Jobs) -> None:
+    """And though it is exchanged in between: whatever moment of a job that meets."""
+    chance = random.Random(4)
+    jids: list[str] = []
+    for _ in range(6):
+        jids += [jobs.publish("test.sleep", chance.choice([0, 0.05, 0.2])) for _ in range(10)]
+        if chance.random() < 0.5:
+            jobs.fire("module_refresh", {})
+        jobs.returned(jids[-chance.randint(1, 10)])
+        for nursery in nurseries_of(jobs.daemon.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(nursery, signal.SIGKILL)
+    returns = [jobs.returned(jid)["return"] for jid in jids]
+    died = "The process that runs the jobs of this minion has died, and this job with it"
+    assert {str(value) for value in returns} <= {"True", died}
+    assert jobs.value("test.ping") is True
+    seen = [event.data["jid"] for event in jobs.seen if event.tag == RETURN and event.data["jid"] in jids]
+    assert sorted(seen) == sorted(jids)
 
 
 # -- Looking after jobs ------------------------------------------------------------------------------------------

@@ -61,4 +61,7 @@ async def running_jobs(configuration: Configuration[MinionOptions], socket: Path
 def _allow_files(jobs: int) -> None:
     """Let the process open as many more files as it may have jobs: the bus is not to lack them."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft + 2 * jobs, hard), hard))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft + 2 * jobs, hard), hard))
+    except (OSError, ValueError):
+        pass  # The system does not let us: then a job that finds no descriptor says so.
