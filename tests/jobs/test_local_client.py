@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from sylvite import Client
-from sylvite.errors import InvalidInput, InvalidJid, InvalidTarget
+from sylvite.errors import ConnectionLost, InvalidInput, InvalidJid, InvalidTarget
 from sylvite.jobs.async_local_client import AsyncLocalClient
 from sylvite.jobs.client_core import MasterPlace
 from sylvite.jobs.collecting import NOT_CONNECTED
@@ -305,6 +305,17 @@ def test_a_broker_that_is_started_again_meanwhile_costs_nothing(tmp_path: Path) 
                     about: dict[str, Any] = {"jid": published.jid, "fun": "test.ping", "arg": [], "user": "root"}
                     send_return(bus, about, "web1", {"return": "over the new one"})
                 assert [(each.minion, each.data["return"]) for each in returns] == [("web1", "over the new one")]
+
+
+def test_a_broker_that_stays_away_is_said_with_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sylvite.jobs.returns.ANSWER_S", 0.5)
+    with Master(tmp_path / "m", {"web1": {}}) as master, LocalClient.connect(master.place) as local:
+        published, returns = local.start("web1", "test.ping")
+        with returns:
+            master.broker.kill()
+            with pytest.raises(ConnectionLost) as caught:
+                returns.next()
+        assert caught.value.__notes__ == [f"the job {published.jid} goes on"]
 
 
 def names(kind: type) -> dict[str, Any]:

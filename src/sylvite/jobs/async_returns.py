@@ -15,7 +15,7 @@ from sylvite.jobs.batching import Batching
 from sylvite.jobs.client_core import JobCore
 from sylvite.jobs.collecting import Ask, Collecting, Done, Publish, Returned, Wait
 from sylvite.jobs.publishing import Order, Publication, returns_of
-from sylvite.jobs.returns import logger, tell_gap
+from sylvite.jobs.returns import logger, naming, tell_gap
 
 
 class AsyncReturns:
@@ -65,23 +65,24 @@ class AsyncReturns:
     async def next(self, timeout_s: float | None = None) -> Returned | None:
         """As `Returns.next`."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while not self.ended:
-            now = time.monotonic()
-            step = self.collecting.step(now)
-            await self._tell()
-            match step:
-                case Done():
-                    self.ended = True
-                case Ask():
-                    await self._ask()
-                case Publish(minions):
-                    await self._publish_part(minions)
-                case Wait(until):
-                    limit = until if deadline is None else min(until, deadline)
-                    if (found := await self._hear(max(limit - now, 0.0))) is not None:
-                        return found
-                    if deadline is not None and time.monotonic() >= deadline:
-                        return None
+        with naming(self.jid):
+            while not self.ended:
+                now = time.monotonic()
+                step = self.collecting.step(now)
+                await self._tell()
+                match step:
+                    case Done():
+                        self.ended = True
+                    case Ask():
+                        await self._ask()
+                    case Publish(minions):
+                        await self._publish_part(minions)
+                    case Wait(until):
+                        limit = until if deadline is None else min(until, deadline)
+                        if (found := await self._hear(max(limit - now, 0.0))) is not None:
+                            return found
+                        if deadline is not None and time.monotonic() >= deadline:
+                            return None
         return None
 
     # -- The bus -----------------------------------------------------------------------------------------------------

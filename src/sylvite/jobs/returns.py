@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from sylvite.client.start import Since
 from sylvite.client.sync_client import ANSWER_S, Client, Subscription
 from sylvite.core.event import Gap
-from sylvite.errors import AckUnknown, SylviteError
+from sylvite.errors import AckUnknown, ConnectionLost, SylviteError
 from sylvite.jobs.batching import Batching
 from sylvite.jobs.client_core import JobCore
 from sylvite.jobs.collecting import Ask, Collecting, Done, Publish, Returned, Wait
@@ -73,23 +74,24 @@ class Returns:
             ConnectionLost, NotAllowed, ...: the bus cannot be reached; the job goes on.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while not self.ended:
-            now = time.monotonic()
-            step = self.collecting.step(now)
-            self._tell()
-            match step:
-                case Done():
-                    self.ended = True
-                case Ask():
-                    self._ask()
-                case Publish(minions):
-                    self._publish_part(minions)
-                case Wait(until):
-                    limit = until if deadline is None else min(until, deadline)
-                    if (found := self._hear(max(limit - now, 0.0))) is not None:
-                        return found
-                    if deadline is not None and time.monotonic() >= deadline:
-                        return None
+        with naming(self.jid):
+            while not self.ended:
+                now = time.monotonic()
+                step = self.collecting.step(now)
+                self._tell()
+                match step:
+                    case Done():
+                        self.ended = True
+                    case Ask():
+                        self._ask()
+                    case Publish(minions):
+                        self._publish_part(minions)
+                    case Wait(until):
+                        limit = until if deadline is None else min(until, deadline)
+                        if (found := self._hear(max(limit - now, 0.0))) is not None:
+                            return found
+                        if deadline is not None and time.monotonic() >= deadline:
+                            return None
         return None
 
     # -- The bus -----------------------------------------------------------------------------------------------------
@@ -142,6 +144,16 @@ def publish(bus: Client, published: Publication) -> None:
     except SylviteError as error:
         if isinstance(error, AckUnknown):
             error.add_note(f"the job would be {published.jid}")
+        raise
+
+
+@contextmanager
+def naming(jid: str) -> Generator[None]:
+    """Put the jid beside what is said of a bus that is away: the job goes on without us."""
+    try:
+        yield
+    except ConnectionLost as error:
+        error.add_note(f"the job {jid} goes on")
         raise
 
 
