@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sylvite.link import forwarding, master_end, messages, minion_end, uplink
+from sylvite.link import forwarding, known_jobs, master_end, messages, minion_end, minion_wire, uplink
+from sylvite.link.settings import LinkSettings
 from tests.docs.blocks import PROJECT, table_under
 from tests.docs.messages import messages_of, shown_messages, speakers
 
@@ -22,15 +23,18 @@ def test_who_says_what() -> None:
 
 def test_limits() -> None:
     limits = {what: limit for what, limit, _ in table_under(PAGE, "Limits")}
-    assert limits["TLS handshake"] == f"{master_end.HANDSHAKE_S:g} s"
-    assert limits["proof"] == f"{master_end.PROOF_S:g} s"
+    settings = LinkSettings()
+    line = f"{settings.line_max:,}, {settings.line_per_address_max:,} of one address"
+    assert limits["in the line before TLS"] == line
+    assert limits["handshakes under way"] == f"{settings.half_open_max:,}"
+    assert limits["TLS handshake"].startswith(f"{minion_wire.HANDSHAKE_S:g} s")
+    assert limits["not read by a minion"] == f"{minion_wire.WAITING_BYTES_MAX // 1024**2} MiB"
+    assert limits["grains of a minion"] == f"{messages.FACTS_BYTES_MAX // 1024} KiB"
     assert limits["on its way up, not taken"] == f"{uplink.WINDOW_BYTES // 1024**2} MiB"
     assert limits["silence"] == f"{minion_end.SILENT_S:g} s, with a ping every {minion_end.PING_S:g} s"
-    least, most = minion_end.BACK_OFF_S
-    assert limits["connecting again"] == f"{least:g} s, growing to {most:g} s, at random below that"
     assert limits["events of one load"] == f"{forwarding.EVENTS_MAX:,}"
     jobs = limits["jobs whose returns are known to be somebody's"]
-    assert (jobs, master_end.JOBS_SINCE) == (f"{master_end.JOBS_MAX:,}, of the last day", "24h")
+    assert (jobs, master_end.JOBS_SINCE) == (f"{known_jobs.JOBS_MAX:,}, of the last day", "24h")
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ def test_names_in_the_page_on_python_are_public() -> None:
 
 
 def test_every_command_has_its_place() -> None:
-    headings = re.findall(r"^## (\w+)$", CLI.read_text(), re.MULTILINE)
+    headings = re.findall(r"^## ([\w-]+)$", CLI.read_text(), re.MULTILINE)
     assert set(main.COMMANDS) <= set(headings)
 
 
