@@ -10,7 +10,7 @@ from typing import Any
 from sylvite.compat.version import SALT_VERSION
 
 __version__ = SALT_VERSION
-_PARTS = ("config", "exceptions", "minion", "payload", "utils", "version")
+_PARTS = ("client", "config", "exceptions", "minion", "payload", "runner", "utils", "version", "wheel")
 
 
 def _refuse_beside_salt() -> None:
