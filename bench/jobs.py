@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench import minions
 from bench.environments import NotInstalled, interpreter
@@ -33,6 +33,10 @@ from sylvite.jobs.local_client import LocalClient
 from sylvite.jobs.minions import read_minions
 
 COUNTS = (1, 100, 1000)
+ABOUT = (
+    "`test.ping`, from one call of a LocalClient to its last return, over TLS and with all parts of a master on the same machine. Simulated "
+    "minions are sessions of the link in one process, which answer at once; a real one runs the function in a process of its own."
+)
 WITHIN_S = 300.0
 WARM_UP = 3
 RUNS = {1: 100, 100: 30, 1000: 10}
@@ -185,31 +189,42 @@ def simulated(count: int, runs: int) -> tuple[Figure, float]:
             ), each
 
 
+@contextmanager
+def real_minion(found: Master) -> Generator[Path]:
+    """A minion that runs, as this master knows it; returns the socket of its bus."""
+    folder = found.folder
+    with KeyFolder(found.data / "keys") as keys:
+        finger = load_public(keys, "master").fingerprint
+    file = folder / "minion.yaml"
+    write_config(file, {
+        **found.places("n"), "id": "alpha", "master": f"127.0.0.1:{found.port}", "master_finger": f'"{finger}"',
+        "acceptance_wait_time": 1,
+    })  # fmt: skip
+    with daemon(folder, sys.executable, "-m", "sylvite", "minion", "--config", str(file)):
+        with KeyFolder(folder / "n" / "pki") as keys:
+            fingerprint = load_public(keys, "minion").fingerprint
+        with Keyring.open(found.data / "keys") as keyring:
+            keyring.expect("alpha", fingerprint, time.time_ns())
+        found.wait_for(1)
+        yield folder / "n" / "run" / "bus.sock"
+
+
 def real(runs: int) -> Figure:
     """Return the figure for a real minion, which runs the function in a process of its own."""
-    with tempfile.TemporaryDirectory(prefix="sylvite-bench-") as name, master(Path(name)) as (found, _):
-        folder = Path(name)
-        with KeyFolder(found.data / "keys") as keys:
-            finger = load_public(keys, "master").fingerprint
-        file = folder / "minion.yaml"
-        write_config(file, {
-            **found.places("n"), "id": "alpha", "master": f"127.0.0.1:{found.port}", "master_finger": f'"{finger}"',
-            "acceptance_wait_time": 1,
-        })  # fmt: skip
-        with daemon(folder, sys.executable, "-m", "sylvite", "minion", "--config", str(file)):
-            with KeyFolder(folder / "n" / "pki") as keys:
-                fingerprint = load_public(keys, "minion").fingerprint
-            with Keyring.open(found.data / "keys") as keyring:
-                keyring.expect("alpha", fingerprint, time.time_ns())
-            found.wait_for(1)
-            return Figure("1 real minion", pings(found.place, 1, runs))
+    with (
+        tempfile.TemporaryDirectory(prefix="sylvite-bench-") as name,
+        master(Path(name)) as (found, _),
+        real_minion(found),
+    ):
+        return Figure("1 real minion", pings(found.place, 1, runs))
 
 
 # -- Salt ------------------------------------------------------------------------------------------------------------
 
 
-def salt(runs: int) -> Figure:
-    """Return the figure for a real Salt master and minion.  Raises NotInstalled."""
+@contextmanager
+def salt_nodes() -> Generator[tuple[Path, Path, Path]]:
+    """A real Salt master and minion; return Salt's interpreter and the two configurations.  Raises NotInstalled."""
     python = interpreter("salt")
     with tempfile.TemporaryDirectory(prefix="salt-bench-") as name, ExitStack() as stack:
         folder, (publish, ret) = Path(name), free_ports(2)
@@ -226,13 +241,25 @@ def salt(runs: int) -> Figure:
             })  # fmt: skip
             program = str(python.parent / f"salt-{node}")
             stack.enter_context(daemon(folder, program, "-c", str(own), ready=False))
-        done = subprocess.run(
-            [str(python), "-W", "ignore", "-c", SALT_CLIENT, str(folder / "master" / "master"), str(runs), str(WITHIN_S)],
-            capture_output=True, text=True, timeout=3 * WITHIN_S, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise NotInstalled(f"Salt's minion was not reached: {done.stderr.strip().splitlines()[-1:]}")
-        return Figure("1 real Salt minion, Salt's master", json.loads(done.stdout.splitlines()[-1]))
+        yield python, folder / "master" / "master", folder / "minion" / "minion"
+
+
+def ask_salt(python: Path, program: str, *arguments: str) -> Any:
+    """Run a program in Salt's environment; return the JSON in its last line.  Raises NotInstalled: it has failed."""
+    done = subprocess.run(
+        [str(python), "-W", "ignore", "-c", program, *arguments],
+        capture_output=True, text=True, timeout=3 * WITHIN_S, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise NotInstalled(f"Salt's minion was not reached: {done.stderr.strip().splitlines()[-1:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def salt(runs: int) -> Figure:
+    """Return the figure for a real Salt master and minion.  Raises NotInstalled."""
+    with salt_nodes() as (python, master_file, _):
+        times = ask_salt(python, SALT_CLIENT, str(master_file), str(runs), str(WITHIN_S))
+        return Figure("1 real Salt minion, Salt's master", times)
 
 
 # -- All of it -------------------------------------------------------------------------------------------------------
@@ -251,7 +278,7 @@ def measure(counts: Sequence[int], *, quick: bool, with_salt: bool) -> str:
         figure, each = simulated(count, QUICK_RUNS if quick else RUNS.get(count, 10))
         note(figure)
         if count >= 100:
-            notes.append(f"A session of {count:,} that idle: {each / 1024:.0f} KiB of the link's memory each.")
+            notes.append(f"Each of {count:,} idle sessions costs the link {each / 1024:.0f} KiB of memory.")
     note(real(QUICK_RUNS if quick else RUNS[1]))
     if with_salt:
         try:
@@ -260,6 +287,12 @@ def measure(counts: Sequence[int], *, quick: bool, with_salt: bool) -> str:
             notes.append(f"Salt could not be measured: {error}")
     head = ["| `test.ping` to | p50 | p99 | least to most | runs |", "|---|---|---|---|---|"]
     return "\n".join([*head, *(figure.row() for figure in figures), "", *notes])
+
+
+def section(*, quick: bool) -> str:
+    """Return the part of the page of the benchmarks that is about jobs."""
+    table = measure(COUNTS[:2] if quick else COUNTS, quick=quick, with_salt=True)
+    return f"## Jobs\n\n{ABOUT}\n\n{table}\n"
 
 
 def main() -> int:

@@ -235,8 +235,8 @@ def _budgets(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def page(rows: Sequence[Row], found: Comparison, left_out: Sequence[str]) -> str:
-    """Return the whole page; `left_out` are the workloads that this run had no time for."""
+def page(rows: Sequence[Row], found: Comparison, left_out: Sequence[str], sections: Sequence[str] = ()) -> str:
+    """Return the whole page; `left_out` are the workloads that this run had no time for.  `sections`: of their own."""
     names = ("msgspec", "uvloop", "google-crc32c", "click")
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30
@@ -257,4 +257,5 @@ def page(rows: Sequence[Row], found: Comparison, left_out: Sequence[str]) -> str
         lines += [f"Workloads that this run left out: {', '.join(left_out)}.", ""]
     if found.workloads:
         lines += [*_comparison(found), *_set_up(found), *_uses(found)]
+    lines += sections
     return "\n".join(lines) + "\n" + FINDINGS.read_text()
