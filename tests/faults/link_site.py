@@ -144,21 +144,25 @@ def load(number: int, pad: str = "") -> dict[str, object]:
 
 
 class Arriving(threading.Thread):
-    """Hears what arrives on the master's bus, through every restart of it: `numbers`, in order."""
+    """Hears what arrives on the master's bus, through every restart of it: `numbers`, in order; `pause_s`: the longest time between two."""
 
     def __init__(self, socket: Path) -> None:
         super().__init__(daemon=True)
         self.numbers: list[int] = []
+        self.pause_s = 0.0
         self.error: BaseException | None = None
         self._client = Client.connect(socket, reconnect_s=AWAY_S)
         self._finishing = threading.Event()
 
     def run(self) -> None:
+        last = time.monotonic()
         try:
             with self._client, self._client.subscribe(TAG, since="oldest") as subscription:
                 while not self._finishing.is_set():
                     if (event := subscription.next(0.05)) is not None:
                         self.numbers.append(event.data["data"]["n"])
+                        last, before = time.monotonic(), last
+                        self.pause_s = max(self.pause_s, last - before)
         except BaseException as error:  # noqa: BLE001 - as above
             self.error = error
 
