@@ -9,7 +9,8 @@ FAULT_TESTS = SYLVITE_FAULTS_REPORT=$(FAULTS) $(PY) -m pytest -q -m "long or not
 # About half of the work of the fault tests, to be done beside the other half.
 KILLS := $(addprefix tests/faults/test_,kills.py restarts.py killed_consumers.py crash_at_every_call.py) tests/simulation
 # What is measured in seconds against seconds; nothing runs beside it.
-BY_THE_CLOCK := $(addprefix tests/faults/test_,flood.py many_come_back.py recovery_time.py stopped_subscriber.py)
+BY_THE_CLOCK := $(addprefix tests/faults/test_,flood.py many_come_back.py recovery_time.py stopped_subscriber.py \
+	link_abuse.py link_many.py link_poison.py)
 
 .PHONY: help venv run test test-bad-days test-others check lint format lock bench faults faults-of-kills faults-of-others \
 	faults-by-the-clock clean dist
