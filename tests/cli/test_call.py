@@ -245,6 +245,8 @@ def test_a_runner_that_is_not_waited_for(run: Program, sylvite_broker: BrokerPro
     assert (data["return"], data["success"]) == ({"args": ["x"], "kwargs": {}}, True)
     shown = json.loads(run("run", "--async", "test.arg", "--json").out)
     assert shown["tag"] == f"salt/run/{shown['jid']}"
+    with Client.connect(sylvite_broker.socket) as client:
+        client.wait(f"{shown['tag']}/ret", since="oldest", timeout_s=60)
 
 
 def test_a_run_may_have_a_job_id_that_was_made_before(run: Program, sylvite_broker: BrokerProcess) -> None:

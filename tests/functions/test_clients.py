@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,26 @@ from tests.functions.conftest import Write
 WITHIN_S = 60.0
 
 
+def wait_for_runs(broker: BrokerProcess) -> None:
+    """Wait until no run in a process of its own has the bus any more: it ends by itself, and is nobody's child."""
+    with Client.connect(broker.socket, name="waiting") as bus:
+        deadline = time.monotonic() + WITHIN_S
+        while time.monotonic() < deadline:
+            names = [client["client"] for client in bus.ask("stats")["clients"]]
+            if not any(name.startswith(("runner ", "wheel ")) for name in names):
+                return
+    raise AssertionError(f"runs that go on: {names}")
+
+
 @pytest.fixture
-def master(sylvite_broker: BrokerProcess, tmp_path: Path) -> dict[str, Any]:
-    """The options of a master with that bus, from a file."""
+def master(sylvite_broker: BrokerProcess, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """The options of a master with that bus, from a file.  All its runs have ended behind it."""
     path = tmp_path / "master"
     path.write_text(
         f"id: mars\nsock_dir: {sylvite_broker.socket.parent}\ndata_dir: {tmp_path / 'data'}\nrunner_dirs: [{tmp_path / 'runners'}]\n"
     )
-    return sylvite.master_opts(path)
+    yield sylvite.master_opts(path)
+    wait_for_runs(sylvite_broker)
 
 
 @pytest.fixture
