@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import sylvite.broker.subscription
+import sylvite.broker.thought
 from sylvite.auth.policy import Policy
 from sylvite.broker.broker import Broker
 from sylvite.broker.connection import Connection
@@ -201,12 +203,25 @@ def _whatever_the_socket_takes() -> None:
     replace(Wire, "pause_writing", go_on)
 
 
+def _all_thoughts_in_the_loop() -> None:
+    """Work out every condition where the sockets are looked at."""
+
+    def free(*_: object) -> int:
+        return 0
+
+    for name in ("STEPS_AT_ONCE", "STEPS_OF_FLUSH"):
+        replace(sylvite.broker.thought, name, 1 << 60)
+    replace(sylvite.broker.subscription, "STEPS_AT_ONCE", 1 << 60)
+    replace(sylvite.broker.subscription, "price", free)
+
+
 DELIVERY_CONTROLS: dict[str, Callable[[], None]] = {
     "forgetting connections": _connections_are_kept,
     "forgetting subscriptions": _subscriptions_are_kept,
     "one order": _live_out_of_order,
     "resuming": _no_resuming,
     "mistakes": _a_condition_that_breaks,
+    "working out costly conditions elsewhere": _all_thoughts_in_the_loop,
     "guarding each subscription": _one_mistake_for_all,
     "ending one connection": _one_end_for_all,
     "going on behind a full socket": _one_full_socket_for_all,

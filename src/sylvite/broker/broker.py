@@ -18,6 +18,7 @@ from sylvite.broker.connection import Connection
 from sylvite.broker.intake import Counters, Intake
 from sylvite.broker.readers import Readers
 from sylvite.broker.settings import BrokerSettings
+from sylvite.broker.thought import Thought
 from sylvite.broker.verbs import VERBS
 from sylvite.errors import EventLogError, InvalidInput, LogFailed, NotAllowed, Overloaded, ShuttingDown, SylviteError
 from sylvite.eventlog.eventlog import EventLog, SyncJob
@@ -81,6 +82,7 @@ class Broker:
         self._reported_damages = 0
         self.scrub = Scrub(log, settings.log.scrub_every_s, settings.log.scrub_rate_bytes, clock.now_s())
         self._scrubbing: Callable[[], None] | None = None
+        self._is_thinking = False
         self._draining = False
         # As if there were new ones: a broker that restarts often may never fill a segment, and retention still applies.
         self._segments_seen = 0
@@ -162,6 +164,7 @@ class Broker:
             for connection in listening:
                 connection.listen()
         self._is_bulk = False
+        self.readers.steps.begin()
         if self.intake.has_work:
             self._append(now_ns)
         if self.readers.are_behind:
@@ -222,6 +225,11 @@ class Broker:
             self._saving_cursors = True
             self._last_cursors_s = self.clock.now_s()
             jobs.append(Job(lambda: cursors.save(content), self._cursors_saved))
+        if self.readers.thoughts and not self._is_thinking and not self._draining:
+            # One at a time, and each subscription in its turn: whoever asks for much waits for himself.
+            thought = self.readers.thoughts.popleft()
+            self._is_thinking = True
+            jobs.append(Job(thought.run, lambda _: self._thought(thought)))
         if self._scrubbing is not None:
             jobs.append(Job(self._scrubbing, self._scrubbed))
             self._scrubbing = None
@@ -271,6 +279,11 @@ class Broker:
         if error is not None:
             self.log.cursors.changed += 1  # They are not on disk: try again at the next turn.
             self.publish_own("cursors/not_saved", {"detail": str(error)})
+
+    def _thought(self, thought: Thought) -> None:
+        self._is_thinking = False
+        self.readers.thought(thought)
+        self.wanted()
 
     def _scrubbed(self, error: OSError | None) -> None:
         for name, gap in self.scrub.done(error, self.clock.now_ns(), self.clock.now_s()):

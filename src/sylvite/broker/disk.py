@@ -1,4 +1,4 @@
-"""DiskThreads: the helper threads that wait for the disk, so that the loop does not."""
+"""DiskThreads: the helper threads that wait for the disk, and think, so that the loop does not."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from threading import Thread
 
 from sylvite.broker.broker import Job
 
-THREADS = 3
-"""A sync, the saving of cursors and the scrub, at the same time: a broker never has more to do."""
+THREADS = 4
+"""A sync, the saving of cursors, the scrub and a thought, at the same time: a broker never has more to do."""
 
 Finished = Callable[[Job, Exception | None], None]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from sylvite.broker.clock import Clock
 from sylvite.broker.selection import Selection
 from sylvite.broker.settings import Limits
 from sylvite.broker.subscription import Subscription
+from sylvite.broker.thought import Steps, Thought
 from sylvite.core.batch import Batch
 from sylvite.core.event import Gap
 from sylvite.core.router import Router
@@ -27,7 +29,7 @@ logger = logging.getLogger("sylvite.broker")
 
 
 class Readers:
-    """`wanted` is called when a subscription could go on."""
+    """`wanted` is called when a subscription could go on.  `thoughts`: what has to be worked out in another thread."""
 
     def __init__(self, log: EventLog, limits: Limits, clock: Clock, wanted: Callable[[], None]) -> None:
         self._log, self._limits, self._clock, self._wanted = log, limits, clock, wanted
@@ -36,6 +38,8 @@ class Readers:
         self._held_back: dict[Subscription, None] = {}
         self._stuck: dict[Subscription, None] = {}
         self._cursor_holders: dict[str, Subscription] = {}
+        self.thoughts: deque[Thought] = deque()
+        self.steps = Steps()
 
     @property
     def are_behind(self) -> bool:
@@ -64,7 +68,9 @@ class Readers:
         if request.cursor:
             self._check_cursor(connection, request.cursor)
         start, gap = self._start(request)
-        subscription = Subscription(connection, request, wants, log.reader(start), reads_all=access.reads_all)
+        subscription = Subscription(
+            connection, request, wants, log.reader(start), self.steps, reads_all=access.reads_all
+        )
         connection.subscriptions[request.subscription] = subscription
         connection.send(Subscribed(request.subscription, start, log.end, log.epoch_before(start)))
         if gap is not None:
@@ -163,6 +169,9 @@ class Readers:
                         subscription.offer(selection, numbers, now_ns)
                     except Exception as error:  # noqa: BLE001 - it is logged, and ends what it guards
                         self._end(subscription, error)
+                        continue
+                    if not subscription.live:
+                        self.maybe_behind(subscription)
 
     def maybe_behind(self, subscription: Subscription) -> None:
         """Something has changed for a subscription: if it is behind and could go on, let it."""
@@ -195,11 +204,27 @@ class Readers:
                     continue
                 if self._stuck:
                     self._stuck.pop(subscription, None)
+                if subscription.thought is not None:
+                    self.thoughts.append(subscription.thought)
                 if subscription.cursor_name:
                     self._move_cursor(subscription)
             if not self._behind:
                 return
         self._wanted()
+
+    def thought(self, thought: Thought) -> None:
+        """A thought is done: its subscription goes on."""
+        subscription = thought.subscription
+        subscription.thought = None
+        if subscription.closed:
+            return
+        if thought.error is not None:
+            self._end(subscription, thought.error)
+            return
+        subscription.take(thought)
+        if subscription.cursor_name:
+            self._move_cursor(subscription)
+        self.maybe_behind(subscription)
 
     def _end(self, subscription: Subscription, error: Exception) -> None:
         """Something in the broker does not bear what one subscription wants: that one ends, and the others go on.

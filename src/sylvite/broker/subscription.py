@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sylvite.broker.selection import Selection
+from sylvite.broker.thought import STEPS_AT_ONCE, Steps, Thought, price
 from sylvite.core.event import Gap
 from sylvite.core.predicate import Predicate, compile_predicate
 from sylvite.eventlog.cursors import Cursor
@@ -36,6 +37,7 @@ class Subscription:
         request: Subscribe,
         wants: Callable[[str], bool],
         reader: LogReader,
+        steps: Steps,
         *,
         reads_all: bool,
     ) -> None:
@@ -49,6 +51,9 @@ class Subscription:
             self.predicate = compile_predicate(request.filter.where)
         self.live = False
         self.closed = False
+        self._steps = steps
+        self.thought: Thought | None = None
+        """What is worked out for it in another thread; until that is done it takes nothing."""
         self.caught_up = False
         self.reader = reader
         self.told = self.delivered = self.advanced = reader.next
@@ -57,7 +62,7 @@ class Subscription:
         self._known: dict[str, bool] = {}
 
     def can_take(self) -> bool:
-        return self.credit > 0 and not self.closed and self.connection.can_take()
+        return self.credit > 0 and self.thought is None and not self.closed and self.connection.can_take()
 
     def wants(self, tag: str) -> bool:
         known = self._known.get(tag)
@@ -68,9 +73,9 @@ class Subscription:
         return known
 
     def offer(self, selection: Selection, numbers: list[int], now_ns: int) -> None:
-        """Take from a new batch the events with these tags; a live subscription that cannot falls behind."""
+        """Take from a new batch the events with these tags; a live subscription that cannot, or not at once, falls behind."""
         batch = selection.batch
-        if not self.can_take():
+        if not self.can_take() or (self.predicate is not None and not self._steps.pay(price(self.predicate, batch))):
             self.live = False
             self.reader.seek(batch.base)
             return
@@ -82,18 +87,31 @@ class Subscription:
             self._deliver(*found)
 
     def catch_up(self, history: History, end: int, now_ns: int) -> bool:
-        """Send the next piece of the log up to `end`; return whether there is more that could be sent now."""
+        """Send the next piece of the log up to `end`; return whether there is more that could be sent now.
+
+        Where its predicate may take long, `thought` is what has to be done first, and reading stays before that batch.
+        """
+        if self.predicate is not None and self._steps.left < STEPS_AT_ONCE:
+            return True  # In the next flush.
+        position = self.reader.next
         for item in self.reader.read(READ_BYTES, end):
             if isinstance(item, Gap):
                 self.miss(item)
+                position = item.next
                 continue
             selection = Selection(item)
             numbers = [number for number, tag in enumerate(item.tags) if self.wants(tag)]
-            if not numbers:
-                continue
-            found = selection.some(numbers, self.predicate, self.told, end, now_ns)
+            if numbers and self.predicate is not None:
+                steps = price(self.predicate, item)
+                if steps > STEPS_AT_ONCE:
+                    self.thought = Thought(self, selection, numbers, self.told, end, now_ns)
+                if self.thought is not None or not self._steps.pay(steps):
+                    self.reader.seek(position)
+                    return self.thought is None
+            found = selection.some(numbers, self.predicate, self.told, end, now_ns) if numbers else None
             if found is not None:
                 self._deliver(*found)
+            position = item.next
         if self.reader.next < end:
             return self.can_take()
         if not self.caught_up:
@@ -102,6 +120,12 @@ class Subscription:
             self.tell(history)
         self.live = not self.held_back
         return False
+
+    def take(self, thought: Thought) -> None:
+        """Send what was worked out, and read on behind that batch."""
+        self.reader.seek(thought.selection.batch.next)
+        if thought.found is not None:
+            self._deliver(*thought.found)
 
     def tell(self, history: History) -> None:
         """Say how far this subscription is, if the client does not know."""

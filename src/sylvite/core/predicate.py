@@ -74,16 +74,36 @@ class Explained(NamedTuple):
     depth: int
 
 
+class Parts(NamedTuple):
+    """What an expression is made of: how many nodes, and what all its patterns cost on the characters they look at.
+
+    `loops`: it goes through items; `products`: it does, for each of them, what is not one step.
+    """
+
+    nodes: int
+    pattern_steps: int
+    loops: bool
+    products: bool
+
+
 class Predicate:
     """A compiled expression.  Made by `compile_predicate`."""
 
-    __slots__ = ("_evaluate", "_root", "needs_data", "text")
+    __slots__ = ("_evaluate", "_parts", "_root", "needs_data", "text")
 
-    def __init__(self, text: str, root: Node, *, needs_data: bool) -> None:
+    def __init__(self, text: str, root: Node, parts: Parts, *, needs_data: bool) -> None:
         self.text = text
         self.needs_data = needs_data
-        self._root = root
+        self._root, self._parts = root, parts
         self._evaluate = root.evaluate
+
+    def price(self, size: int, events: int) -> int:
+        """Return the most steps that it may take on so many events, which have so many bytes together."""
+        nodes, pattern_steps, loops, products = self._parts
+        patterns = pattern_steps // _MATCHED_IN_STEP * (1 + size // MATCHED_CHARACTERS_MAX)
+        if not loops:
+            return nodes * events + patterns
+        return nodes * events + patterns + min(nodes * size * (size if products else 1), events * STEPS_MAX)
 
     def matches(
         self, tag: str, data: object, stamp_ns: int, sender: str, offset: int, cause: int | None, now_ns: int
@@ -122,7 +142,7 @@ def compile_predicate(text: str) -> Predicate:
         raise InvalidExpression(text, 0, f"an expression has at most {SOURCE_BYTES_MAX} bytes")
     parser = _Parser(text)
     root = parser.whole()
-    return Predicate(text, root, needs_data=parser.needs_data)
+    return Predicate(text, root, parser.parts, needs_data=parser.needs_data)
 
 
 _MEANT = {"&&": "and", "||": "or", "!": "not", "&": "and", "|": "or", "=": "=="}
@@ -157,7 +177,12 @@ class _Parser:
         self._depth = 0
         self._inside = 0
         self._pattern_steps = 0
+        self._loops = self._products = False
         self.needs_data = False
+
+    @property
+    def parts(self) -> Parts:
+        return Parts(self._nodes, self._pattern_steps, self._loops, self._products)
 
     # -- Tokens ------------------------------------------------------------------------------------------------------
 
@@ -275,12 +300,14 @@ class _Parser:
         if self._next.text in _COMPARISONS and self._next.kind == "sign":
             self._fail(self._next, "compare two things at a time, and join the comparisons with 'and'")
         price = None if left.constant or right.constant or not self._inside else price_of_comparing
+        self._products = self._products or price is not None
         operation = _COMPARISONS[token.text]
         return self._node(left.start, joined(operation, left.evaluate, right.evaluate, price), [left, right])
 
     def _membership(self, left: Node, *, negated: bool) -> Node:
         right = self._value()
         price = None if right.constant or not self._inside else price_of_searching
+        self._products = self._products or price is not None
         operation = _is_not_in if negated else is_in
         return self._node(left.start, joined(operation, left.evaluate, right.evaluate, price), [left, right])
 
@@ -364,6 +391,8 @@ class _Parser:
             return self._node(token.start, name, path=name)
         path = walker(name, steps)
         each = EACH in steps
+        self._loops = self._loops or each
+        self._products = self._products or (each and self._inside > 0)
 
         def evaluate(environment: Environment) -> Any:
             found = path(environment)
@@ -378,6 +407,8 @@ class _Parser:
         if wanted is None:
             self._fail(token, f"there is no function {token.text!r}; there are {', '.join(_FUNCTIONS)}")
         loops = token.text in ("any", "all")
+        self._loops = self._loops or loops
+        self._products = self._products or (self._inside > 0 and token.text in ("any", "all", "lower", "glob", "regex"))
         self._expect("(")
         arguments = [self._expression()]
         self._inside += loops
