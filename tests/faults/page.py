@@ -17,7 +17,7 @@ INTRODUCTION = """\
 What happens to events when something breaks, and how it is known. Made from the results of the fault tests, which break a real
 broker, its disk and its clients on purpose, again and again, and count what went wrong. Each row is a fault; *what it means* is what
 you may rely on. A counter that is 0 has no other value that is allowed; others stand with the most that is. How often a row ran is
-shown; as "500 of 1,000" where the scorecard asks for more than were run.
+shown, as "500 of 1,000" where the scorecard asks for more than were run; and when.
 
 A row counts only with its **controls**: the same test with a safeguard taken out (no sync, no checksum, no lock, ...) must fail.
 How many were, and did, stands beside it; which ones, below.
@@ -71,8 +71,8 @@ def page(results: Sequence[Result]) -> str:
     """Return the page; what ran several times is counted together, with the worst of each counter."""
     lines = [
         INTRODUCTION,
-        "| row | what breaks | what it means | runs | found | controls |",
-        "|---|---|---|---|---|---|",
+        "| row | what breaks | what it means | runs | when | found | controls |",
+        "|---|---|---|---|---|---|---|",
     ]
     notes: list[str] = []
     for row in rows():
@@ -83,7 +83,7 @@ def page(results: Sequence[Result]) -> str:
         caught = f"{len(controls)}" if controls else "**none**"
         caught += f", **not caught: {', '.join(sorted(missed))}**" if missed else ""
         many = _many(sum(result.runs for result in runs), row.asked)
-        lines.append(f"| {row.id} | {row.fault} | {row.means} | {many} | {found} | {caught} |")
+        lines.append(f"| {row.id} | {row.fault} | {row.means} | {many} | {_when(runs)} | {found} | {caught} |")
         if controls:
             notes.append(f"- **{row.id}**: {'; '.join(sorted(controls))}.")
     days = sorted({result.day for result in results})
@@ -91,6 +91,11 @@ def page(results: Sequence[Result]) -> str:
     lines += ["", f"Run from {days[0]} to {days[-1]}, commits {', '.join(commits)}." if days else "Nothing was run."]
     lines += ["", "## What was taken out for the controls", "", *notes, ""]
     return "\n".join(lines)
+
+
+def _when(results: Sequence[Result]) -> str:
+    days = sorted({result.day for result in results})
+    return " to ".join(dict.fromkeys((days[0], days[-1]))) if days else ""
 
 
 def _many(runs: int, asked: int) -> str:
