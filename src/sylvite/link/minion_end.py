@@ -40,6 +40,7 @@ from sylvite.link.renewal import Renewal
 from sylvite.link.tls import minion_context, shown_by
 from sylvite.link.tls_pipe import TlsPipe
 from sylvite.link.uplink import Load, Uplink
+from sylvite.link.verdict_log import VerdictLog
 
 CONNECT_S = 10.0
 HANDSHAKE_S = 30.0
@@ -141,7 +142,7 @@ class MinionEnd:
         self._room = asyncio.Event()
         self._bus, self._masters, self._pins = bus, list(masters), pins
         self._minion, self._token, self._keep_pins, self._on_up = minion, token, keep_pins, on_up
-        self._renewal = Renewal(pair, on_renewed)
+        self._renewal, self._verdicts = Renewal(pair, on_renewed), VerdictLog(minion)
         least_s, most_s = BACK_OFF_S
         settings = patience or PatienceSettings(recon_default_s=least_s, recon_max_s=most_s)
         self._patience = Patience(settings, random_chance, len(self._masters))
@@ -213,7 +214,7 @@ class MinionEnd:
                 # The one that has let us in is tried first: it may be back in a moment.
                 pause_s = self._patience.after_loss(taken_over=TAKEN_OVER in self.refused)
             elif verdict is not None:
-                logger.info("the master at %s:%d says of our key: %s %s", host, port, verdict.state, verdict.detail)
+                self._verdicts.tell(f"{host}:{port}", verdict)
                 pause_s = self._patience.after_verdict(verdict)
                 attempt += 1
             else:
@@ -313,6 +314,7 @@ class MinionEnd:
             self._pins = pins
             self._keep_pins(pins)
         self._token = None
+        self._verdicts.was_in()
         self._renewal.was_in()
         self._offer_successor()
         self._tell_missed()
