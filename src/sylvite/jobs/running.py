@@ -18,7 +18,6 @@ import msgspec
 from sylvite.client.async_client import AsyncClient, AsyncSubscription
 from sylvite.core import known_tags
 from sylvite.core.event import Event
-from sylvite.errors import SylviteError
 from sylvite.jobs import answers, proc
 from sylvite.jobs import worker_messages as say
 from sylvite.jobs.answers import Failure
@@ -261,10 +260,10 @@ class JobRunner:
             notify, self._notify = self._notify, False
             try:
                 self._grains = self._look()
-            except SylviteError as error:
-                logger.error("the grains stay as they were: %s", error)
-            if await self._workers.renew() and notify:
-                await self._publish(REFRESHED, {"complete": True})
+                if await self._workers.renew() and notify:
+                    await self._publish(REFRESHED, {"complete": True})
+            except Exception:
+                logger.exception("grains and modules stay as they were")
 
 
 class _Following:

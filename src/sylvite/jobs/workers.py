@@ -121,6 +121,9 @@ class Workers:
                 await self._put(await self._new())
             except (OSError, SylviteError) as error:
                 logger.error("the process that runs jobs cannot be started: %s", error)
+            except Exception:
+                # Whatever it is, it is tried again: without this nobody would.
+                logger.exception("the process that runs jobs cannot be started")
 
     async def stop(self) -> None:
         """End all nurseries, and all jobs with them."""
