@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
-
-import pytest
 
 from sylvite.client.sync_client import Client
+from tests.compat.conftest import Nodes
 from tests.compat.places import (
     GOLDEN,
     count_subscriptions,
@@ -18,34 +15,7 @@ from tests.compat.places import (
     start_program,
     wait_until,
 )
-from tests.daemons.nodes import WITHIN_S, Site
-
-
-ACCEPT = """
-import sys
-from sylvite.cli.main import main
-sys.exit(main(["--socket", {bus!r}, "keys", "accept", "-y", "--dir", {data!r}, "alpha"]))
-"""
-
-
-class Nodes(NamedTuple):
-    site: Site
-    environment: dict[str, str]
-
-
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    """A master, and the minion alpha, which is let in; and how programs find them."""
-    site = Site(tmp_path_factory.mktemp("nodes"))
-    site.configure_minion(acceptance_wait_time="1")
-    environment = {
-        **shim_environment(), "SALT_MASTER_CONFIG": str(site.master_file), "SALT_MINION_CONFIG": str(site.minion_file),
-    }  # fmt: skip
-    with site.master(), site.minion("--trust-first-master"), Client.connect(site.bus) as bus:
-        bus.wait("salt/auth", where="data.act == 'pend'", since="oldest", timeout_s=WITHIN_S)
-        run_program(ACCEPT.format(data=str(site.data), bus=str(site.bus)))
-        bus.wait("salt/minion/alpha/start", since="oldest", timeout_s=WITHIN_S)
-        yield Nodes(site, environment)
+from tests.daemons.nodes import WITHIN_S
 
 
 def test_the_recording_of_a_caller(nodes: Nodes) -> None:
@@ -58,7 +28,7 @@ def test_the_recording_of_a_caller(nodes: Nodes) -> None:
     assert event is not None
     assert event.tag == "myco/event/success"
     assert event.data["data"] == {"success": True, "message": "It works!"}
-    assert event.data["id"] == "alpha"
+    assert event.data["id"] == "minion-0042"
 
 
 def test_a_caller_without_such_a_function(nodes: Nodes) -> None:
@@ -71,22 +41,22 @@ def test_jobs(nodes: Nodes) -> None:
 import salt.client
 with salt.client.LocalClient() as local:
     print(local.cmd('*', 'test.ping'))
-    found = local.cmd('alpha', 'test.arg', ['a'], kwarg={'b': 1})['alpha']
+    found = local.cmd('minion-0042', 'test.arg', ['a'], kwarg={'b': 1})['minion-0042']
     print(found['args'], found['kwargs']['b'])
-    print([sorted(found) for found in local.cmd_iter('al*', 'test.ping')])
+    print([sorted(found) for found in local.cmd_iter('minion*', 'test.ping')])
     print(local.cmd('nobody', 'test.ping'))
     print(local.cmd_async('nobody', 'test.ping'))
-    jid = local.cmd_async('alpha', 'test.ping')
-    print(local.get_returns(jid, ['alpha'], timeout=30))
-    print(local.run_job(['alpha'], 'test.ping', tgt_type='list')['minions'])
-    print(local.cmd('*', 'test.ping', full_return=True)['alpha']['ret'])
+    jid = local.cmd_async('minion-0042', 'test.ping')
+    print(local.get_returns(jid, ['minion-0042'], timeout=30))
+    print(local.run_job(['minion-0042'], 'test.ping', tgt_type='list')['minions'])
+    print(local.cmd('*', 'test.ping', full_return=True)['minion-0042']['ret'])
     try:
         local.cmd('(', 'test.ping', tgt_type='pcre')
     except salt.exceptions.SaltInvocationError:
         print('refused')
 """
     assert run_program(source, env=nodes.environment).splitlines() == [
-        "{'alpha': True}", "['a'] 1", "[['alpha']]", "{}", "0", "{'alpha': True}", "['alpha']", "True",
+        "{'minion-0042': True}", "['a'] 1", "[['minion-0042']]", "{}", "0", "{'minion-0042': True}", "['minion-0042']", "True",
         "refused",
     ]  # fmt: skip
 
@@ -109,7 +79,7 @@ print(runner.cmd_async({'fun': 'test.arg'})['tag'][:9])
 print(salt.wheel.WheelClient(opts).cmd('key.list_all')['minions'])
 """
     printed = run_program(source, env=nodes.environment)
-    assert printed == "{'args': ('x',), 'kwargs': {'y': 1}}\nsalt/run/\n['alpha']\n"
+    assert printed == "{'args': ('x',), 'kwargs': {'y': 1}}\nsalt/run/\n['minion-0042']\n"
 
 
 def test_the_master_fires_to_a_listener_on_the_minion(nodes: Nodes) -> None:
@@ -127,6 +97,6 @@ for evdata in event.iter_events(match_type = 'regex', tag = 'custom.*'):
         before = count_subscriptions(bus)
         program = start_program(listener, env=nodes.environment)
         wait_until(lambda: count_subscriptions(bus) > before or program.poll() is not None, "it listens")
-    fire = "import salt.client\nprint(salt.client.LocalClient().cmd('alpha', 'event.fire', [{'data': 'message for the minion'}, 'customtag/african/unladen']))\n"
-    assert run_program(fire, env=nodes.environment) == "{'alpha': True}\n"
+    fire = "import salt.client\nprint(salt.client.LocalClient().cmd('minion-0042', 'event.fire', [{'data': 'message for the minion'}, 'customtag/african/unladen']))\n"
+    assert run_program(fire, env=nodes.environment) == "{'minion-0042': True}\n"
     assert finish(program) == "message for the minion\n"

@@ -15,6 +15,7 @@ RUNNABLE = ("console", "python", "output", "yaml")
 ELSEWHERE = {
     "sh": "commands of make: test_commands_of_make",
     "ini": "parts of unit files: test_units.py",
+    "salt-programs": "Salt's command lines: tests/compat/test_programs.py",
     "salt": "Python with Salt's names: tests/compat/test_snippets.py",
     "curl": "commands of curl: tests/api/test_page.py",
     "text": "no code",

@@ -1,0 +1,51 @@
+"""Running Salt's programs: their command line becomes one of `sylvite`, in this process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from sylvite.compat.command_lines import PROGRAMS, UsageError, translate
+from sylvite.compat.key_program import run_key_program
+from sylvite.compat.version import SALT_VERSION
+from sylvite.version import __version__
+
+USAGE = 64
+"""The exit code of Salt's programs where the command line is wrong."""
+INTERRUPTED = 130
+Main = Callable[[Sequence[str]], int]
+"""The program `sylvite`: words in, exit code out."""
+
+_SYNOPSIS = {
+    "salt": "'<target>' <function> [arguments]",
+    "salt-key": "",
+    "salt-master": "",
+    "salt-minion": "",
+    "salt-api": "",
+}
+
+
+def run_program(name: str, typed: Sequence[str], main: Main) -> int:
+    """Run a program of Salt's with what was typed behind its name; return its exit code."""
+    if "--version" in typed or "-V" in typed:
+        sys.stdout.write(f"{name} {SALT_VERSION} (Sylvite {__version__})\n")
+        return 0
+    try:
+        return run_key_program(typed) if name == "salt-key" else _run(name, typed, main)
+    except UsageError as error:
+        synopsis = _SYNOPSIS.get(name, "<function> [arguments]")
+        sys.stderr.write(f"Usage: {name} [options] {synopsis}".rstrip() + f"\n\n{name}: error: {error}\n")
+        return USAGE
+
+
+def _run(name: str, typed: Sequence[str], main: Main) -> int:
+    program = PROGRAMS[name]
+    if "--help" in typed or "-h" in typed:
+        return main([*program.command, "--help"])
+    found = translate(name, typed)
+    for note in found.notes:
+        sys.stderr.write(f"{note}\n")
+    code = main(found.words)
+    if code == INTERRUPTED:
+        sys.stderr.write("\nExiting gracefully on Ctrl-c\n")
+    return found.ends_with.get(code, code)

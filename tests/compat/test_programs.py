@@ -1,0 +1,219 @@
+"""Salt's programs: the recordings of real Salt's command lines, played by ours on a master and minion of ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from sylvite.client.sync_client import Client
+from sylvite.compat.command_lines import UsageError, translate
+from tests.compat.conftest import MINION, Nodes
+from tests.compat.places import GOLDEN, WITHIN_S, count_subscriptions, shim_environment, wait_until
+from tests.daemons.nodes import Site
+from tests.docs.blocks import PROJECT, blocks
+
+JID = re.compile(r"\d{20}")
+STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
+
+
+class Recording(NamedTuple):
+    """`fired`: meanwhile.  `err`: without the warnings of Salt's own."""
+
+    words: list[str]
+    fired: list[tuple[str, dict[str, Any]]]
+    out: str
+    err: str
+    code: int
+
+
+def recording(name: str) -> Recording:
+    lines = (GOLDEN / f"{name}.txt").read_text().splitlines(keepends=True)
+    words = shlex.split(lines.pop(0).removeprefix("# $ "))
+    fired: list[tuple[str, dict[str, Any]]] = []
+    while lines[0].startswith("# # then fired: "):
+        tag, _, data = lines.pop(0).removeprefix("# # then fired: ").partition(" ")
+        fired.append((tag, json.loads(data)))
+    code = int(lines.pop().removeprefix("--- exit "))
+    noise = ("[WARNING ] unclosed", "unclosed ")
+    kept = "".join(line for line in lines if not line.startswith(noise))
+    out, _, err = kept.partition("--- stderr\n")
+    return Recording(words, fired, out, err, code)
+
+
+def alike(text: str) -> str:
+    return STAMP.sub("STAMP", JID.sub("JID", text))
+
+
+def start(words: Sequence[str], environment: dict[str, str], **more: Any) -> subprocess.Popen[str]:
+    name, *typed = words
+    source = f"import sys; from salt.scripts import {name.replace('-', '_')} as main; sys.argv[0] = {name!r}; sys.exit(main())"
+    return subprocess.Popen(
+        [sys.executable, "-c", source, *typed], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+        **{"stdin": subprocess.DEVNULL, **more},
+    )  # fmt: skip
+
+
+def run(words: Sequence[str], environment: dict[str, str], typed: str | None = None) -> tuple[str, str, int]:
+    program = start(words, environment, stdin=subprocess.PIPE if typed is not None else subprocess.DEVNULL)
+    out, err = program.communicate(typed, timeout=WITHIN_S)
+    return out, err, program.returncode
+
+
+AT_ONCE = (
+    "cli_event_fire", "cli_event_fire_bad_data", "cli_event_fire_master", "cli_event_send", "cli_event_send_json_out", "cli_event_send_kwargs",
+    "cli_event_send_preload", "cli_event_send_with_grains", "cli_run_event_send_runner", "cli_runner", "cli_runner_async",
+    "cli_runner_raises", "cli_test_ping", "cli_test_arg_async", "cli_salt_minion_event_fire", "cli_salt_minion_event_send",
+    "cli_bad_function",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", AT_ONCE)
+def test_recordings(nodes: Nodes, name: str) -> None:
+    expected = recording(name)
+    out, err, code = run(expected.words, nodes.environment)
+    assert alike(out) == alike(expected.out)
+    assert alike(err) == alike(expected.err)
+    assert code == expected.code
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cli_state_event_plain_count2",
+        "cli_state_event_quiet_count1",
+        "cli_state_event_regex",
+        "cli_state_event_tagmatch_pretty_count1",
+    ],
+)
+def test_recordings_of_watching(nodes: Nodes, name: str) -> None:
+    expected = recording(name)
+    with Client.connect(nodes.site.bus) as bus:
+        before = count_subscriptions(bus)
+        program = start(expected.words, nodes.environment)
+        wait_until(lambda: count_subscriptions(bus) > before or program.poll() is not None, "it listens")
+        fire = "import salt.utils.event, sys, json\nwith salt.utils.event.MasterEvent(sys.argv[1]) as event:\n    for tag, data in json.loads(sys.argv[2]):\n        event.fire_event(data, tag)\n"
+        subprocess.run(
+            [sys.executable, "-c", fire, str(nodes.site.bus.parent), json.dumps(expected.fired)], env=nodes.environment, check=True, timeout=WITHIN_S
+        )  # fmt: skip
+        out, err = program.communicate(timeout=WITHIN_S)
+    assert alike(out) == alike(expected.out)
+    assert (err, program.returncode) == ("", expected.code)
+
+
+@pytest.mark.parametrize(("program", "code"), [("salt-run", 1), ("salt-call", 0)])
+def test_watching_ends_with_an_interrupt(nodes: Nodes, program: str, code: int) -> None:
+    bus_of = nodes.site.bus if program == "salt-run" else nodes.site.minion_bus
+    with Client.connect(bus_of) as bus:
+        before = count_subscriptions(bus)
+        watching = start([program, "state.event", "golden/never"], nodes.environment)
+        wait_until(lambda: count_subscriptions(bus) > before or watching.poll() is not None, "it listens")
+        watching.send_signal(signal.SIGINT)
+        out, err = watching.communicate(timeout=WITHIN_S)
+    assert (out, err, watching.returncode) == ("", "\nExiting gracefully on Ctrl-c\n", code)
+
+
+def test_the_lines_of_the_page(nodes: Nodes) -> None:
+    """From the CLI, as they stand there: on the minion's bus, to the master, and from the master to the minion."""
+    (block,) = (block for block in blocks(PROJECT / "docs" / "salt.md") if block.kind == "salt-programs")
+    watch, *lines = block.text.replace("minionname", MINION).splitlines()
+    assert watch == "salt-run state.event pretty=True", "which the recordings play"
+    with (
+        Client.connect(nodes.site.bus) as master,
+        Client.connect(nodes.site.minion_bus) as minion,
+        master.subscribe("myco/mytag/") as up,
+        minion.subscribe(exact=["tag", "customtag/african/unladen"]) as down,
+    ):
+        for line in lines:
+            out, err, code = run(shlex.split(line), nodes.environment)
+            assert (out.splitlines()[1:], err, code) == (["    True"], "", 0), line
+        sent, first, second = up.next(WITHIN_S), down.next(WITHIN_S), down.next(WITHIN_S)
+    assert sent is not None
+    assert sent.data["data"].items() >= {"success": True, "message": "It works!"}.items()
+    assert first is not None
+    assert first.data["data"] == "message to be sent in the event"
+    assert second is not None
+    assert second.data["data"] == "message for the minion"
+
+
+@pytest.mark.parametrize(
+    ("words", "out", "err", "code"),
+    [
+        (("salt-run", "no.such"), "'no.such' is not available.\n", "", 0),
+        (("salt-call", "no.such"), "'no.such' is not available.\n", "", 255),
+        (("salt-run", "--nonsense"), "", "salt-run: error: no such option: --nonsense\n", 64),
+        (("salt-key", "-l", "nonsense"), "", "salt-key: error: 'nonsense' is not a valid argument to '--list'\n", 64),
+        (("salt-run", "--version"), "salt-run 3008.3 (Sylvite ", "", 0),
+        (("salt-call", "--out=nosuch", "test.ping"), "local:\n    True\n", "[ERROR   ] Invalid outputter nosuch specified, fall back to nested\n", 0),
+        (("salt", "nobody", "test.ping"), "No minions matched the target. No command was sent, no jid was assigned.\n", "ERROR: No return received\n", 2),
+    ],
+)  # fmt: skip
+def test_what_else_is_said(nodes: Nodes, words: tuple[str, ...], out: str, err: str, code: int) -> None:
+    said = run(words, nodes.environment)
+    assert said[0].startswith(out)
+    assert said[1].endswith(err)
+    assert said[2] == code
+
+
+def test_what_command_lines_mean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("SALT_CONFIG_DIR", "SALT_MASTER_CONFIG", "SALT_MINION_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    line = ["-c", str(tmp_path), "web*", "test.arg", "--out=json", "a", "-t5", "b=-c", "--no-color", "--", "--local"]
+    assert translate("salt", line).words == [
+        "--color=never", "jobs", "run", "--out", "json", "--timeout", "5", "--config", str(tmp_path / "master"), "--", "web*", "test.arg",
+        "a", "b=-c", "--local",
+    ]  # fmt: skip
+    assert translate("salt-call", ["-g"]).words == ["call", "--grains", "--"]
+    for wrong in (["--out"], ["--local=yes"], ["-x"]):
+        with pytest.raises(UsageError):
+            translate("salt-call", wrong)
+
+
+# -- salt-key --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pending(tmp_path: Path) -> Iterator[Nodes]:
+    """A master, and a minion that waits to be let in."""
+    site = Site(tmp_path, MINION)
+    site.configure_minion(acceptance_wait_time="1")
+    environment = {**shim_environment(), "SALT_MASTER_CONFIG": str(site.master_file)}
+    with site.master(), site.minion("--trust-first-master"), Client.connect(site.bus) as bus:
+        bus.wait("salt/auth", where="data.act == 'pend'", since="oldest", timeout_s=WITHIN_S)
+        yield Nodes(site, environment)
+
+
+def played(nodes: Nodes, name: str) -> None:
+    expected = recording(name)
+    assert run(expected.words, nodes.environment) == (expected.out, "", expected.code), name
+
+
+def test_recordings_of_salt_key(pending: Nodes) -> None:
+    played(pending, "cli_salt_key_list_pending")
+    played(pending, "cli_salt_key_accept")
+    with Client.connect(pending.site.bus) as bus:
+        assert bus.wait("salt/key", since="oldest", timeout_s=WITHIN_S).data["act"] in ("pending", "accepted")
+    out, _, _ = run(["salt-key", "-f", MINION], pending.environment)
+    assert re.fullmatch(rf"Accepted Keys:\n{MINION}:  \S+\n", out)
+    out, _, _ = run(["salt-key", "-L", "--out=json"], pending.environment)
+    assert json.loads(out)["minions"] == [MINION]
+    played(pending, "cli_salt_key_delete")
+
+
+def test_a_rejection_by_salt_key(pending: Nodes) -> None:
+    out, err, code = run(["salt-key", "-r", MINION], pending.environment, typed="n\n")
+    assert (out.splitlines()[-1], err, code) == ("Proceed? [n/Y] ", "", 0)
+    played(pending, "cli_salt_key_reject")
+    played(pending, "cli_salt_key_list_rejected")
+    out, _, code = run(["salt-key", "-a", "nobody", "--include-all"], pending.environment)
+    assert (out, code) == ("The key glob 'nobody' does not match any unaccepted or rejected keys.\n", 0)
+    assert os.path.isdir(pending.site.data)
