@@ -177,3 +177,51 @@ def test_a_minion_that_is_silent_is_asked_and_then_given_up(tmp_path: Path, monk
             assert change.data["lost"] == ["alpha"]
 
     play(tmp_path, scene)
+
+
+def test_of_a_minion_whose_key_was_deleted_nothing_is_known_any_more(tmp_path: Path) -> None:
+    async def scene(node: Node) -> None:
+        node.accept()
+        async with node.master(), buses(node) as (master, _), node.minion() as end:
+            end.tell(pack_data({"os": "Debian"}))
+            await take(master, 1, "minion/refresh/")
+            node.keyring.delete("alpha", node.minion_pair.fingerprint, 1)
+            await until(lambda: record(node) is None)
+
+    play(tmp_path, scene)
+
+
+def test_two_machines_with_one_key_are_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that was cloned, its key with it: each takes over the connection of the other."""
+    monkeypatch.setattr("sylvite.link.patience.TAKEN_OVER_S", 0.05)
+
+    async def scene(node: Node) -> None:
+        node.accept()
+        async with node.master(), buses(node) as (master, _), node.minion(), node.minion(socket=other.socket):
+            (told,) = await take(master, 1, "salt/link/twins")
+            assert (told.data["id"], told.data["addresses"]) == ("alpha", ["127.0.0.1"])
+
+    with BrokerProcess(tmp_path / "other") as other:
+        play(tmp_path, scene)
+
+
+def test_strangers_do_not_keep_a_minion_waiting(tmp_path: Path) -> None:
+    """As many as fit hold connections open, say half of a hello, or nonsense: who is in, and who comes, do not notice."""
+    settings = msgspec.structs.replace(SETTINGS, line_max=40, line_per_address_max=30, half_open_max=5)
+
+    async def scene(node: Node) -> None:
+        node.accept()
+        async with node.master(settings) as end, buses(node) as (master, minion):
+            streams = [await asyncio.open_connection("127.0.0.1", node.port) for _ in range(40)]
+            for number, (_, writer) in enumerate(streams):
+                writer.write((b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n", b"")[number % 3])
+            async with node.minion() as known:
+                await until(lambda: known.is_up)
+                await node.fire(minion, "myco/through")
+                await take(master, 1, "myco/through")
+            assert end.door.turned_away > 0
+            for _, writer in streams:
+                writer.close()
+            await until(lambda: len(end.door) == 0)
+
+    play(tmp_path, scene)

@@ -67,8 +67,8 @@ class Gate:
     async def ended(self, identities: Sequence[Identity]) -> list[Identity]:
         return await self._do(self._keeper.ended, identities)
 
-    async def holders(self) -> frozenset[str]:
-        return await self._do(self._keeper.holders)
+    async def new_holders(self, *, again: bool) -> frozenset[str] | None:
+        return await self._do(self._keeper.new_holders, again=again)
 
     async def is_due(self) -> bool:
         return await self._do(self._keeper.is_due)

@@ -40,6 +40,7 @@ class Gatekeeper:
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
         self._revision = keyring.revision()
+        self._holders_revision = -1
         self._looks_again = False
 
     def judge(self, asking: Asking, address: str) -> tuple[Judgement, dict[str, Any]]:
@@ -91,8 +92,12 @@ class Gatekeeper:
         looks, self._looks_again = has_changed or self._looks_again, has_changed
         return [identity for identity in identities if not self.still_counts(identity)] if looks else []
 
-    def holders(self) -> frozenset[str]:
-        """Return the ids that have an accepted key."""
+    def new_holders(self, *, again: bool) -> frozenset[str] | None:
+        """Return the ids that have an accepted key; None where nothing has changed since the last call, unless `again`."""
+        revision = self._keyring.revision()
+        if revision == self._holders_revision and not again:
+            return None
+        self._holders_revision = revision
         return frozenset(key.id for key in self._keyring.all_keys() if key.state is State.ACCEPTED)
 
     def is_due(self) -> bool:

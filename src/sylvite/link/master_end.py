@@ -225,12 +225,16 @@ class MasterEnd:
         next_report_s, turned_away = time.monotonic() + REPORT_S, 0
         while True:
             await asyncio.sleep(LOOK_S)
-            for look in (self._look_at_keys, self._look_at_own_key):
+            looks = [self._look_at_keys, self._look_at_own_key]
+            is_time = time.monotonic() >= next_report_s
+            if is_time and self._roll is not None:
+                looks.append(self._forget)
+            for look in looks:
                 try:
                     await look()
                 except SylviteError as error:
                     logger.error("the keys could not be looked at: %s", error)
-            if time.monotonic() >= next_report_s:
+            if is_time:
                 next_report_s = time.monotonic() + REPORT_S
                 self._intake.report()
                 if self.door.turned_away > turned_away:
@@ -248,6 +252,12 @@ class MasterEnd:
                 await self._gate.announce()
             except SylviteError as error:
                 logger.warning("the events of the keys are not on the bus yet: %s", error)
+
+    async def _forget(self) -> None:
+        """Forget what is known of minions that have no accepted key any more: nobody is to find them by their grains."""
+        roll = self._roll
+        if roll is not None and (holders := await self._gate.new_holders(again=roll.has_more_to_forget)) is not None:
+            roll.keep_only(holders)
 
     async def _look_at_own_key(self) -> None:
         pair, statement = await self._gate.master_keys()

@@ -32,6 +32,7 @@ class Roll:
 
     def __init__(self, herald: Herald, settings: LinkSettings) -> None:
         self.settings = settings
+        self.has_more_to_forget = True
         self._herald = herald
         self._thread = ThreadPoolExecutor(1, "roll")
         self._presence = Presence((), time.monotonic())
@@ -88,11 +89,17 @@ class Roll:
             self._facts[minion] = packed
 
     def keep_only(self, holders: frozenset[str]) -> None:
-        """Forget minions that have no accepted key any more."""
+        """Forget minions that have no accepted key any more.
+
+        One that is here is left for the next time: its session is about to end, or its key was accepted a moment ago.
+        """
+        self.has_more_to_forget = False
 
         def forget(store: MinionStore) -> None:
-            for record in store.records():
-                if record.id not in holders and not record.is_present:
+            others = [record for record in store.records() if record.id not in holders]
+            self.has_more_to_forget = any(record.is_present for record in others)
+            for record in others:
+                if not record.is_present:
                     store.forget(record.id)
 
         self._notes.append(forget)
