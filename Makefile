@@ -74,6 +74,7 @@ faults-by-the-clock: .venv/ready
 
 bench: .venv/ready ## Measure beside other buses, and write docs/benchmarks.md
 	@$(PY) -m bench $(BENCH)
+	@$(PY) -m bench.link
 
 lock: ## Choose the newest versions anew, with hashes
 	$(PYTHON) -m venv .venv-lock

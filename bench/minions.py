@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,6 +38,20 @@ class Minion(asyncio.Protocol):
         self._epoch, self._offset = time.time_ns(), 0
         self._transport: asyncio.Transport | None = None
         self._greeted = False
+        self._to_fire: Iterator[bytes] = iter(())
+        self._taken = 0
+
+    @property
+    def is_firing(self) -> bool:
+        """Say whether the master has not taken all yet."""
+        if (done := self._uplink.done) is not None:
+            self._taken = done.offset + 1
+        return self._taken < self._offset
+
+    def fire(self, loads: Iterator[bytes]) -> None:
+        """Send these up, packed, as fast as the master takes them."""
+        self._to_fire = loads
+        self._write()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -67,10 +81,15 @@ class Minion(asyncio.Protocol):
             "cmd": "_return", "id": self._id, "jid": job["jid"], "fun": job["fun"], "fun_args": job["arg"],
             "return": True, "retcode": 0, "success": True, "user": job["user"],
         }  # fmt: skip
-        self._uplink.offer(Load(self._epoch, self._offset, pack_data(load)))
+        self._offer(pack_data(load))
+
+    def _offer(self, packed: bytes) -> None:
+        self._uplink.offer(Load(self._epoch, self._offset, packed))
         self._offset += 1
 
     def _write(self) -> None:
+        while self._uplink.has_room() and (packed := next(self._to_fire, None)) is not None:
+            self._offer(packed)
         parts = self._uplink.take_bytes()
         if parts and self._transport is not None:
             self._transport.writelines(self._tls.wrap(parts))
@@ -93,12 +112,18 @@ def run(line: Line, pairs: Mapping[str, KeyPair], port: int) -> None:
 
 
 async def _run(line: Line, pairs: Mapping[str, KeyPair], port: int) -> None:
+    minions = await connected(pairs, port)
+    line()
+    await stay(minions)
+
+
+async def connected(pairs: Mapping[str, KeyPair], port: int) -> list[Minion]:
+    """Return these minions, once all have been let in."""
     context, room = minion_context(), asyncio.Semaphore(AT_ONCE)
     minions = [Minion(id_, pair, context) for id_, pair in pairs.items()]
     async with asyncio.timeout(LET_IN_S):
         await asyncio.gather(*(_connect(minion, port, room) for minion in minions))
-    line()
-    await _stay(minions)
+    return minions
 
 
 async def _connect(minion: Minion, port: int, room: asyncio.Semaphore) -> None:
@@ -107,7 +132,8 @@ async def _connect(minion: Minion, port: int, room: asyncio.Semaphore) -> None:
         await minion.is_in.wait()
 
 
-async def _stay(minions: Sequence[Minion]) -> None:
+async def stay(minions: Sequence[Minion]) -> None:
+    """Let the master see that they live, for ever."""
     while True:
         await asyncio.sleep(PING_S)
         for minion in minions:
