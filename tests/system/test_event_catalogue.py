@@ -41,6 +41,14 @@ def tells():
     __jid_event__.fire_event({"message": "half of it is done"}, "progress")
     return True
 """
+STEPS = """
+ask:
+  salt.function: [{name: test.ping}, {tgt: alpha}]
+tell:
+  salt.runner: [{name: event.send}, {tag: myco/walk/done}, {require: [{salt: ask}]}]
+look:
+  salt.wheel: [{name: key.list}, {match: accepted}]
+"""
 
 
 class Walk:
@@ -67,13 +75,15 @@ class Walk:
     def start_master(self, stack: contextlib.ExitStack) -> Daemon:
         network, runners = self.network, self.network.master.folder / "runners"
         write(runners / "walk.py", RUNNER)
+        write(network.master.folder / "srv" / "walk.sls", STEPS)
         self.configure_master()
         return stack.enter_context(network.master.run("master"))
 
     def configure_master(self, **options: object) -> None:
         self.network.master.configure(
             "master", id="mars", interface="127.0.0.1", ret_port=self.network.port, presence_events=True,
-            loop_interval=1, runner_dirs=f"[{self.network.master.folder / 'runners'}]", **options,
+            loop_interval=1, runner_dirs=f"[{self.network.master.folder / 'runners'}]",
+            file_roots=f"{{base: [{self.network.master.folder / 'srv'}]}}", **options,
         )  # fmt: skip
 
     def let_in(self, stack: contextlib.ExitStack) -> Node:
@@ -125,6 +135,7 @@ class Walk:
         master("run", "walk.tells")
         master("run", "walk.fails", code=None)
         master("run", "no.such", code=None)
+        master("run", "state.orchestrate", "walk")
         master("wheel", "key.list_all")
 
     def create_and_destroy_a_machine(self) -> None:
@@ -252,6 +263,9 @@ KINDS = (
     # 3.4
     Kind("run new", "salt/run/JID/new", lambda: recorded("salt/run/JID/new")),
     Kind("run progress", "salt/run/JID/progress", lambda: told(message=str)),
+    Kind("run args: function", "salt/run/JID/args", lambda: told(type=str, name=str, tgt=str, args=dict), {"type": "function"}),
+    Kind("run args: runner", "salt/run/JID/args", lambda: told(type=str, name=str, args=dict), {"type": "runner"}),
+    Kind("run args: wheel", "salt/run/JID/args", lambda: told(type=str, name=str, args=dict), {"type": "wheel"}),
     Kind("run ret", "salt/run/JID/ret", lambda: recorded("salt/run/JID/ret"), {"fun": "runner.test.arg", "success": True}),
     Kind("run ret: it fails", "salt/run/JID/ret", lambda: told(**RUN, **{"return": str}, success=bool, retcode=int), {"fun": "runner.walk.fails", "success": False, "retcode": 1}),
     Kind("run ret: there is none", "salt/run/JID/ret", lambda: told(fun=str, fun_args=list, jid=str, **{"return": str}, success=bool, retcode=int, user_=str), {"fun": "no.such", "success": False, "retcode": 254}),
@@ -291,7 +305,6 @@ NOT_HERE = {
     "minion/ID/resource_refresh": "there are no resources",
     "syndic_start": "there are no syndics",
     "salt/syndic/ID/start": "there are no syndics",
-    "salt/run/JID/args": "of orchestration, which is a matter of states",
     "salt/state_result/JID/ID/": "there are no states",
     "salt/job/JID/sub/ID/error/": "there are no states",
 }
