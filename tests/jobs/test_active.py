@@ -23,7 +23,7 @@ SAID = {
 
 
 def test_what_minions_say() -> None:
-    found = active_jobs({"web1": [SAID], "web2": [{**SAID, "pid": None}], "db1": []}, None)
+    found = active_jobs({"web2": [{**SAID, "pid": None}], "web1": [SAID], "db1": []}, None)
     assert found == {
         JID: {
             "Function": "test.sleep", "Arguments": [60], "Target": "web*", "Target-type": "glob", "User": "root",

@@ -23,7 +23,7 @@ def active_jobs(answers: Mapping[str, Any], reader: JobReader | None) -> dict[st
     """
     jobs: dict[str, Job] = {}
     running: dict[str, dict[str, int]] = {}
-    for minion, answer in answers.items():
+    for minion, answer in sorted(answers.items()):
         for said in cast("list[Any]", answer) if isinstance(answer, list) else []:
             job = _read(said, minion)
             if job is not None:
