@@ -165,6 +165,25 @@ def test_a_minion_that_stops_ends_its_jobs_and_says_so(job_site: JobSite, mark: 
         assert (event.data["jid"], event.data["return"]) == (jid, "The minion was stopped before this job had ended")
 
 
+def test_more_jobs_than_may_wait_are_answered_each(job_site: JobSite, mark: Path) -> None:
+    """Those beyond it at once, those that wait when the minion stops: nobody waits for one in vain."""
+    with job_site.running(process_count_max="1") as jobs:
+        holding = jobs.publish("bad.hang", str(mark))
+        jobs.wait_for_file(mark)
+        jids = [jobs.publish("test.ping") for _ in range(1100)]
+        beyond = jobs.returned(jids[-1])
+        assert beyond["return"] == "The minion is busy: 1 jobs run, and 1000 wait"
+        assert jobs.value("saltutil.find_job", jids[999])["jid"] == jids[999]
+        assert jobs.daemon.stop() == 0
+    with (
+        job_site.minion(),
+        Client.connect(job_site.minion_bus) as bus,
+        bus.subscribe(exact=RETURN, since="oldest", until_end=True) as returns,
+    ):
+        answered = [event.data["jid"] for event in returns if event.data["fun"] != "saltutil.find_job"]
+    assert sorted(answered) == sorted([holding, *jids])
+
+
 def test_a_minion_that_is_killed_leaves_nothing_running(job_site: JobSite, mark: Path) -> None:
     with job_site.running() as jobs:
         jobs.publish("bad.starts", str(mark))

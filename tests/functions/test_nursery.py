@@ -232,6 +232,55 @@ def test_a_nursery_that_does_not_come_up_is_tried_again_and_jobs_do_not_wait_for
     asyncio.run(run())
 
 
+def test_a_nursery_that_hangs_before_it_is_ready_is_ended(
+    begin: bytes,
+    nursery_program: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    nursery_program("import time; time.sleep(600)")
+    monkeypatch.setattr(workers, "READY_S", 0.2)
+    monkeypatch.setattr(workers, "PAUSE_S", (0.01, 0.01))
+    monkeypatch.setattr(nursery_end, "STOP_S", 0.1)
+
+    async def run() -> None:
+        found = Workers(lambda: begin, EVENT_BYTES_MAX)
+        found.start()
+        try:
+            waiting = asyncio.create_task(found.run())
+            while "is not ready within 0.2 s" not in caplog.text:
+                await asyncio.sleep(0.01)
+            monkeypatch.setattr(nursery_end, "MODULE", "sylvite.functions.nursery")
+            monkeypatch.setattr(workers, "READY_S", WITHIN_S)
+            assert (await follow(await waiting, "mine.opts")).value == "first"
+        finally:
+            await found.stop()
+
+    asyncio.run(run())
+
+
+def test_who_waits_for_a_nursery_hears_that_there_will_be_none(
+    begin: bytes, nursery_program: Callable[[str], None]
+) -> None:
+    nursery_program("import time; time.sleep(600)")
+
+    async def run() -> None:
+        found = Workers(lambda: begin, EVENT_BYTES_MAX)
+        found.start()
+        try:
+            waiting = asyncio.create_task(found.run())
+            await asyncio.sleep(0)
+            await found.refuse("the minion was stopped")
+            with pytest.raises(OSError, match="the minion was stopped"):
+                await waiting
+            with pytest.raises(OSError, match="the minion was stopped"):
+                await found.run()
+        finally:
+            await found.stop()
+
+    asyncio.run(run())
+
+
 def test_a_new_nursery_knows_what_is_new_and_the_old_one_ends_with_its_last_job(begin: bytes) -> None:
     async def run() -> None:
         told = begin

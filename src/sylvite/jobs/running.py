@@ -90,6 +90,7 @@ class JobRunner:
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
+        await self._workers.refuse("the minion was stopped")
         for job in self._desk.drop_waiting():
             self._spawn(self._answer(job, Failure("The minion was stopped before this job had begun")))
         for worker in list(self._at_work.values()):
@@ -111,21 +112,21 @@ class JobRunner:
     async def _listen(self, subscription: AsyncSubscription) -> None:
         async for event in subscription:
             try:
-                self._hear(event)
+                await self._hear(event)
             except Exception:
                 # The next job is not to suffer for this one.
                 logger.exception("%s could not be taken", event.tag)
 
-    def _hear(self, event: Event) -> None:
+    async def _hear(self, event: Event) -> None:
         if event.sender not in self._senders:
             logger.warning("%s of %s is not heeded: it is another user's", event.tag, event.sender)
         elif event.tag in REFRESH:
             self._notify = self._notify or event.tag == "module_refresh"
             self._refresh_wanted.set()
         else:
-            self._take(event)
+            await self._take(event)
 
-    def _take(self, event: Event) -> None:
+    async def _take(self, event: Event) -> None:
         match self._desk.decide(event.tag, event.data, self._grains):
             case Begin(job):
                 self._spawn(self._run(job))
@@ -134,7 +135,8 @@ class JobRunner:
                 logger.info("job %s waits: as many as may are running", job.jid)
             case Refuse(job, reason):
                 logger.warning("job %s is not done: %s", job.jid, reason)
-                self._spawn(self._answer(job, Failure(reason)))
+                # Waited for: so however many are refused, they do not pile up here.
+                await self._answer(job, Failure(reason))
             case Ignore(reason):
                 if reason is not None:
                     logger.warning("%s", reason)

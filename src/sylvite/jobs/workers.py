@@ -12,6 +12,8 @@ from sylvite.jobs.nursery_end import Nursery, Worker
 PAUSE_S = (0.2, 30.0)
 """Before a nursery is started again: at first, and at most; it doubles."""
 SETTLED_S = 60.0
+READY_S = 60.0
+"""How long a nursery may take to load the library."""
 WAIT_S = 30.0
 """How long a job waits for a nursery that does not come up."""
 logger = logging.getLogger("sylvite.jobs")
@@ -27,6 +29,7 @@ class Workers:
         self._retiring: set[asyncio.Task[None]] = set()
         self._keeping: asyncio.Task[None] | None = None
         self._renewing = asyncio.Lock()
+        self._refused: str | None = None
 
     def start(self) -> None:
         """Start a nursery, and again whenever it dies.  Jobs that come before it is ready wait for it."""
@@ -41,7 +44,10 @@ class Workers:
         nursery = await Nursery.start(self._begin(), self._event_bytes_max)
         is_there = False
         try:
-            is_there = await nursery.ready
+            async with asyncio.timeout(READY_S):
+                is_there = await nursery.ready
+        except TimeoutError:
+            logger.error("the process that runs jobs is not ready within %g s, and is ended", READY_S)
         finally:
             if not is_there:
                 await nursery.close()
@@ -65,11 +71,23 @@ class Workers:
         async with self._changed:
             try:
                 async with asyncio.timeout(WAIT_S):
-                    await self._changed.wait_for(lambda: self._nursery is not None and not self._nursery.gone.is_set())
+                    await self._changed.wait_for(self._is_settled)
             except TimeoutError:
                 raise OSError("the process that runs the jobs of this minion does not come up") from None
+            if self._refused is not None:
+                raise OSError(self._refused)
             assert self._nursery is not None
             return self._nursery
+
+    def _is_settled(self) -> bool:
+        is_there = self._nursery is not None and not self._nursery.gone.is_set()
+        return is_there or self._refused is not None
+
+    async def refuse(self, reason: str) -> None:
+        """Have no worker from now on, also who waits for one."""
+        async with self._changed:
+            self._refused = reason
+            self._changed.notify_all()
 
     @property
     def nursery(self) -> Nursery | None:
