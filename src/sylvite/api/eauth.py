@@ -177,7 +177,7 @@ async def _pam(service: str, name: str, password: str) -> bool:
     """
     asked = json.dumps({"service": service, "name": name, "password": password}).encode()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "sylvite.api.pam", stdin=asyncio.subprocess.PIPE, start_new_session=True
+        sys.executable, "-P", "-m", "sylvite.api.pam", stdin=asyncio.subprocess.PIPE, start_new_session=True
     )
     try:
         async with asyncio.timeout(PAM_S):
