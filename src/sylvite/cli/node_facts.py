@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from sylvite.cli.connect import CONFIGURED
 from sylvite.client.sync_client import Client
 from sylvite.errors import SylviteError
 
@@ -42,7 +44,9 @@ def load_nodes() -> tuple[Loaded[MasterOptions] | None, Loaded[MinionOptions] | 
     from sylvite.daemons.options.reading import is_there, load_master, load_minion
 
     def is_here(loaded: Loaded[Any]) -> bool:
-        return bool(loaded.errors) or is_there(loaded.main) or is_there(loaded.options.data_dir)
+        # One that was never configured has left its data at the usual place.
+        is_usual = not any(map(os.environ.get, CONFIGURED)) and is_there(loaded.options.data_dir)
+        return bool(loaded.errors) or is_there(loaded.main) or is_usual
 
     master, minion = load_master(), load_minion()
     return (master if is_here(master) else None), (minion if is_here(minion) else None)
