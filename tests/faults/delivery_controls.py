@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import sylvite.broker.readers
 import sylvite.broker.subscription
 import sylvite.broker.thought
 from sylvite.auth.policy import Policy
@@ -211,7 +212,8 @@ def _all_thoughts_in_the_loop() -> None:
 
     for name in ("STEPS_AT_ONCE", "STEPS_OF_FLUSH"):
         replace(sylvite.broker.thought, name, 1 << 60)
-    replace(sylvite.broker.subscription, "STEPS_AT_ONCE", 1 << 60)
+    for module in (sylvite.broker.subscription, sylvite.broker.readers):
+        replace(module, "STEPS_AT_ONCE", 1 << 60)
     replace(sylvite.broker.subscription, "price", free)
 
 

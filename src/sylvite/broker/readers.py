@@ -11,7 +11,7 @@ from sylvite.broker.clock import Clock
 from sylvite.broker.selection import Selection
 from sylvite.broker.settings import Limits
 from sylvite.broker.subscription import Subscription
-from sylvite.broker.thought import Steps, Thought
+from sylvite.broker.thought import STEPS_AT_ONCE, Steps, Thought
 from sylvite.core.batch import Batch
 from sylvite.core.event import Gap
 from sylvite.core.router import Router
@@ -189,8 +189,12 @@ class Readers:
         """Give each subscription that is behind a turn, and so on until none can go on or the turns are used up."""
         for _ in range(CATCH_UP_STEPS):
             behind, self._behind = self._behind, {}
+            next_time: dict[Subscription, None] = {}
             for subscription in behind:
                 if subscription.closed or not subscription.can_take():
+                    continue
+                if subscription.predicate is not None and self.steps.left < STEPS_AT_ONCE:
+                    next_time[subscription] = None
                     continue
                 end = self._log.synced if subscription.held_back else self._log.end
                 try:
@@ -208,6 +212,8 @@ class Readers:
                     self.thoughts.append(subscription.thought)
                 if subscription.cursor_name:
                     self._move_cursor(subscription)
+            if next_time:
+                self._behind = next_time | self._behind  # Before those that had some of this flush.
             if not self._behind:
                 return
         self._wanted()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sylvite.broker.selection import Selection
 from sylvite.broker.thought import STEPS_AT_ONCE, Steps, Thought, price
+from sylvite.core.batch import Batch
 from sylvite.core.event import Gap
 from sylvite.core.predicate import Predicate, compile_predicate
 from sylvite.eventlog.cursors import Cursor
@@ -75,7 +76,7 @@ class Subscription:
     def offer(self, selection: Selection, numbers: list[int], now_ns: int) -> None:
         """Take from a new batch the events with these tags; a live subscription that cannot, or not at once, falls behind."""
         batch = selection.batch
-        if not self.can_take() or (self.predicate is not None and not self._steps.pay(price(self.predicate, batch))):
+        if not self.can_take() or not self._can_pay(batch):
             self.live = False
             self.reader.seek(batch.base)
             return
@@ -91,8 +92,6 @@ class Subscription:
 
         Where its predicate may take long, `thought` is what has to be done first, and reading stays before that batch.
         """
-        if self.predicate is not None and self._steps.left < STEPS_AT_ONCE:
-            return True  # In the next flush.
         position = self.reader.next
         for item in self.reader.read(READ_BYTES, end):
             if isinstance(item, Gap):
@@ -120,6 +119,10 @@ class Subscription:
             self.tell(history)
         self.live = not self.held_back
         return False
+
+    def _can_pay(self, batch: Batch) -> bool:
+        predicate = self.predicate
+        return predicate is None or self._steps.pay(price(predicate, batch), leave=STEPS_AT_ONCE)
 
     def take(self, thought: Thought) -> None:
         """Send what was worked out, and read on behind that batch."""

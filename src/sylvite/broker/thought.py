@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 STEPS_AT_ONCE = 50_000
 """What may take more is worked out in another thread; some ten milliseconds."""
 STEPS_OF_FLUSH = 100_000
+"""Live subscriptions leave as much of it as one of those behind may take, so that these come on too."""
 
 
 class Steps:
@@ -29,9 +30,9 @@ class Steps:
     def begin(self) -> None:
         self.left = STEPS_OF_FLUSH
 
-    def pay(self, steps: int) -> bool:
-        """Say whether there are so many left, and take them."""
-        if steps > self.left:
+    def pay(self, steps: int, *, leave: int = 0) -> bool:
+        """Say whether there are so many left, and `leave` beside them; take them."""
+        if steps + leave > self.left:
             return False
         self.left -= steps
         return True
