@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from sylvite.auth import keyring_admission
@@ -89,6 +90,18 @@ def another_source_each_time(put: Replace = replace) -> None:
     put(Intake, "store", store_anew)
 
 
+def another_source_and_late_answers() -> None:
+    """As above; and few answers, so that much comes again."""
+    another_source_each_time()
+    taken, calls = MinionSession.taken, count()
+
+    def seldom(session: MinionSession, arrived: Arrived) -> None:
+        if next(calls) % 5 == 0:
+            taken(session, arrived)
+
+    replace(MinionSession, "taken", seldom)
+
+
 def believe_ids(put: Replace = replace) -> None:
     """A master that lets a load say whose it is."""
     forward = forwarding.forward
@@ -149,7 +162,7 @@ def give_up_what_is_refused(put: Replace = replace) -> None:
 LINK_CONTROLS: dict[str, Callable[[], None]] = {
     "saying again": believe_what_is_said,
     "storing before answering": answer_before_it_is_stored,
-    "one source for each outbox": another_source_each_time,
+    "one source for each outbox": another_source_and_late_answers,
     "telling of gaps": say_nothing_of_gaps,
     "trying again": give_up_what_is_refused,
     "no pause between two guests": let_guests_wait,

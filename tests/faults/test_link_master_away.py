@@ -12,6 +12,7 @@ import pytest
 from sylvite.broker.settings import BrokerSettings
 from sylvite.client.sync_client import Client
 from sylvite.eventlog.eventlog import LogSettings
+from tests.faults import proc
 from tests.faults.forked_brokers import Forks, forked_brokers
 from tests.faults.link_controls import hurry
 from tests.faults.link_site import COUNTERS, SETTLED_S, Arriving, Firing, LinkSite, judge, stored
@@ -60,6 +61,9 @@ def _go_away(
         firing.start()
         arriving.start()
         arriving.wait(100)
+        # It stands still for a moment first: so there is something on its way to it when it dies.
+        proc.stop(site.parts["link"])
+        time.sleep(0.2)
         site.kill("link", "broker")
         before, began = firing.sent, time.monotonic()
         for kill in range(KILLS):

@@ -173,7 +173,7 @@ def test_a_link_that_trusts_the_network_is_found_out(
 ) -> None:
     """Negative controls."""
     with control("C-02", without=without, match='"row": "C-02"'):
-        _bad_network(forks, tmp_path_factory.mktemp("c02"), 10, seed=23, part=part, without=without)
+        _bad_network(forks, tmp_path_factory.mktemp("c02"), 10, seed=23, longest_s=1.0, part=part, without=without)
 
 
 def _cut_after(forks: Forks, folder: Path, every: int, seed: int) -> None:
