@@ -81,7 +81,7 @@ def test_an_end_that_stands_still_loses_repeats_and_reorders_nothing(
     forks: Forks, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """9 pauses, three of them longer than the other side waits."""
-    _pause_either_end(forks, tmp_path_factory.mktemp("c05"), [0.05, 0.3, 0.1, 2.5, 0.2, 0.4, 0.1, 2.5, 0.3], seed=51)
+    _pause_either_end(forks, tmp_path_factory.mktemp("c05"), [0.05, 0.3, 0.1, 4.0, 0.2, 0.4, 0.1, 3.0, 0.3], seed=51)
 
 
 @pytest.mark.long

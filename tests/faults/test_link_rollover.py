@@ -136,6 +136,7 @@ def test_other_keys_again_and_again(tmp_path: Path, seed: int, kills: bool) -> N
     _roll_over(tmp_path, 5, seed=seed, kills=kills)
 
 
+@pytest.mark.long
 def test_a_master_that_does_not_tell_is_found_out(tmp_path: Path) -> None:
     """Negative control: its minions do not know the new key, and do not speak to it."""
     with control("C-15", without="telling minions of the next key", match='"lost": [1-9]'):
