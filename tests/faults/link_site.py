@@ -19,7 +19,8 @@ from tests.faults.link_parent import LinkStart
 
 SETTINGS = BrokerSettings(log=LogSettings(segment_bytes=4 * 1024 * 1024, keep_free_bytes=0))
 ARRIVE_WITHIN_S = 60.0
-AWAY_S = 120.0
+AWAY_S = 900.0
+ENDED_WITHIN_S = 120.0
 SETTLED_S = 30.0
 TAG = "load/one"
 COUNTERS: tuple[str, ...] = ("lost", "duplicate", "reordered", "phantom")
@@ -120,7 +121,9 @@ class Firing(threading.Thread):
             with self._client:
                 while not self._finishing.wait(self._each_s):
                     numbers = range(self.sent, self.sent + self._group)
-                    self._client.publish_many((OUTBOX, load(number, self._pad)) for number in numbers)
+                    self._client.publish_many(
+                        ((OUTBOX, load(number, self._pad)) for number in numbers), timeout_s=AWAY_S
+                    )
                     self.sent += self._group
         except BaseException as error:  # noqa: BLE001 - the top of a thread; `finish` raises it again
             self.error = error
@@ -131,7 +134,7 @@ class Firing(threading.Thread):
     def finish(self) -> int:
         """Stop; return how many were sent.  Raises what it has failed with."""
         self._finishing.set()
-        self.join(AWAY_S)
+        self.join(ENDED_WITHIN_S)
         if self.error is not None:
             raise self.error
         assert not self.is_alive(), "it does not end"
@@ -190,7 +193,7 @@ class Arriving(threading.Thread):
 
     def finish(self) -> None:
         self._finishing.set()
-        self.join(AWAY_S)
+        self.join(ENDED_WITHIN_S)
         if self.error is not None:
             raise self.error
 

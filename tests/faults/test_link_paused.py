@@ -74,7 +74,10 @@ def _pause_either_end(
     }
     target = dict.fromkeys((*COUNTERS, "tracebacks"), 0.0) | {"back_s_median": BACK_S}
     report("C-05", seed=seed, runs=len(pauses_s), counters=counters, target=target, without=without)
-    assert counters["connections_lost"], "no pause was so long that the other side has noticed"
+    # A broker that stands still is waited for by the link, which says so to its minions.
+    limit_s = 2.0 if hurried else 60.0
+    is_noticed = [pause_s > limit_s and PARTS[at % len(PARTS)] != "broker" for at, pause_s in enumerate(pauses_s)]
+    assert counters["connections_lost"] or not any(is_noticed), "no pause was so long that the other side has noticed"
 
 
 def test_an_end_that_stands_still_loses_repeats_and_reorders_nothing(
