@@ -224,3 +224,32 @@ def test_a_return_that_nobody_asked_for_gets_one_jid_however_often_it_is_said(
             assert len(event.data["jid"]) == 20
 
     play(tmp_path, scene)
+
+
+def test_a_job_that_is_published_while_a_minion_is_away_for_a_moment_reaches_it(tmp_path: Path) -> None:
+    """Once: it does not do it again when it is back a second time."""
+
+    async def scene(node: Node) -> None:
+        node.accept()
+        async with buses(node) as (master, minion):
+
+            async def publish(jid: str) -> None:
+                job: dict[str, Any] = {"jid": jid, "fun": "test.ping", "arg": [], "tgt": "*", "tgt_type": "glob"}
+                await master.publish(f"salt/job/{jid}/new", {**job, "minions": ["alpha", "beta"]})
+                await master.publish(f"salt/job/{jid}/publish", job)
+
+            async with node.master() as end:
+                async with node.minion() as first:
+                    await until(lambda: first.is_up)
+                await until(lambda: not end.sessions)
+                await publish("20261123224631804181")
+                for _ in range(2):
+                    async with node.minion() as again:
+                        await until(lambda again=again: again.is_up)
+                        await take(minion, 1, "salt/job/20261123224631804181/publish")
+                        await node.fire(minion, "myco/after")
+                        await take(master, 1, "myco/after")
+            brought = await minion.subscribe("salt/job/", since="oldest", until_end=True)
+            assert len([event async for event in brought]) == 1
+
+    play(tmp_path, scene)

@@ -25,6 +25,7 @@ from sylvite.link.known_jobs import KnownJobs
 from sylvite.link.messages import TAKEN_OVER, Verdict
 from sylvite.link.minion_session import Arrived, Judgement, MinionSession
 from sylvite.link.minion_wire import READ_BYTES, MinionWire
+from sylvite.link.recent_jobs import RecentJobs
 from sylvite.link.roll import Roll
 from sylvite.link.settings import LinkSettings
 from sylvite.link.tls import master_context
@@ -69,6 +70,7 @@ class MasterEnd:
         self._roll = roll
         self._wires: set[MinionWire] = set()
         self._jobs = KnownJobs()
+        self._recent = RecentJobs()
         self._twins = Twins()
         self._jids = JidMaker(process=os.getpid() if settings.unique_jid else None)
         self._server: asyncio.Server | None = None
@@ -156,7 +158,7 @@ class MasterEnd:
         wire.decide(judgement)
         if self._statement and wire.session is not None:
             wire.session.announce(self._statement)
-            wire.write()
+        self._bring_missed(wire)
 
     async def _judged(self, asking: Asking, address: str) -> tuple[Judgement, dict[str, Any]]:
         # Before the key is looked at, as in Salt: who comes too late is not kept waiting, and a token stays good.
@@ -296,10 +298,21 @@ class MasterEnd:
     async def _bring_down(self, jobs: AsyncSubscription) -> None:
         async for event in jobs:
             minions = self._jobs.hear(event.tag, event.data)
-            if event.offset < jobs.end:
-                continue
-            packed = pack_data(event.data)
+            if not minions or event.offset < jobs.end:
+                continue  # What was published before this process began may have gone down already.
+            packed, missing = pack_data(event.data), set[str]()
             for minion in minions:
-                if (wire := self.sessions.get(minion)) is not None and wire.session is not None:
+                wire = self.sessions.get(minion)
+                if wire is not None and wire.session is not None and wire.session.identity is not None:
                     wire.session.send_down(event.tag, packed)
                     wire.write()
+                else:
+                    missing.add(minion)
+            self._recent.add(event.tag, packed, missing, time.monotonic())
+
+    def _bring_missed(self, wire: MinionWire) -> None:
+        """Bring a minion that is back what went down while it was away."""
+        if wire.session is not None and wire.session.identity is not None:
+            for tag, packed in self._recent.take(wire.minion, time.monotonic()):
+                wire.session.send_down(tag, packed)
+            wire.write()
