@@ -54,12 +54,12 @@ def alike(text: str) -> str:
     return STAMP.sub("STAMP", JID.sub("JID", text))
 
 
-def start(words: Sequence[str], environment: dict[str, str], **more: Any) -> subprocess.Popen[str]:
+def start(words: Sequence[str], environment: dict[str, str], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
     name, *typed = words
     source = f"import sys; from salt.scripts import {name.replace('-', '_')} as main; sys.argv[0] = {name!r}; sys.exit(main())"
     return subprocess.Popen(
         [sys.executable, "-c", source, *typed], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
-        **{"stdin": subprocess.DEVNULL, **more},
+        stdin=stdin,
     )  # fmt: skip
 
 
