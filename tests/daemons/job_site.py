@@ -174,11 +174,11 @@ class Jobs:
         job: dict[str, Any] = {
             "fun": fun, "arg": list(arg), "tgt": self.site.id, "jid": jid, "ret": "", "tgt_type": "glob", "user": "root",
         }  # fmt: skip
-        self._bus.publish(f"salt/job/{jid}/publish", {**job, **more})
+        self._bus.publish(f"salt/job/{jid}/publish", {**job, **more}, timeout_s=WITHIN_S)
         return jid
 
     def fire(self, tag: str, data: dict[str, Any]) -> None:
-        self._bus.publish(tag, data)
+        self._bus.publish(tag, data, timeout_s=WITHIN_S)
 
     def wait(self, wanted: Callable[[Event], bool], what: str) -> Event:
         """Return the first event that is wanted, of those that were seen or come."""
