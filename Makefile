@@ -92,8 +92,8 @@ lock: ## Choose the newest versions anew, with hashes
 			--no-header --no-annotate requirements/salt$$release.in -o requirements/salt$$release.lock; done
 	rm -rf .venv-lock
 
-dist: .venv/ready ## Build the wheel
-	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation -w dist .
+dist: .venv/ready ## Build the wheels, that with Salt's names too
+	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation -w dist . ./compat
 
 clean: ## Remove what the other targets made
 	rm -rf .venv .venv-lock .venv-salt $(FAULTS) dist .hypothesis .ruff_cache .pytest_cache .import_linter_cache
