@@ -37,8 +37,9 @@ def report(
         AssertionError: a counter is above its target.
     """
     limits = dict.fromkeys(counters, 0.0) if target is None else dict(target)
+    counters = {name: +value for name, value in counters.items()}  # A truth is a number here.
     passed = all(counters[name] <= limit for name, limit in limits.items())
-    result = {"row": row, "seed": seed, "runs": runs, "counters": dict(counters), "target": limits, "pass": passed}
+    result = {"row": row, "seed": seed, "runs": runs, "counters": counters, "target": limits, "pass": passed}
     line = json.dumps(result)
     if without is not None and not _controls:
         _keep({"row": row, "without": without, "caught": not passed})
