@@ -11,7 +11,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from sylvite.auth.enrolment import (
     BadEnrolment,
@@ -34,6 +34,7 @@ from sylvite.core.known_tags import BEACONS
 from sylvite.core.known_tags import OUTBOX as OUTBOX_TAG
 from sylvite.core.known_tags import RETURN as RETURN_TAG
 from sylvite.errors import ConnectionLost, InvalidData, RemoteProtocolError, SylviteError
+from sylvite.link.master_wire import MasterWire
 from sylvite.link.messages import TAKEN_OVER, Verdict
 from sylvite.link.patience import Patience, PatienceSettings
 from sylvite.link.renewal import Renewal
@@ -58,58 +59,6 @@ def _load_of(event: Event) -> Mapping[str, Any]:
     if event.tag != BEACONS:
         return event.data
     return {"events": event.data.get("beacons"), "pretag": None}
-
-
-class _Wire(asyncio.Protocol):
-    """One connection to a master."""
-
-    def __init__(self, end: MinionEnd, tls: TlsPipe) -> None:
-        loop = asyncio.get_running_loop()
-        self.tls = tls
-        self.stands: asyncio.Future[None] = loop.create_future()
-        """TLS does, and the master is one that may be trusted."""
-        self.gone: asyncio.Future[None] = loop.create_future()
-        self.heard_s = time.monotonic()
-        self._end = end
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.write(self.tls.start())
-
-    def data_received(self, data: bytes) -> None:
-        self.heard_s = time.monotonic()
-        try:
-            plain, answer = self.tls.feed(data)
-        except ssl.SSLError as error:
-            self._end.refused = f"it does not speak TLS as we do: {error.reason or error}"
-            self.end()
-            return
-        if answer and self._transport is not None:
-            self._transport.write(answer)
-        if self.tls.stands and not self.stands.done() and self._end.connected(self):
-            self.stands.set_result(None)
-        for piece in plain:
-            self._end.received(self, piece)
-        if self.tls.ended:
-            self.end()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        del exc
-        self.stands.cancel()
-        if not self.gone.done():
-            self.gone.set_result(None)
-
-    def write(self, parts: list[bytes]) -> None:
-        if parts and self._transport is not None and not self._transport.is_closing():
-            self._transport.writelines(self.tls.wrap(parts))
-
-    def end(self) -> None:
-        transport = self._transport
-        if transport is not None and not transport.is_closing():
-            if rest := self.tls.end():
-                transport.write(rest)
-            transport.close()
 
 
 class MinionEnd:
@@ -148,7 +97,7 @@ class MinionEnd:
         self._patience = Patience(settings, random_chance, len(self._masters))
         self._verdict_s = VERDICT_S if verdict_s is None else verdict_s
         self._tls = minion_context()
-        self._wire: _Wire | None = None
+        self._wire: MasterWire | None = None
         self._found: tuple[Fingerprint, Trust] | None = None
         self.refused = ""
         """Why the connection has ended, or is about to."""
@@ -229,7 +178,7 @@ class MinionEnd:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_S):
             tls = TlsPipe(self._tls, server_side=False)
-            _, wire = await loop.create_connection(lambda: _Wire(self, tls), host, port)
+            _, wire = await loop.create_connection(lambda: MasterWire(self, tls), host, port)
         try:
             # Of many that come at once, each has to wait for its turn.
             await asyncio.wait([wire.stands, wire.gone], timeout=HANDSHAKE_S, return_when=asyncio.FIRST_COMPLETED)
@@ -249,7 +198,7 @@ class MinionEnd:
             logger.warning("the connection to the master at %s:%d has ended: %s", host, port, self.refused)
         return verdict
 
-    async def _stay(self, wire: _Wire, verdict_by_s: float) -> None:
+    async def _stay(self, wire: MasterWire, verdict_by_s: float) -> None:
         loop = asyncio.get_running_loop()
         while not wire.gone.done():
             has_verdict = self.uplink.verdict is not None
@@ -266,7 +215,7 @@ class MinionEnd:
                 self.uplink.ping(0)
                 self._write()
 
-    def connected(self, wire: _Wire) -> bool:
+    def connected(self, wire: MasterWire) -> bool:
         """TLS stands: say whether it is with a master that may be trusted; nothing is said before."""
         try:
             fingerprint = shown_by(wire.tls.peer)
@@ -279,7 +228,7 @@ class MinionEnd:
         self._wire, self._found = wire, (fingerprint, trust)
         return True
 
-    def received(self, wire: _Wire, data: bytes) -> None:
+    def received(self, wire: MasterWire, data: bytes) -> None:
         if wire is not self._wire:
             return
         was_up = self.uplink.is_up
