@@ -66,7 +66,7 @@ def test_the_page_runs_in_it(programs: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["salt", "salt-api", "salt-call", "salt-key", "salt-master", "salt-minion", "salt-run"]
+    "name", ["salt", "salt-api", "salt-call", "salt-cloud", "salt-key", "salt-master", "salt-minion", "salt-run"]
 )
 def test_every_program_is_there(programs: Path, name: str) -> None:
     assert run(programs / name, "--version").startswith(f"{name} 3008.3 (Sylvite ")

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from sylvite.client.sync_client import Client
+from sylvite.compat.cloud_lines import translate_cloud
 from sylvite.compat.command_lines import UsageError, translate
 from tests.compat.conftest import MINION, Nodes
 from tests.compat.places import GOLDEN, WITHIN_S, count_subscriptions, shim_environment, wait_until
@@ -176,6 +177,35 @@ def test_what_command_lines_mean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     for wrong in (["--out"], ["--local=yes"], ["-x"]):
         with pytest.raises(UsageError):
             translate("salt-call", wrong)
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("-p small web1 web2", "cloud create -- small web1 web2"),
+        ("--profile=small -P web1 -c /etc/mine", "cloud create --config-dir /etc/mine -- small web1"),
+        ("-d web1 -y", "cloud destroy --yes -- web1"),
+        ("-a stop web1", "cloud action -- stop web1"),
+        ("-Q --out=json", "--json cloud list --"),
+        ("--list-providers", "cloud providers --"),
+        ("--list-profiles all", "cloud profiles --"),
+    ],
+)
+def test_what_command_lines_of_the_cloud_mean(monkeypatch: pytest.MonkeyPatch, typed: str, words: str) -> None:
+    monkeypatch.delenv("SALT_CONFIG_DIR", raising=False)
+    assert translate_cloud(typed.split()).words == words.split()
+
+
+@pytest.mark.parametrize("typed", [["web1"], ["-Q", "-d"], ["-m", "map"], ["--no-deploy"]])
+def test_what_the_cloud_has_not(typed: list[str]) -> None:
+    with pytest.raises(UsageError):
+        translate_cloud(typed)
+
+
+def test_providers_of_the_cloud(tmp_path: Path) -> None:
+    (tmp_path / "cloud.providers").write_text("mine: {driver: dummy}\n")
+    said = run(["salt-cloud", "-c", str(tmp_path), "--list-providers"], shim_environment())
+    assert "mine" in said[0] + said[1]
 
 
 # -- salt-key --------------------------------------------------------------------------------------------------------

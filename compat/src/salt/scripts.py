@@ -22,6 +22,10 @@ def salt_run() -> int:
     return _run("salt-run")
 
 
+def salt_cloud() -> int:
+    return _run("salt-cloud")
+
+
 def salt_key() -> int:
     return _run("salt-key")
 

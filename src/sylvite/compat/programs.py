@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
+from sylvite.compat.cloud_lines import translate_cloud
 from sylvite.compat.command_lines import PROGRAMS, UsageError, translate
 from sylvite.compat.key_program import run_key_program
 from sylvite.compat.version import SALT_VERSION
@@ -19,6 +20,7 @@ Main = Callable[[Sequence[str]], int]
 _SYNOPSIS = {
     "salt": "'<target>' <function> [arguments]",
     "salt-key": "",
+    "salt-cloud": "",
     "salt-master": "",
     "salt-minion": "",
     "salt-api": "",
@@ -39,10 +41,9 @@ def run_program(name: str, typed: Sequence[str], main: Main) -> int:
 
 
 def _run(name: str, typed: Sequence[str], main: Main) -> int:
-    program = PROGRAMS[name]
     if "--help" in typed or "-h" in typed:
-        return main([*program.command, "--help"])
-    found = translate(name, typed)
+        return main([*(("cloud",) if name == "salt-cloud" else PROGRAMS[name].command), "--help"])
+    found = translate_cloud(typed) if name == "salt-cloud" else translate(name, typed)
     for note in found.notes:
         sys.stderr.write(f"{note}\n")
     code = main(found.words)
