@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import json
+import os
 import sys
 from typing import Any
 
@@ -75,6 +76,8 @@ def ask(service: str, name: str, password: str, folder: str | None = None) -> in
 
 
 def main() -> int:
+    # What the interface has open is not for modules of PAM.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     asked = json.loads(sys.stdin.buffer.read(64 * 1024))
     try:
         return ask(str(asked["service"]), str(asked["name"]), str(asked["password"]), asked.get("folder"))

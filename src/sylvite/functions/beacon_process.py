@@ -59,6 +59,8 @@ def _tell(bus: LocalBus, events: list[dict[str, Any]]) -> None:
 
 
 def main() -> int:
+    # uvloop leaves those open that may be inherited: that of --ready-fd, for one, which others wait to see closed.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     parent = os.getppid()
     # Ctrl-C is for the minion, which then ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
