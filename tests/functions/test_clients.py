@@ -27,7 +27,7 @@ WITHIN_S = 60.0
 def wait_for_runs(broker: BrokerProcess) -> None:
     """Wait until no run in a process of its own has the bus any more: it ends by itself, and is nobody's child."""
     with Client.connect(broker.socket, name="waiting") as bus:
-        deadline = time.monotonic() + WITHIN_S
+        deadline, names = time.monotonic() + WITHIN_S, list[str]()
         while time.monotonic() < deadline:
             names = [client["client"] for client in bus.ask("stats")["clients"]]
             if not any(name.startswith(("runner ", "wheel ")) for name in names):

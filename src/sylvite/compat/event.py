@@ -138,7 +138,8 @@ class SaltEvent(Connections):
         return found["data"]
 
     def _check_sync(self) -> None:
-        assert self._async is None, "get_event needs an object without io_loop; use set_event_handler"
+        if self._async is not None:
+            raise AssertionError("get_event needs an object without io_loop; use set_event_handler")  # As Salt has it.
         self._notice_fork()
 
     def _take_pending(self, tag: str, match: Match) -> dict[str, Any] | None:

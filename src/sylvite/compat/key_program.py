@@ -197,8 +197,10 @@ def _move(wanted: Wanted, move: Move, call: Functions) -> int:
 
 
 def _confirmed(*, usual: bool) -> bool:
-    try:
-        answer = input(f"Proceed? [{'n/Y' if usual else 'N/y'}] ").strip().lower()
-    except EOFError:
+    sys.stdout.write(f"Proceed? [{'n/Y' if usual else 'N/y'}] ")
+    sys.stdout.flush()
+    line = sys.stdin.readline()
+    if not line:
         return False
+    answer = line.strip().lower()
     return answer.startswith("y") if answer else usual

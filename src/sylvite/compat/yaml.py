@@ -10,7 +10,7 @@ def safe_load(stream: str | bytes | IO[str], Loader: object = None) -> Any:  # n
     """Return what a document says.  It is always read safely, whatever `Loader` is."""
     del Loader
     yaml: Any = import_module("yaml")  # It has no types.
-    return yaml.load(stream, Loader=yaml.CSafeLoader)
+    return yaml.safe_load(stream)
 
 
 load = safe_load

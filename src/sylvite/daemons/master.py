@@ -36,7 +36,11 @@ def main(configuration: Configuration[MasterOptions], *, given: Sequence[str] = 
 def parts(configuration: Configuration[MasterOptions], given: Sequence[str] = ()) -> list[Part]:
     file = str(configuration.loaded.main)
     options = configuration.options
-    wanted = {"jobs": options.job_cache, "salt-sockets": options.salt_sockets, "api": options.rest_cherrypy.port is not None}
+    wanted = {
+        "jobs": options.job_cache,
+        "salt-sockets": options.salt_sockets,
+        "api": options.rest_cherrypy.port is not None,
+    }
     return [
         # -P: nothing is imported from the folder that the master was started in.
         Part(name, (sys.executable, "-P", "-m", "sylvite", *command, "--master", file, *given))

@@ -7,7 +7,15 @@ from typing import Any, cast
 
 HIDDEN = "***"
 KNOWN = frozenset(
-    ("external_auth", "token_expire", "ssl_key", "url_token", "webhook_url", "webhook_disable_auth", "stats_disable_auth")
+    (
+        "external_auth",
+        "token_expire",
+        "ssl_key",
+        "url_token",
+        "webhook_url",
+        "webhook_disable_auth",
+        "stats_disable_auth",
+    )
 )
 """Options whose names only sound so."""
 _is_secret = re.compile(
