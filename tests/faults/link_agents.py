@@ -18,6 +18,8 @@ from sylvite.link.tls import minion_context
 from sylvite.link.uplink import Load, Uplink
 
 LET_IN_WITHIN_S = 60.0
+CLOSED_AFTER = 20
+"""Rounds of a loop, each with a moment for the network."""
 TLS = minion_context()
 """One for all of them."""
 
@@ -131,6 +133,12 @@ async def come_back(agent: Agent, port: int, *, pause_s: float = 0.2) -> None:
         if not agent.is_up:
             agent.leave()
             await asyncio.sleep(pause_s * random.random())
+
+
+async def all_closed() -> None:
+    """Let connections that are about to close do so, before the loop ends."""
+    for _ in range(CLOSED_AFTER):
+        await asyncio.sleep(0.01)
 
 
 def p99(values: Sequence[float]) -> float:

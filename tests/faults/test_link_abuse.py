@@ -17,7 +17,7 @@ from sylvite.auth.keys import make_pair
 from sylvite.errors import ConnectionLost
 from tests.faults import proc
 from tests.faults.forked_brokers import Forks, forked_brokers
-from tests.faults.link_agents import TLS, Agent, come_back, p99
+from tests.faults.link_agents import TLS, Agent, all_closed, come_back, p99
 from tests.faults.link_site import LinkSite
 from tests.faults.report import control, report
 
@@ -159,6 +159,7 @@ def _abuse(forks: Forks, folder: Path, scale: int, kinds: tuple[str, ...], *, wi
         counters["p99_ms"] = round(1000 * worst_s, 1)
         for agent in agents:
             agent.leave()
+        await all_closed()
 
     try:
         asyncio.run(scene())

@@ -16,7 +16,7 @@ from sylvite.auth.keyring_values import Key, State
 from sylvite.auth.keys import make_pair
 from sylvite.errors import ConnectionLost
 from sylvite.link import gatekeeper, master_end, minion_end, minion_wire
-from tests.faults.link_agents import Agent
+from tests.faults.link_agents import Agent, all_closed
 from tests.faults.report import control, report
 from tests.link.nodes import Node, buses, hurry, play, take, until
 
@@ -125,7 +125,9 @@ async def _tokens(node: Node, clock: Clock) -> int:
     clock.shift_s = YEARS_S
     future = _make_token(node, "future", clock.time_ns())
     clock.shift_s = 0.0
-    return alive + await _ask(node, "future", future)
+    from_the_future = await _ask(node, "future", future)
+    await all_closed()
+    return alive + from_the_future
 
 
 def test_clocks_that_jump_end_no_session_and_bring_no_token_back(tmp_path: Path, clocks: tuple[Clock, Clock]) -> None:

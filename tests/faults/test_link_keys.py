@@ -20,7 +20,7 @@ from sylvite.errors import ConnectionLost
 from sylvite.link.gatekeeper import Gatekeeper
 from sylvite.link.master_end import MasterEnd
 from sylvite.link.messages import Up, encode
-from tests.faults.link_agents import Agent
+from tests.faults.link_agents import Agent, all_closed
 from tests.faults.link_controls import never_look_again
 from tests.faults.report import control, report
 from tests.link.nodes import JID, Node, play, until
@@ -182,6 +182,7 @@ def _change_keys(tmp_path: Path, *, without: str | None = None) -> None:
             counters.update(await _another_holder(node, bus))
             counters["events_of_liars"] = len(await _all_of(bus, "load/liar"))
             counters["ended_after_s"] = round(max(took), 2)
+            await all_closed()
 
     play(tmp_path, scene)
     limits = dict.fromkeys(counters, 0.0) | {"ended_after_s": ENDS_WITHIN_S}

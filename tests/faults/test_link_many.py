@@ -15,7 +15,7 @@ from sylvite.auth.keys import make_pair
 from sylvite.client.sync_client import Client
 from tests.faults import proc
 from tests.faults.forked_brokers import Forks, forked_brokers
-from tests.faults.link_agents import Agent, come_back, p99
+from tests.faults.link_agents import Agent, all_closed, come_back, p99
 from tests.faults.link_site import LinkSite
 from tests.faults.report import control, report
 
@@ -61,8 +61,6 @@ class _Storms:
             await self._storm(watch=True)
             await self._fire(TAG)
             self._measure()
-        for agent in self.agents:
-            agent.leave()
 
     async def again(self, storms: int) -> None:
         """Let all lose their connections, and come back to the same process."""
@@ -121,6 +119,9 @@ def _come_back(
             if without is None:
                 await run.run(storms - storms // 2)
             await run.again(storms // 2)
+            for agent in run.agents:
+                agent.leave()
+            await all_closed()
 
         asyncio.run(all_of_it())
         with Client.connect(site.bus) as bus, bus.subscribe(TAG, since="oldest", until_end=True) as subscription:

@@ -15,7 +15,7 @@ import pytest
 
 from sylvite.auth.keyring_folder import KeyFolder, load_or_make_pair
 from tests.faults.forked_brokers import Forks, forked_brokers
-from tests.faults.link_agents import Agent
+from tests.faults.link_agents import Agent, all_closed
 from tests.faults.link_controls import hurry
 from tests.faults.link_proxy import Network, network
 from tests.faults.link_site import COUNTERS, SETTLED_S, Arriving, Firing, LinkSite, judge, stored
@@ -91,6 +91,7 @@ class Faults:
             await second.connect(self._site.port)
             assert second.is_up
             second.leave()
+            await all_closed()
 
         asyncio.run(come_and_go())
 

@@ -18,7 +18,7 @@ from sylvite.errors import InvalidData
 from sylvite.link import master_end, minion_session
 from sylvite.link.forwarding import EVENTS_MAX
 from sylvite.link.messages import Facts, Prove, Taken, Up, encode
-from tests.faults.link_agents import Agent, come_back, p99
+from tests.faults.link_agents import Agent, all_closed, come_back, p99
 from tests.faults.report import control, report
 from tests.link.nodes import Node, hurry, play
 
@@ -141,6 +141,7 @@ def _poison(tmp_path: Path, rounds: int, *, without: str | None = None) -> None:
             counters["told_in_events"] = len(told)
             for agent in agents:
                 agent.leave()
+            await all_closed()
 
     play(tmp_path, scene)
     limits = dict.fromkeys(("minions_lost", "held_up", "work_that_has_ended", "refusals_not_told"), 0.0) | {
@@ -202,6 +203,7 @@ def _refuse_many(tmp_path: Path, count: int) -> None:
                 agent.fire("salt/key", {"act": "accept", "id": "beta", "n": number})
             await agent.all_taken()
             agent.leave()
+            await all_closed()
             await asyncio.sleep(2 * master_end.REPORT_S)
             told = [
                 event.data async for event in await bus.subscribe("salt/link/refused", since="oldest", until_end=True)

@@ -15,7 +15,7 @@ from sylvite.errors import ConnectionLost
 from sylvite.link.master_end import MasterEnd
 from sylvite.link.messages import Prove, Up, decode, encode
 from sylvite.wire.frame import FrameDecoder
-from tests.faults.link_agents import Agent
+from tests.faults.link_agents import Agent, all_closed
 from tests.faults.link_controls import another_source_each_time
 from tests.faults.report import control, report
 from tests.faults.test_link_keys import until_let_in
@@ -163,6 +163,7 @@ def _replay(tmp_path: Path, *, without: str | None = None) -> None:
             await anew.all_taken()
             anew.leave()
             counters["refused_after_loss"] = EVENTS - await _count(bus, "load/anew")
+            await all_closed()
             assert all(key.state is State.ACCEPTED for key in node.keyring.all_keys())
 
     play(tmp_path, scene)

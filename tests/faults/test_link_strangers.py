@@ -23,6 +23,7 @@ from sylvite.link import minion_end, tls
 from sylvite.link.messages import Challenge, Down, Prove, Up, Verdict, encode
 from sylvite.link.minion_session import MinionSession
 from sylvite.link.tls import PROTOCOL, master_context, minion_context
+from tests.faults.link_agents import all_closed
 from tests.faults.report import control, report
 from tests.link.ends import NONCE
 from tests.link.nodes import Node, buses, hurry, play, take, until
@@ -222,6 +223,7 @@ def _downgrade(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, without: str 
             runs += REPEATS
             told = [event async for event in await bus.subscribe("load/", since="oldest", until_end=True)]
             counters["let_in"] += len(told)
+            await all_closed()
 
     play(tmp_path, scene)
     report("C-11", seed=0, runs=runs, counters=counters, without=without)
