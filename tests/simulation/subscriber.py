@@ -188,5 +188,8 @@ class Subscriber(Client):
             self._check_history((progress.epoch, progress.offset - 1))
             if self.truth.has((progress.epoch, progress.offset - 1)):
                 self.truth.check_skipped(self.next, progress.offset, self._wants)
-            self._before = (progress.epoch, progress.offset - 1)
+            before = (progress.epoch, progress.offset - 1)
+            # At the oldest event the epoch is that event's own: the one before it may have been of another.
+            is_first = not self.truth.has(before) and self.truth.has((progress.epoch, progress.offset))
+            self._before = None if is_first else before
         self.next = progress.offset
