@@ -190,6 +190,6 @@ class Subscriber(Client):
                 self.truth.check_skipped(self.next, progress.offset, self._wants)
             before = (progress.epoch, progress.offset - 1)
             # At the oldest event the epoch is that event's own: the one before it may have been of another.
-            is_first = not self.truth.has(before) and self.truth.has((progress.epoch, progress.offset))
+            is_first = not self.truth.has(before) and progress.offset == self.truth.oldest
             self._before = None if is_first else before
         self.next = progress.offset
