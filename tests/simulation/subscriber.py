@@ -100,7 +100,9 @@ class Subscriber(Client):
             self.truth.check_skipped(max(self._acknowledged, self.truth.oldest), start, self._wants)
         self.next = start
         # With a delivery in the same piece, the feed knows only the epoch of that one.
-        if self._before is None and feed.epoch and feed.received == start and not feed.waiting:
+        # At the oldest event the epoch is that event's own: the one before it may have been of another.
+        knows = feed.epoch and feed.received == start and not feed.waiting and start > self.truth.oldest
+        if self._before is None and knows:
             self._before = (feed.epoch, start - 1)
 
     def _was_refused(self, feed: Feed) -> None:
@@ -189,7 +191,7 @@ class Subscriber(Client):
             if self.truth.has((progress.epoch, progress.offset - 1)):
                 self.truth.check_skipped(self.next, progress.offset, self._wants)
             before = (progress.epoch, progress.offset - 1)
-            # At the oldest event the epoch is that event's own: the one before it may have been of another.
+            # As in `_begin`.
             is_first = not self.truth.has(before) and progress.offset == self.truth.oldest
             self._before = None if is_first else before
         self.next = progress.offset
