@@ -216,7 +216,7 @@ class Simulation:
         self._note(f"{call} number {at} will fail with {errno.errorcode[error]}")
         self.machine.storage.fail(error, at=at, call=call, torn=rng.random() < 0.5)
         self.world.happened["disk will fail"] += 1
-        if call == "read":
+        if call in ("open", "read") and error == errno.EIO:
             self.truth.disk_hid_events = True
 
     def _fail_sync(self) -> None:

@@ -48,7 +48,7 @@ class Truth:
         self.end = 0
         self.oldest = self.oldest_ever = 0
         self.disk_hid_events = False
-        """A read has failed, so that a reader may have been told of damage."""
+        """The disk has refused to give a segment, or may: so a reader may be told of damage where there is none later."""
         self._world = world
         self._said: dict[Key, str] = {}
         self._refused: set[Key] = set()
