@@ -5,6 +5,7 @@ PYTHON := $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(
 PY := .venv/bin/python
 FAULTS := $(CURDIR)/.faults.jsonl
 BAD_DAYS := tests/faults tests/fuzz tests/simulation
+PROGRAMS := tests/cli tests/compat tests/daemons tests/docs tests/system
 FAULT_TESTS = SYLVITE_FAULTS_REPORT=$(FAULTS) $(PY) -m pytest -q -m "long or not long" -o faulthandler_timeout=1800
 # About half of the work of the fault tests, to be done beside the other half.
 KILLS := $(addprefix tests/faults/test_,kills.py restarts.py killed_consumers.py crash_at_every_call.py) tests/simulation
@@ -12,7 +13,7 @@ KILLS := $(addprefix tests/faults/test_,kills.py restarts.py killed_consumers.py
 BY_THE_CLOCK := $(addprefix tests/faults/test_,flood.py many_come_back.py recovery_time.py stopped_subscriber.py \
 	link_abuse.py link_many.py link_poison.py)
 
-.PHONY: help venv run test test-bad-days test-others check lint format lock bench faults faults-of-kills faults-of-others \
+.PHONY: help venv run test test-bad-days test-programs test-others check lint format lock bench faults faults-of-kills faults-of-others \
 	faults-by-the-clock clean dist
 
 help: ## Show this
@@ -31,8 +32,8 @@ venv: .venv/ready ## Make the environment in .venv
 run: .venv/ready ## Start a master and a minion, let it in, and show events, live
 	@$(PY) examples/run.py
 
-test: .venv/ready ## Run all tests, those of bad days beside the others
-	@$(MAKE) --no-print-directory -j2 -k test-bad-days test-others
+test: .venv/ready ## Run all tests, in three streams beside each other: they wait for most of their time
+	@$(MAKE) --no-print-directory -j3 -k test-bad-days test-programs test-others
 
 .venv-salt/ready: requirements/salt3006.lock requirements/salt3008.lock | .venv/ready
 	@echo "Making environments of Salt in .venv-salt, for the tests: once, it takes some minutes" >&2
@@ -42,8 +43,11 @@ test: .venv/ready ## Run all tests, those of bad days beside the others
 test-bad-days: .venv/ready
 	@$(PY) -m pytest -q $(BAD_DAYS)
 
-test-others: .venv/ready .venv-salt/ready
-	@$(PY) -m pytest -q $(addprefix --ignore=,$(BAD_DAYS)) tests
+test-programs: .venv/ready .venv-salt/ready
+	@$(PY) -m pytest -q $(PROGRAMS)
+
+test-others: .venv/ready
+	@$(PY) -m pytest -q $(addprefix --ignore=,$(BAD_DAYS) $(PROGRAMS)) tests
 
 check: lint test ## What a change has to pass
 
