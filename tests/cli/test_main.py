@@ -24,14 +24,24 @@ def codes_of(kind: type[SylviteError]) -> set[str]:
 
 def test_every_error_has_an_exit_code() -> None:
     """Those of the command line and the broker too: each class in the tree, once."""
+    import sylvite.api.app
     import sylvite.auth.keyring
+    import sylvite.auth.rollover
     import sylvite.broker.server
     import sylvite.cli.archive
     import sylvite.cli.keys_bus
     import sylvite.cli.publish_lines
     import sylvite.cloud.errors
     import sylvite.functions.errors
+    import sylvite.functions.key_lists
+    import sylvite.functions.low
+    import sylvite.functions.orchestration
 
+    assert sylvite.api.app.NotFound.code in EXIT_CODES
+    assert sylvite.auth.rollover.NoRollover.code in EXIT_CODES
+    assert sylvite.functions.key_lists.UnknownList.code in EXIT_CODES
+    assert sylvite.functions.low.InvalidLow.code in EXIT_CODES
+    assert sylvite.functions.orchestration.InvalidOrchestration.code in EXIT_CODES
     assert sylvite.auth.keyring.KeyInUse.code in EXIT_CODES
     assert sylvite.broker.server.InternalFailure.code in EXIT_CODES
     assert sylvite.cli.keys_bus.NotAnnounced.code in EXIT_CODES

@@ -307,6 +307,45 @@ def test_a_new_nursery_knows_what_is_new_and_the_old_one_ends_with_its_last_job(
     asyncio.run(run())
 
 
+def test_one_that_has_died_and_was_not_heard_of_yet_holds_nobody_up(begin: bytes) -> None:
+    """Whoever asks for a worker at once is to let the loop hear of the death: it would try for ever."""
+
+    async def run() -> None:
+        found = Workers(lambda: begin, EVENT_BYTES_MAX)
+        found.start()
+        try:
+            first = await found.run()
+            assert (await follow(first, "mine.opts")).value == "first"
+            nursery = found.nursery
+            assert nursery is not None
+            os.kill(nursery.pid, signal.SIGKILL)
+            # Without a turn of the loop in between, so that only sending can find out.
+            while _runs(nursery.pid):
+                pass
+            signal.signal(signal.SIGALRM, _too_long)
+            signal.setitimer(signal.ITIMER_REAL, WITHIN_S)
+            try:
+                assert (await follow(await found.run(), "mine.opts")).value == "first"
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        finally:
+            await found.stop()
+
+    asyncio.run(run())
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _too_long(number: int, frame: object) -> None:
+    raise TimeoutError("the loop does not turn any more")
+
+
 def test_a_new_nursery_that_does_not_come_up_leaves_the_old_one(
     begin: bytes, nursery_program: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

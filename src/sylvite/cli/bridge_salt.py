@@ -14,12 +14,12 @@ SALT_FOLDER = Path("/var/run/salt")
 
 EXAMPLES = (
     Example(
-        "sylvite --socket ./bus/bus.sock bridge salt",
+        "sylvite bridge salt --socket ./bus/bus.sock",
         "All that happens on the Salt master of this machine",
         endless=True,
     ),
     Example(
-        "sylvite --socket ./bus/bus.sock bridge salt --minion web1 --prefix web1/",
+        "sylvite bridge salt --minion web1 --prefix web1/ --socket ./bus/bus.sock",
         "On the Salt minion web1, with web1/ before each tag",
         endless=True,
     ),

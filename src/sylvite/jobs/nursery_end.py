@@ -166,7 +166,7 @@ class Nursery:
             try:
                 await self.send(say.Run(worker.number), theirs.fileno())
             except BaseException:
-                del self.workers[worker.number]
+                self.workers.pop(worker.number, None)
                 ours.close()
                 raise
         return worker
@@ -181,6 +181,10 @@ class Nursery:
                     return
                 except BlockingIOError:
                     await self._writable()
+                except (BrokenPipeError, ConnectionResetError):
+                    # It has died, and that is not heard of yet.  Who tries again at once must not find it here again:
+                    # without a pause in between nobody would ever hear of it.
+                    self._lose()
         raise BrokenPipeError("the nursery is gone")
 
     async def _writable(self) -> None:
