@@ -146,6 +146,15 @@ def test_a_hook_is_an_event(rest: Rest, session: str) -> None:
     assert session not in json.dumps(data), "a secret in an event"
 
 
+def test_what_could_not_be_answered_is_not_begun(rest: Rest, session: str) -> None:
+    kind = {"Content-Type": "application/json", "X-Auth-Token": session}
+    with rest.stream("/events", X_Auth_Token=session) as stream:
+        assert rest.ask("POST", "/hook/first", "{}", {**kind, "Accept": "image/png"}).status == 406
+        assert rest.ask("POST", "/hook/second", "{}", kind).status == 200
+        block = next(block for block in stream.blocks() if block["tag"].startswith("salt/netapi"))
+    assert block["tag"] == "salt/netapi/hook/second"
+
+
 def test_jobs_minions_and_keys(rest: Rest, session: str) -> None:
     with_token = {**JSON, "X-Auth-Token": session}
     started = rest.ask("POST", "/minions", json.dumps({"tgt": "*", "fun": "test.echo", "arg": ["x"]}), with_token)

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from sylvite.api.answers import NO_STORE, answer
 from sylvite.api.bodies import BODY_BYTES_MAX, decode, media_type_of, read_body
 from sylvite.api.parameters import (
     LIMIT_MAX,
@@ -35,11 +36,6 @@ PAGE_S = 5.0
 """A page is given when it is full, or after so long: the next one goes on where it ended."""
 LINES_BYTES_MAX = 8 * 1024 * 1024
 PAGE_BYTES_MAX = 8 * 1024 * 1024
-NO_STORE = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
-
-
-def answer(body: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(body), status, NO_STORE, media_type="application/json")
 
 
 async def publish(service: Service, request: Request) -> Response:
@@ -74,7 +70,7 @@ async def history(service: Service, request: Request) -> Response:
     limit = read_count(query, "limit", 100, LIMIT_MAX)
     reading = Reading(service.bus, service.tail, selection.wanted, caller.grant, selection.since)
     page = await reading.page(limit, PAGE_S, PAGE_BYTES_MAX)
-    items = [msgspec.Raw(entry.form("json", encode_item)) for entry in page.entries if isinstance(entry.item, Event)]
+    items = [msgspec.Raw(entry.json) for entry in page.entries if isinstance(entry.item, Event)]
     gaps = [entry.item for entry in page.entries if not isinstance(entry.item, Event)]
     next_ = None if page.behind is None else id_of(page.behind)
     return answer({"items": items, "gaps": gaps, "next": next_, "end": page.is_end})
@@ -91,7 +87,7 @@ async def one(service: Service, request: Request) -> Response:
     if not caller.grant.may_read(event.tag):
         # What may not be seen is not there: the answer tells neither.
         raise NoSuchOffset(int(text), service.bus.welcome.end)
-    return Response(encode_item(event), 200, NO_STORE, media_type="application/json")
+    return answer(encode_item(event))
 
 
 async def wait(service: Service, request: Request) -> Response:
@@ -107,7 +103,7 @@ async def wait(service: Service, request: Request) -> Response:
         async for entries in pieces:
             for entry in entries:
                 if isinstance(entry.item, Event):
-                    return Response(encode_item(entry.item), 200, NO_STORE, media_type="application/json")
+                    return answer(entry.json)
             if time.monotonic() >= until_s:
                 break
     finally:

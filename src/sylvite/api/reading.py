@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import NamedTuple, cast
 
 from sylvite.api.scopes import Grant
-from sylvite.api.tail import Entry, Tail, encode_item
+from sylvite.api.tail import Entry, Tail
 from sylvite.auth.policy import Remembered
 from sylvite.client.async_client import AsyncClient, AsyncSubscription
 from sylvite.client.start import Since
@@ -67,7 +67,7 @@ class Reading:
                 behind = event.position
                 if self._sees(event.tag):
                     entries.append(Entry(event))
-                    size += len(entries[-1].form("json", encode_item))
+                    size += len(entries[-1].json)
                 if time.monotonic() >= until_s:
                     break
         return Page(entries, behind, is_end=False)

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from sylvite.api.access import Access
@@ -40,7 +41,7 @@ class Service:
                 # Those that are known go on: a disk that cannot be read for the moment must not log everybody out.
                 logger.error("the tokens cannot be looked at: %s", error)
             now_ns = time.time_ns()
-            self.streams.check(lambda id_: tokens.still_counts(id_, now_ns))  # noqa: B023 - called at once
+            self.streams.check(partial(tokens.still_counts, now_ns=now_ns))
 
 
 @asynccontextmanager

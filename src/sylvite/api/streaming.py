@@ -13,8 +13,8 @@ from sylvite.api.access import Caller
 from sylvite.api.parameters import id_of
 from sylvite.api.problems import TooManyRequests
 from sylvite.api.reading import Reading
-from sylvite.api.tail import Entry, encode_item
-from sylvite.core.event import Event, Gap
+from sylvite.api.tail import Entry
+from sylvite.core.event import Event
 from sylvite.errors import SylviteError
 
 HEARTBEAT_S = 15.0
@@ -28,7 +28,7 @@ HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-ty
 class Form:
     """How entries look on the wire."""
 
-    def __init__(self, name: str, media_type: str, entry: Callable[[Event | Gap], bytes], *, events: bool) -> None:
+    def __init__(self, name: str, media_type: str, entry: Callable[[Entry], bytes], *, events: bool) -> None:
         self.name, self.media_type, self.entry, self._events = name, media_type, entry, events
 
     def begin(self) -> bytes:
@@ -42,15 +42,18 @@ class Form:
         return b"event: bye\ndata: " + said + b"\n\n" if self._events else b'{"bye":' + said + b"}\n"
 
 
-def _sse(item: Event | Gap) -> bytes:
-    # JSON holds no line end as it is: one line of data is one event, whatever its tag and data are.
+def _sse(entry: Entry) -> bytes:
+    item = entry.item
     if isinstance(item, Event):
-        return f"id: {id_of(item.position)}\nevent: event\ndata: ".encode() + encode_item(item) + b"\n\n"
-    return f"event: {'reset' if item.reason == 'reset' else 'gap'}\ndata: ".encode() + encode_item(item) + b"\n\n"
+        head = f"id: {id_of(item.position)}\nevent: event"
+    else:
+        head = f"event: {'reset' if item.reason == 'reset' else 'gap'}"
+    # JSON holds no line end as it is: one line of data is one event, whatever its tag and data are.
+    return f"{head}\ndata: ".encode() + entry.json + b"\n\n"
 
 
-def _line(item: Event | Gap) -> bytes:
-    return encode_item(item) + b"\n" if isinstance(item, Event) else b'{"gap":' + encode_item(item) + b"}\n"
+def _line(entry: Entry) -> bytes:
+    return entry.json + b"\n" if isinstance(entry.item, Event) else b'{"gap":' + entry.json + b"}\n"
 
 
 SSE = Form("sse", "text/event-stream; charset=utf-8", _sse, events=True)

@@ -27,20 +27,24 @@ logger = logging.getLogger("sylvite.api")
 
 
 class Entry:
-    """An event or a gap, and its forms as text, each made when it is first wanted."""
+    """An event or a gap, and its forms as text, each made once, when it is first wanted."""
 
-    __slots__ = ("_forms", "item", "size")
+    __slots__ = ("_forms", "item")
 
     def __init__(self, item: Event | Gap) -> None:
         self.item = item
-        self.size = 0
         self._forms: dict[str, bytes] = {}
 
-    def form(self, name: str, make: Callable[[Event | Gap], bytes]) -> bytes:
+    def form(self, name: str, make: Callable[[Entry], bytes]) -> bytes:
         found = self._forms.get(name)
         if found is None:
-            found = self._forms[name] = make(self.item)
+            found = self._forms[name] = make(self)
         return found
+
+    @property
+    def json(self) -> bytes:
+        """What the others are made of: one line of JSON."""
+        return self.form("json", lambda entry: encode_item(entry.item))
 
     @property
     def next(self) -> int:
@@ -53,9 +57,7 @@ _encoder = msgspec.json.Encoder()
 
 def encode_item(item: Event | Gap) -> bytes:
     """Return an event as one line of JSON, its envelope around its data; or a gap."""
-    if isinstance(item, Event):
-        return _encoder.encode(item.envelope())
-    return _encoder.encode(msgspec.to_builtins(item))
+    return _encoder.encode(item.envelope() if isinstance(item, Event) else item)
 
 
 class Tail:
@@ -113,13 +115,15 @@ class Tail:
 
     def _append(self, item: Event | Gap) -> None:
         entry = Entry(item)
-        entry.size = len(entry.form("json", encode_item))
         self._entries.append(entry)
-        self._bytes += entry.size
+        self._bytes += len(entry.json)
         self.next += 1
         while len(self._entries) > ENTRIES_MAX or (self._bytes > BYTES_MAX and len(self._entries) > 1):
-            self._bytes -= self._entries.popleft().size
+            self._bytes -= len(self._entries.popleft().json)
             self.first += 1
+        self._tell_news()
+
+    def _tell_news(self) -> None:
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
 
@@ -138,9 +142,8 @@ class Tail:
             except SylviteError as error:
                 logger.error("the newest events cannot be watched: %s", error)
             finally:
-                # Whoever waits looks again, and starts it anew.
-                if self._news is not None and not self._news.done():
-                    self._news.set_result(None)
+                # Whoever waits looks again, and goes on with the log.
+                self._tell_news()
 
         self._task = asyncio.create_task(run(), name="api: tail")
 

@@ -9,6 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sylvite.api.answers import NO_STORE, answer
 from sylvite.api.bodies import decode, read_body
 from sylvite.api.parameters import check_names
 from sylvite.api.scopes import parse_scope
@@ -17,7 +18,6 @@ from sylvite.api.tokens import LIFE_S
 from sylvite.errors import NotAllowed
 
 BODY_BYTES_MAX = 64 * 1024
-_HEADERS = {"cache-control": "no-store"}
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,20 +29,16 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: str = ""
 
 
-def _answer(body: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(body), status, _HEADERS, "application/json")
-
-
 async def whoami(service: Service, request: Request) -> Response:
     """GET /v1/whoami: what one's token is, and what it lets one do."""
-    return _answer(service.access.caller(request).token.shown())
+    return answer(service.access.caller(request).token.shown())
 
 
 async def list_all(service: Service, request: Request) -> Response:
     """GET /v1/tokens: those that count, without their secrets."""
     service.access.require(request, "tokens:admin")
     check_names(request.query_params)
-    return _answer({"items": [token.shown() for token in service.access.tokens.all(time.time_ns())]})
+    return answer({"items": [token.shown() for token in service.access.tokens.all(time.time_ns())]})
 
 
 async def create(service: Service, request: Request) -> Response:
@@ -60,11 +56,11 @@ async def create(service: Service, request: Request) -> Response:
         backend="token",
         note=wanted.note,
     )
-    return _answer({**token.shown(), "token": secret.reveal()}, 201)
+    return answer({**token.shown(), "token": secret.reveal()}, 201)
 
 
 async def revoke(service: Service, request: Request) -> Response:
     """DELETE /v1/tokens/{id}: it counts no more, and its streams end within a second."""
     service.access.require(request, "tokens:admin")
     service.access.tokens.revoke(str(request.path_params["id"]))
-    return Response(status_code=204, headers=_HEADERS)
+    return Response(status_code=204, headers=NO_STORE)

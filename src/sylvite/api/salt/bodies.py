@@ -36,13 +36,14 @@ def check_accept(request: Request) -> str:
 def answer(request: Request, body: object, status: int = 200) -> Response:
     kind = check_accept(request)
     if kind == YAML:
-        content = yaml.safe_dump(json.loads(_dump(body)), sort_keys=False, allow_unicode=True)
+        content = yaml.safe_dump(json.loads(dump(body)), sort_keys=False, allow_unicode=True)
     else:
-        content = _dump(body)
+        content = dump(body)
     return Response(content.encode("utf-8", "replace"), status, HEADERS, media_type=kind)
 
 
-def _dump(body: object) -> str:
+def dump(body: object) -> str:
+    """Return JSON as Salt writes it."""
     return json.dumps(body, ensure_ascii=False, default=_shown)
 
 
@@ -53,9 +54,12 @@ def _shown(value: object) -> str:
 async def read(request: Request) -> tuple[str, Any]:
     """Return a body as its text, and as what it says: None where there is nothing in it.
 
+    What could not be answered is not begun: so `Accept` is looked at first.
+
     Raises:
         InvalidInput: it is not what it says it is.  NotAcceptable: a kind that is not read (Salt's status for it).
     """
+    check_accept(request)
     raw = await read_body(request)
     try:
         text = raw.decode()

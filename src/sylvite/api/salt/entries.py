@@ -26,10 +26,10 @@ from sylvite.api.salt.stream import SALT
 from sylvite.api.service import Service
 from sylvite.api.settings import CLIENTS, ApiSettings
 from sylvite.api.streaming import Stream
-from sylvite.core.event import format_stamp
 from sylvite.core.pattern import Filter
 from sylvite.core.tag import check_tag
 from sylvite.errors import InvalidInput, InvalidSetting, NotAuthenticated
+from sylvite.functions.data import stamp
 from sylvite.jobs.client_core import MasterPlace
 
 HOOK_TAG = "salt/netapi/hook"
@@ -225,7 +225,7 @@ class SaltApi:
         headers = {name.title(): value for name, value in request.headers.items() if name not in HIDDEN_HEADERS}
         data = {
             "body": text, "post": {} if said is None else said, "headers": {**headers, "Remote-Addr": _address(request)},
-            "_stamp": format_stamp(time.time_ns()).removesuffix("Z") + "+00:00",
+            "_stamp": stamp(time.time_ns()),
         }  # fmt: skip
         await self.service.publishing.publish_as(sender, [(tag, data)])
         return bodies.answer(request, {"success": True})

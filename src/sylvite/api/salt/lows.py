@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from sylvite.api.salt.perms import may_call, may_run
+from sylvite.api.salt.perms import Covers, may_call, may_run, names_minions
 from sylvite.api.settings import CLIENTS, ApiSettings
 from sylvite.errors import InvalidInput, InvalidTarget, NotAllowed
 from sylvite.functions.arguments import KEYWORD_MARK
@@ -15,7 +15,7 @@ from sylvite.functions.errors import FunctionFailed
 from sylvite.jobs.async_local_client import AsyncLocalClient
 from sylvite.jobs.client_core import JobCore, MasterPlace
 from sylvite.jobs.publishing import JobOptions
-from sylvite.jobs.targets import parse_target
+from sylvite.jobs.targets import Target, parse_target
 
 LOWS_MAX = 100
 TIMEOUT_S_MAX = 3600.0
@@ -119,7 +119,10 @@ class Lows:
         target, type_ = _target_of(low)
         functions, arg = _function_of(low)
         listed = [functions] if isinstance(functions, str) else functions
-        if not may_run(perms, listed, await self._coverage(target, type_)):
+        wanted = parse_target(target, type_, nodegroups=self._place.nodegroups)
+        # Files are read for perms that name minions, and for no others.
+        covers = await self._coverage(wanted) if names_minions(perms) else _covers_none
+        if not may_run(perms, listed, covers):
             raise NotAllowed(f"this user may not run {', '.join(listed)[:80]} there")
         options = cast("JobOptions", {name: low[name] for name in _OF_A_JOB if low.get(name) is not None})
         options["tgt_type"], options["user"], options["kwarg"] = type_, user, _kwarg_of(low)
@@ -146,9 +149,8 @@ class Lows:
             return await local.cmd_full_return(target, functions, arg, timeout_s=timeout_s, **options)
         return await local.cmd(target, functions, arg, timeout_s=timeout_s, **options)
 
-    async def _coverage(self, target: str | list[str], type_: str) -> Any:
+    async def _coverage(self, wanted: Target) -> Covers:
         """Return what says of a target in the perms whether all minions of this job fit it."""
-        wanted = parse_target(target, type_, nodegroups=self._place.nodegroups)
         minions = await asyncio.to_thread(self._core.roster.read, with_grains=True)
         meant = set(minions.expected(wanted))
 
@@ -161,6 +163,11 @@ class Lows:
             return bool(meant) and meant <= set(minions.expected(allowed))
 
         return covers
+
+
+def _covers_none(target: str) -> bool:
+    del target
+    return False
 
 
 def _target_of(low: Mapping[str, Any]) -> tuple[str | list[str], str]:

@@ -38,6 +38,11 @@ def _may_run(perms: Sequence[Any], function: str, covers: Covers) -> bool:
     return False
 
 
+def names_minions(perms: Sequence[Any]) -> bool:
+    """Say whether any of them is for some minions only."""
+    return any(isinstance(perm, Mapping) for perm in perms)
+
+
 def may_call(perms: Sequence[Any], kind: str, function: str) -> bool:
     """Say whether a function of a kind, `runner` or `wheel`, may be called."""
     for perm in perms:

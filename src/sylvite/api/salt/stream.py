@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from sylvite.api.salt.bodies import dump
 from sylvite.api.streaming import Form
-from sylvite.core.event import Event, Gap
+from sylvite.api.tail import Entry
+from sylvite.core.event import Event
+from sylvite.functions.data import stamp
 
 RETRY_MS = 400
 
 
 def document(event: Event, *, tag_first: bool = False) -> str:
     """Return an event as one line of JSON, in Salt's form; its data has the moment of its publication as `_stamp`."""
-    data = event.data if "_stamp" in event.data else {**event.data, "_stamp": event.stamp.removesuffix("Z") + "+00:00"}
+    data = event.data if "_stamp" in event.data else {**event.data, "_stamp": stamp(event.stamp_ns)}
     shown: dict[str, Any] = {"tag": event.tag, "data": data} if tag_first else {"data": data, "tag": event.tag}
-    return json.dumps(shown, ensure_ascii=False, default=_shown)
+    return dump(shown)
 
 
-def _shown(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _entry(item: Event | Gap) -> bytes:
+def _entry(entry: Entry) -> bytes:
+    item = entry.item
     if isinstance(item, Event):
         return f"tag: {item.tag}\ndata: {document(item)}\n\n".encode("utf-8", "replace")
     # A comment: its clients know no events but these.
