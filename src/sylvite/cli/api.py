@@ -6,12 +6,10 @@ from pathlib import Path
 
 import click
 
-from sylvite.cli.broker import default_places
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
 from sylvite.cli.daemon_options import given, given_logging, logging_options, part_option
-from sylvite.cli.keys_folder import dir_option
+from sylvite.cli.master_place import bus_of_part, dir_option, folder_of_part
 from sylvite.cli.option_types import ADDRESS
-from sylvite.client.address import default_socket
 from sylvite.errors import InvalidSetting
 
 EXAMPLES = (
@@ -53,17 +51,12 @@ def api(
             "api", error.name, "is not installed; install sylvite with its extra: sylvite[api]"
         ) from error
     from sylvite.daemons.configuration import part_configuration
-    from sylvite.daemons.options.computing import bus_of
 
-    if folder is None and master_file is None:
-        folder = default_places()[0]
     configuration = part_configuration(
-        master_file, given(data_dir=folder) | given_logging(log_level, log_format, log_file)
+        master_file,
+        given(data_dir=folder_of_part(folder, master_file)) | given_logging(log_level, log_format, log_file),
     )
-    if options.socket is not None:
-        socket = Path(options.socket)
-    else:
-        socket = Path(default_socket()) if master_file is None else bus_of(configuration.options)
+    socket = bus_of_part(options, master_file, configuration.options)
     listening = None
     if listen is not None or master_file is None:
         listening = Listening(*(listen or (LOOPBACK[0], PORT)), certificate, key)

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import click
 
-from sylvite.cli.broker import default_places
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
 from sylvite.cli.daemon_options import given, given_logging, logging_options, part_option
-from sylvite.cli.keys_folder import VARIABLE
-from sylvite.client.address import default_socket
+from sylvite.cli.master_place import VARIABLE, bus_of_part, folder_of_part
 
 EXAMPLES = (
     Example("sylvite jobs keep --dir ./bus", "Keep the jobs of a bus, beside a broker", endless=True),
@@ -41,20 +39,12 @@ def keep(
     `sylvite master` runs this beside a broker, unless its `job_cache` is off. A restart goes on where it was: what came
     meanwhile waits in the event log.
     """
-    import os
-
     from sylvite.daemons.configuration import part_configuration
     from sylvite.daemons.job_keeping import main
-    from sylvite.daemons.options.computing import bus_of
 
-    if folder is None and master_file is None:
-        named = os.environ.get(VARIABLE)
-        folder = Path(named) if named else default_places()[0]
     configuration = part_configuration(
-        master_file, given(data_dir=folder) | given_logging(log_level, log_format, log_file)
+        master_file,
+        given(data_dir=folder_of_part(folder, master_file)) | given_logging(log_level, log_format, log_file),
     )
-    if options.socket is not None:
-        socket = Path(options.socket)
-    else:
-        socket = Path(default_socket()) if master_file is None else bus_of(configuration.options)
+    socket = bus_of_part(options, master_file, configuration.options)
     return main(configuration, socket, ready_fd=ready_fd)

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import click
 
-from sylvite.cli.broker import default_places
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
 from sylvite.cli.daemon_options import given, given_logging, logging_options, part_option
-from sylvite.cli.keys_folder import VARIABLE, dir_option
+from sylvite.cli.master_place import bus_of_part, dir_option, folder_of_part
 from sylvite.cli.option_types import ADDRESS
-from sylvite.client.address import default_socket
 
 EXAMPLES = (
     Example("sylvite link --dir ./bus --listen 127.0.0.1:4507", "Let minions of this machine in, beside a broker", endless=True),
@@ -46,23 +44,20 @@ def link(
     `sylvite master` runs this beside a broker. Whom it lets in, `sylvite keys` says. What is given here wins over the file
     of --master.
     """
-    import os
-
     from sylvite.daemons.configuration import part_configuration
     from sylvite.daemons.link import main
-    from sylvite.daemons.options.computing import bus_of
 
-    if folder is None and master_file is None:
-        named = os.environ.get(VARIABLE)
-        folder = Path(named) if named else default_places()[0]
     host, port = listen or (None, None)
     configuration = part_configuration(
         master_file,
-        given(data_dir=folder, interface=host, ret_port=port, id=name, auth_events=auth_events)
+        given(
+            data_dir=folder_of_part(folder, master_file),
+            interface=host,
+            ret_port=port,
+            id=name,
+            auth_events=auth_events,
+        )
         | given_logging(log_level, log_format, log_file),
     )
-    if options.socket is not None:
-        socket = Path(options.socket)
-    else:
-        socket = Path(default_socket()) if master_file is None else bus_of(configuration.options)
+    socket = bus_of_part(options, master_file, configuration.options)
     return main(configuration, socket, ready_fd=ready_fd)

@@ -9,7 +9,7 @@ import click
 
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
 from sylvite.cli.daemon_options import given_logging, logging_options, part_option
-from sylvite.client.address import default_socket
+from sylvite.cli.master_place import bus_of_part
 
 if TYPE_CHECKING:
     from sylvite.compat.endpoints import Endpoints
@@ -62,14 +62,10 @@ def salt_sockets(
     """
     from sylvite.compat.serving import Served, endpoints_of, main
     from sylvite.daemons.configuration import part_configuration
-    from sylvite.daemons.options.computing import bus_of
 
     configuration = part_configuration(master_file, given_logging(log_level, log_format, log_file))
     found = configuration.options
-    if options.socket is not None:
-        bus = Path(options.socket)
-    else:
-        bus = Path(default_socket()) if master_file is None else bus_of(found)
+    bus = bus_of_part(options, master_file, found)
     endpoints = (
         endpoints_of(found) if master_file is not None else _endpoints(sock_dir or bus.parent, minion, hash_type, tcp)
     )

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import click
 
-from sylvite.cli.broker import default_places
 from sylvite.cli.command import Example, GlobalOptions, LazyGroup, command, pass_options
-from sylvite.cli.keys_folder import dir_option
+from sylvite.cli.keys_folder import keys_options
 from sylvite.cli.option_types import DURATION
-from sylvite.cli.output import write_json
+from sylvite.cli.output import table, write_json
 from sylvite.cli.template import local_time
 
 
@@ -44,11 +43,9 @@ def tokens() -> None:
     "--expires", "life_s", type=DURATION, default=12 * 3600.0, metavar="TIME", help="How long it counts [12h]."
 )
 @click.option("--note", default="", metavar="TEXT", help="What it is for.")
-@dir_option
+@keys_options
 @pass_options
-def create(
-    options: GlobalOptions, owner: str, scopes: tuple[str, ...], life_s: float, note: str, folder: Path | None
-) -> None:
+def create(options: GlobalOptions, owner: str, scopes: tuple[str, ...], life_s: float, note: str, folder: Path) -> None:
     """Make a token, with what it lets its holder do.
 
     Its text is shown this once. OWNER is whose events they are that are published with it. Scopes: docs/http.md.
@@ -56,7 +53,7 @@ def create(
     from sylvite.api.scopes import parse_scope
     from sylvite.api.tokens import TokenStore
 
-    with TokenStore(folder or default_places()[0]) as store:
+    with TokenStore(folder) as store:
         token, secret = store.make(
             owner, [parse_scope(text) for text in scopes], time.time_ns(), life_s=life_s, backend="local", note=note
         )
@@ -71,16 +68,16 @@ def create(
 
 
 @command("list", examples=(Example("sylvite tokens list", "All that count"),))
-@dir_option
+@keys_options
 @pass_options
-def list_(options: GlobalOptions, folder: Path | None) -> None:
+def list_(options: GlobalOptions, folder: Path) -> None:
     """List the tokens that count.
 
     Their texts are known to nobody but their holders.
     """
     from sylvite.api.tokens import TokenStore
 
-    with TokenStore(folder or default_places()[0]) as store:
+    with TokenStore(folder) as store:
         found = store.all(time.time_ns())
     if options.json:
         write_json([token.shown() for token in found])
@@ -88,27 +85,25 @@ def list_(options: GlobalOptions, folder: Path | None) -> None:
     if not found:
         click.echo("there are no tokens; `sylvite tokens create` makes one", err=True)
         return
-    rows = [("ID", "OWNER", "UNTIL", "LAST USED", "SCOPES")]
+    rows: list[tuple[str, ...]] = []
     for token in found:
         used = local_time(token.used_ns)[:16] if token.used_ns else "never"
         rows.append((token.id, token.owner, local_time(token.until_ns)[:16], used, " ".join(map(str, token.scopes))))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for row in rows:
-        click.echo("  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[4]]))
+    click.echo("\n".join(table(rows, ("ID", "OWNER", "UNTIL", "LAST USED", "SCOPES"))))
 
 
-@command("revoke", examples=(Example("sylvite tokens revoke abcd2345", "One, by its id", exit_code=69),))
+@command("revoke", examples=(Example("sylvite tokens revoke abcd2345", "One, by its id", exit_code=1),))
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
-@dir_option
+@keys_options
 @pass_options
-def revoke(options: GlobalOptions, ids: tuple[str, ...], folder: Path | None) -> None:
+def revoke(options: GlobalOptions, ids: tuple[str, ...], folder: Path) -> None:
     """Take tokens back, at once.
 
     Streams that were opened with one end within a second.
     """
     from sylvite.api.tokens import TokenStore
 
-    with TokenStore(folder or default_places()[0]) as store:
+    with TokenStore(folder) as store:
         for id_ in ids:
             store.revoke(id_)
             if options.json:
