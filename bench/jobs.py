@@ -9,7 +9,6 @@ master with a real Salt minion, from the environment of the comparison.  Clients
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import select
@@ -25,6 +24,7 @@ from typing import Any, NamedTuple
 
 from bench import minions
 from bench.environments import NotInstalled, interpreter
+from bench.minions import run_alone
 from bench.processes import Worker, memory_bytes, percentile
 from sylvite.auth.keyring import Keyring
 from sylvite.auth.keyring_folder import KeyFolder, load_public
@@ -296,16 +296,7 @@ def section(*, quick: bool) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="bench.jobs", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a few runs: to see that it runs")
-    parser.add_argument(
-        "--minions", default=",".join(map(str, COUNTS)), metavar="N,...", help="how many simulated ones"
-    )
-    parser.add_argument("--without-salt", action="store_true")
-    given = parser.parse_args()
-    counts = [int(count) for count in given.minions.split(",") if count]
-    print(measure(counts, quick=given.quick, with_salt=not given.without_salt))
-    return 0
+    return run_alone("bench.jobs", __doc__ or "", COUNTS, measure)
 
 
 if __name__ == "__main__":

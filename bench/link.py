@@ -10,7 +10,6 @@ Salt minion, which keeps nothing: what it drops is said.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import sys
@@ -25,6 +24,7 @@ from bench import minions
 from bench.environments import NotInstalled
 from bench.events import job_return
 from bench.jobs import WITHIN_S, ask_salt, master, real_minion, salt_nodes
+from bench.minions import run_alone
 from bench.processes import Line, Worker, cpu_s, memory_bytes
 from sylvite import Client
 from sylvite.auth.keys import KeyPair
@@ -182,16 +182,7 @@ def measure(counts: Sequence[int], *, quick: bool, with_salt: bool) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="bench.link", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a small part of it: to see that it runs")
-    parser.add_argument(
-        "--minions", default=",".join(map(str, COUNTS)), metavar="N,...", help="how many simulated ones"
-    )
-    parser.add_argument("--without-salt", action="store_true")
-    given = parser.parse_args()
-    counts = [int(count) for count in given.minions.split(",") if count]
-    print(measure(counts, quick=given.quick, with_salt=not given.without_salt))
-    return 0
+    return run_alone("bench.link", __doc__ or "", COUNTS, measure)
 
 
 if __name__ == "__main__":

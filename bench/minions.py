@@ -6,12 +6,13 @@ as soon as the job arrives.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from bench.processes import Line
 from sylvite.auth.keyring import Keyring
@@ -138,3 +139,23 @@ async def stay(minions: Sequence[Minion]) -> None:
         await asyncio.sleep(PING_S)
         for minion in minions:
             minion.ping()
+
+
+class Measure(Protocol):
+    """Measures with so many minions, and returns a table."""
+
+    def __call__(self, counts: Sequence[int], *, quick: bool, with_salt: bool) -> str: ...
+
+
+def run_alone(program: str, about: str, counts: Sequence[int], measure: Measure) -> int:
+    """Run one measurement with simulated minions from a command line; return the exit code."""
+    parser = argparse.ArgumentParser(prog=program, description=about.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a small part of it: to see that it runs")
+    parser.add_argument(
+        "--minions", default=",".join(map(str, counts)), metavar="N,...", help="how many simulated ones"
+    )
+    parser.add_argument("--without-salt", action="store_true")
+    given = parser.parse_args()
+    chosen = [int(count) for count in given.minions.split(",") if count]
+    print(measure(chosen, quick=given.quick, with_salt=not given.without_salt))
+    return 0

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import select
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,8 +11,8 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from sylvite.testing.broker import BrokerProcess
+from tests.daemons.nodes import WITHIN_S, Daemon
 
-WITHIN_S = 30.0
 EVERYTHING = ("events:read:**", "events:write:**", "status:read", "tokens:admin")
 
 
@@ -29,62 +26,21 @@ class Answer(NamedTuple):
         return json.loads(self.body)
 
 
-class Api:
+class Api(Daemon):
     """`sylvite api` in front of a broker: a context manager."""
 
     def __init__(self, broker: BrokerProcess, *arguments: str) -> None:
-        self.broker, self.port = broker, 0
-        self.log = broker.folder / "api.log"
-        self._arguments = arguments
-        self._process: subprocess.Popen[bytes] | None = None
+        place = ("--socket", str(broker.socket), "--dir", str(broker.folder))
+        super().__init__(broker.folder, "api", *place, "--listen", "127.0.0.1:0", *arguments)
+        self.broker = broker
+
+    @property
+    def port(self) -> int:
+        return int(self.said)
 
     def __enter__(self) -> Api:
-        reading, writing = os.pipe()
-        program = [
-            sys.executable,
-            "-m",
-            "sylvite",
-            "--socket",
-            str(self.broker.socket),
-            "api",
-            "--dir",
-            str(self.broker.folder),
-        ]
-        try:
-            with open(self.log, "ab") as log:
-                self._process = subprocess.Popen(
-                    [*program, "--listen", "127.0.0.1:0", "--ready-fd", str(writing), *self._arguments],
-                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(writing,),
-                )  # fmt: skip
-        finally:
-            os.close(writing)
-        try:
-            ready, _, _ = select.select([reading], [], [], WITHIN_S)
-            said = os.read(reading, 64).decode().strip() if ready else ""
-        finally:
-            os.close(reading)
-        if not said:
-            self._process.kill()
-            self._process.wait(WITHIN_S)
-            raise AssertionError(f"the api did not start: {self.log.read_text()}")
-        self.port = int(said)
+        super().__enter__()
         return self
-
-    def stop(self) -> int:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(WITHIN_S)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._process is not None
-        if self._process.poll() is None:
-            try:
-                self.stop()
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                raise
 
     def token(self, *scopes: str, owner: str = "alice", more: tuple[str, ...] = ()) -> str:
         """Make a token with the command line."""
