@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
 
+from sylvite.api.patience import Patience
 from sylvite.api.problems import TooManyRequests
 from sylvite.api.scopes import Grant, Scope
 from sylvite.api.tokens import Token, TokenStore
@@ -16,7 +16,6 @@ from sylvite.errors import NotAllowed, NotAuthenticated
 FAILURES_MAX = 20
 FAILURES_S = 60.0
 """Wrong tokens of one address in this time: then it waits.  Guessing 256 bits is hopeless; asking for ever still costs us."""
-ADDRESSES_MAX = 10_000
 
 
 class Caller(NamedTuple):
@@ -33,7 +32,7 @@ class Caller(NamedTuple):
 class Access:
     def __init__(self, tokens: TokenStore) -> None:
         self.tokens = tokens
-        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._patience = Patience()
 
     def caller(self, connection: HTTPConnection) -> Caller:
         """Return who calls.
@@ -53,8 +52,9 @@ class Access:
             return Caller(*self.tokens.check(text, time.time_ns()))
         except NotAuthenticated:
             # Whoever has a right one is let in, whatever others at his address try.
-            self._check_patience(address)
-            self._failed(address)
+            if self._patience.is_over(address, FAILURES_MAX, FAILURES_S):
+                raise TooManyRequests("too many wrong tokens from this address; wait a minute") from None
+            self._patience.failed(address, FAILURES_S)
             raise
 
     def require(self, connection: HTTPConnection, verb: str) -> Caller:
@@ -63,18 +63,6 @@ class Access:
         if not caller.grant.allows(verb):
             raise NotAllowed(f"this token has no scope {Scope(verb)}")
         return caller
-
-    def _check_patience(self, address: str) -> None:
-        count, since_s = self._failures.get(address, (0, 0.0))
-        if count >= FAILURES_MAX and time.monotonic() - since_s < FAILURES_S:
-            raise TooManyRequests("too many wrong tokens from this address; wait a minute")
-
-    def _failed(self, address: str) -> None:
-        now_s = time.monotonic()
-        count, since_s = self._failures.pop(address, (0, now_s))
-        self._failures[address] = (count + 1, since_s) if now_s - since_s < FAILURES_S else (1, now_s)
-        if len(self._failures) > ADDRESSES_MAX:
-            self._failures.popitem(last=False)
 
 
 def bearer_of(connection: HTTPConnection) -> str:

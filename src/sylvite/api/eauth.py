@@ -13,12 +13,11 @@ import hashlib
 import hmac
 import json
 import sys
-import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from sylvite.api.patience import Patience
 from sylvite.api.problems import TooManyRequests
 from sylvite.api.settings import ApiSettings
 from sylvite.daemons.precautions import check_file
@@ -27,7 +26,6 @@ from sylvite.errors import InvalidSetting, NotAuthenticated, Overloaded
 CHECKS_MAX = 5
 CHECKS_S = 60.0
 """Wrong passwords of one user from one address in this time; then it waits."""
-REMEMBERED_MAX = 10_000
 AT_ONCE = 2
 WAITING_MAX = 16
 PAM_S = 10.0
@@ -50,7 +48,7 @@ class Person(NamedTuple):
 class Eauth:
     def __init__(self, settings: ApiSettings) -> None:
         self._settings = settings
-        self._wrong: OrderedDict[tuple[str, str], list[float]] = OrderedDict()
+        self._patience = Patience()
         self._room = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
 
@@ -68,9 +66,11 @@ class Eauth:
             raise NotAuthenticated(_WRONG)
         if len(password) > PASSWORD_CHARACTERS_MAX or len(name) > 128 or "\0" in name + password:
             raise NotAuthenticated(_WRONG)
-        self._be_patient(name, address)
+        who = (name, address)
+        if self._patience.is_over(who, CHECKS_MAX, CHECKS_S):
+            raise TooManyRequests("too many wrong passwords of this user from this address; wait a minute")
         if not await self._is_right(backend, name, password):
-            self._remember(name, address)
+            self._patience.failed(who, CHECKS_S)
             raise NotAuthenticated(_WRONG)
         perms = perms_of(users, name)
         if not perms:
@@ -96,19 +96,6 @@ class Eauth:
                         return False
         finally:
             self._waiting -= 1
-
-    def _be_patient(self, name: str, address: str) -> None:
-        now_s = time.monotonic()
-        recent = [at_s for at_s in self._wrong.get((name, address), ()) if now_s - at_s < CHECKS_S]
-        if len(recent) >= CHECKS_MAX:
-            raise TooManyRequests("too many wrong passwords of this user from this address; wait a minute")
-
-    def _remember(self, name: str, address: str) -> None:
-        now_s = time.monotonic()
-        recent = [at_s for at_s in self._wrong.pop((name, address), []) if now_s - at_s < CHECKS_S]
-        self._wrong[name, address] = [*recent, now_s]
-        if len(self._wrong) > REMEMBERED_MAX:
-            self._wrong.popitem(last=False)
 
 
 def perms_of(users: Mapping[str, Any], name: str) -> tuple[Any, ...]:
