@@ -150,3 +150,9 @@ def test_it_does_not_start_where_tokens_would_travel_in_the_clear(
         with pytest.raises(AssertionError, match=said), api:
             pass
         assert "Traceback" not in api.log.read_text()
+
+
+def test_a_port_that_is_taken_is_said_in_a_few_words(api: Api) -> None:
+    second = Api(api.broker, "--listen", f"127.0.0.1:{api.port}")
+    with pytest.raises(AssertionError, match=r"cannot be listened on: Address already in use\n"), second:
+        pass

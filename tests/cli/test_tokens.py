@@ -62,3 +62,8 @@ def test_they_are_listed_and_revoked(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, said: str) -> None:
     assert main(["tokens", "create", *words, "--dir", str(tmp_path)]) == code
     assert said in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert create("--dir", str(tmp_path / "none")) == 78
+    assert "is no folder; say with --dir where" in capsys.readouterr().err

@@ -126,7 +126,7 @@ def test_it_ends_with_the_minion(tmp_path: Path, broker: BrokerProcess) -> None:
     (tmp_path / "task").write_bytes(task)
     script = (
         "import subprocess, sys, time\n"
-        f"process = subprocess.Popen([sys.executable, '-m', 'sylvite.functions.beacon_process'], stdin=open({str(tmp_path / 'task')!r}))\n"
+        f"process = subprocess.Popen([sys.executable, '-m', 'sylvite.daemons.beacon_process'], stdin=open({str(tmp_path / 'task')!r}))\n"
         "print(process.pid, flush=True)\ntime.sleep(3600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as minion:
@@ -144,10 +144,29 @@ def test_it_ends_with_the_minion(tmp_path: Path, broker: BrokerProcess) -> None:
         asyncio.run(watch())
 
 
+def test_it_logs_as_the_minion_does(tmp_path: Path, broker: BrokerProcess) -> None:
+    configuration = configured(tmp_path, load=[])
+    log = tmp_path / "log"
+    (tmp_path / "minion").write_text(
+        json.dumps({**json.loads((tmp_path / "minion").read_text()), "log_format": "json", "log_file": str(log)})
+    )
+    assert configuration.reload()
+
+    async def watch() -> None:
+        async with running_beacons(configuration, broker.socket), asyncio.timeout(WITHIN_S):
+            while not log.exists() or not log.read_text():
+                await asyncio.sleep(0.05)
+
+    asyncio.run(watch())
+    line = json.loads(log.read_text().splitlines()[0])
+    assert (line["logger"], line["level"]) == ("sylvite.beacons", "error")
+    assert line["message"].startswith("the beacon load is not used: Averages configuration is required")
+
+
 def test_without_a_bus_it_says_so(tmp_path: Path) -> None:
     task = pack_data({"opts": opts(tmp_path, status=[]), "grains": {}, "socket": str(tmp_path / "none.sock")})
     ended = subprocess.run(
-        [sys.executable, "-m", "sylvite.functions.beacon_process"],
+        [sys.executable, "-m", "sylvite.daemons.beacon_process"],
         input=task,
         capture_output=True,
         timeout=60,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket as sockets
 import ssl
 from collections.abc import Generator
@@ -155,4 +156,4 @@ def _listen(listening: Listening) -> sockets.socket:
         return sockets.create_server((listening.host, listening.port), family=family, backlog=1024)
     except OSError as error:
         where = f"{listening.host} port {listening.port}"
-        raise InvalidSetting("listen", where, f"cannot be listened on: {error.strerror}") from error
+        raise InvalidSetting("listen", where, f"cannot be listened on: {os.strerror(error.errno or 0)}") from error

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from sylvite.api.scopes import SCOPES_MAX, Grant, Scope, parse_scope
-from sylvite.errors import InvalidInput, NotAuthenticated, SylviteError
+from sylvite.errors import InvalidInput, InvalidSetting, NotAuthenticated, SylviteError
 from sylvite.jobs.database import Kind, failures, open_to_write, transaction
 
 NAME = "tokens.db"
@@ -128,6 +128,11 @@ class TokenStore:
     """The tokens of one data directory.  It belongs to one thread.  Every call may raise JobStoreFailed, DiskFull."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises InvalidSetting: there is no such folder."""
+        if not folder.is_dir():
+            raise InvalidSetting(
+                "dir", str(folder), "is no folder; say with --dir where the data of the broker or the master is"
+            )
         self._path = folder / NAME
         self._connection: sqlite3.Connection = open_to_write(self._path, _KIND)
         self._known: dict[str, _Kept] = {}

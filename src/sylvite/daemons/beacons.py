@@ -32,7 +32,8 @@ async def running_beacons(configuration: Configuration[MinionOptions], socket: P
         opts = make_opts(configuration.loaded)
         if not opts["beacons"]:
             return None
-        return pack_data(plain({"opts": opts, "grains": grains_of(opts), "socket": str(socket)}))
+        logged = {name: opts[name] for name in ("log_level", "log_format", "log_file", "log_level_logfile")}
+        return pack_data(plain({"opts": opts, "grains": grains_of(opts), "socket": str(socket), **logged}))
 
     keeper = Keeper(task_data)
     configuration.on_change(lambda _: keeper.restart())
@@ -86,7 +87,7 @@ class Keeper:
 
 async def _once(task_data: bytes) -> int:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "sylvite.functions.beacon_process",
+        sys.executable, "-P", "-m", "sylvite.daemons.beacon_process",
         stdin=asyncio.subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     try:

@@ -1,6 +1,6 @@
 """The process of a minion's beacons: calls them when they are due, and puts what they tell on the minion's bus.
 
-`python -m sylvite.functions.beacon_process`, with a MessagePack map of `opts`, `grains` and `socket` at stdin.  A process of its own, so that
+`python -m sylvite.daemons.beacon_process`, with a MessagePack map at stdin, `Task`.  A process of its own, so that
 a beacon that hangs, or is slow, holds up nothing but the other beacons.  It ends when the minion has gone.
 """
 
@@ -11,11 +11,14 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from sylvite.core.event import unpack_data
+from sylvite.daemons import logs
+from sylvite.daemons.logs import LogWish
 from sylvite.errors import InvalidData, SylviteError
 from sylvite.functions.beacon_rounds import Rounds
 from sylvite.functions.bus import LocalBus
@@ -35,6 +38,14 @@ class Task(msgspec.Struct, frozen=True):
     opts: dict[str, Any]
     grains: dict[str, Any]
     socket: str
+    log_level: str = "info"
+    log_format: str = "text"
+    log_file: str | None = None
+    log_level_logfile: str | None = None
+
+    def wish(self) -> LogWish:
+        file = None if self.log_file is None else Path(self.log_file)
+        return LogWish(self.log_level, self.log_format, file, self.log_level_logfile)
 
 
 def serve(task: Task, parent: int) -> None:
@@ -65,8 +76,8 @@ def main() -> int:
     # Ctrl-C is for the minion, which then ends us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    logging.basicConfig(format="%(name)s: %(message)s", level=logging.INFO)
     task = msgspec.convert(unpack_data(sys.stdin.buffer.read()), Task)
+    logs.begin(task.wish())
     try:
         serve(task, parent)
     except SylviteError as error:
