@@ -84,9 +84,11 @@ lock: ## Choose the newest versions anew, with hashes
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/pip install --quiet --disable-pip-version-check uv
 	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--no-annotate pyproject.toml --extra api --extra fast -o requirements/run.lock
+		--no-annotate pyproject.toml --extra api --extra cluster --extra fast --extra metrics --extra tui \
+		-o requirements/run.lock
 	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--no-annotate pyproject.toml --extra api --extra cloud --extra fast --group dev requirements/build.in -o requirements/dev.lock
+		--no-annotate pyproject.toml --extra api --extra cloud --extra cluster-dev --extra fast --extra metrics --extra tui --group dev \
+		requirements/build.in -o requirements/dev.lock
 	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--no-annotate requirements/bench.in -o requirements/bench.lock
 	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
