@@ -1,6 +1,6 @@
 """`python -m tests.simulation SEED [SECONDS]`: print the trace of one seed, whole, and its digest.
 
-SECONDS: for how long there are faults; 120 by default.
+SECONDS: for how long there are faults; 600 by default.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from tests.simulation.subscriber import Habit, Subscriber
 from tests.simulation.truth import Truth
 from tests.simulation.world import Violation, World
 
-FAULTS_S = 120.0
+FAULTS_S = 600.0
 PEACE_S = 120.0
 """Within so much time after the last fault everything has to have arrived."""
 FAULT_EVERY_S = 2.5

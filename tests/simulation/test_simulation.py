@@ -51,7 +51,7 @@ def test_in_a_world_of_faults_every_promise_holds_and_all_arrives_once_there_is_
 @pytest.mark.long
 @pytest.mark.parametrize("run", range(LONG_RUNS))
 def test_in_a_thousand_worlds_of_faults_every_promise_holds(run: int) -> None:
-    """A minute of faults in each of a thousand worlds, and ten minutes in a hundred others; in ten runs."""
+    """A minute of faults in each of a thousand worlds, in ten runs; more of them with SYLVITE_SIMULATION_SEEDS."""
     first = 10_000 + run * LONG_SEEDS // LONG_RUNS
     _simulate(range(first, first + LONG_SEEDS // LONG_RUNS), SHORT_FAULTS_S)
 
@@ -59,6 +59,7 @@ def test_in_a_thousand_worlds_of_faults_every_promise_holds(run: int) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("run", range(LONG_RUNS))
 def test_in_a_hundred_worlds_of_long_faults_every_promise_holds(run: int) -> None:
+    """Ten minutes of faults in each of a tenth as many others."""
     first = 20_000 + run * LONG_SEEDS // LONG_RUNS
     _simulate(range(first, first + LONG_SEEDS // LONG_RUNS // 10), FAULTS_S)
 
