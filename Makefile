@@ -12,6 +12,7 @@ KILLS := $(addprefix tests/faults/test_,kills.py restarts.py killed_consumers.py
 # What is measured in seconds against seconds; nothing runs beside it.
 BY_THE_CLOCK := $(addprefix tests/faults/test_,flood.py many_come_back.py recovery_time.py stopped_subscriber.py \
 	link_abuse.py link_many.py link_poison.py)
+BENCHES := bench bench.jobs bench.link
 
 .PHONY: help venv run test test-bad-days test-programs test-others check lint format lock bench faults faults-of-kills faults-of-others \
 	faults-by-the-clock clean dist
@@ -76,9 +77,8 @@ faults-of-others: .venv/ready
 faults-by-the-clock: .venv/ready
 	@$(FAULT_TESTS) $(BY_THE_CLOCK)
 
-bench: .venv/ready ## Measure beside other buses, and write docs/benchmarks.md
-	@$(PY) -m bench $(BENCH)
-	@$(PY) -m bench.link
+bench: .venv/ready ## Measure beside other buses, and write docs/benchmarks.md; BENCH=--quick: a little of all, printed
+	@for part in $(BENCHES); do $(PY) -m $$part $(BENCH) || failed=1; done; exit $${failed:-0}
 
 lock: ## Choose the newest versions anew, with hashes
 	$(PYTHON) -m venv .venv-lock

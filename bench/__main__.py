@@ -1,6 +1,6 @@
-"""Run every measurement and write docs/benchmarks.md; with --quick a small run, printed only.
+"""Measure the bus, and write its sections of docs/benchmarks.md; with --quick a small run, printed only.
 
-First our own figures beside their budgets, then the same work on Sylvite and on its peers, and jobs beside Salt's.
+First our own figures beside their budgets, then the same work on Sylvite and on its peers.
 """
 
 from __future__ import annotations
@@ -10,12 +10,9 @@ import signal
 import sys
 from pathlib import Path
 
-from bench import budgets, columns, comparison, jobs, page, workloads
+from bench import budgets, columns, comparison, page, sections, workloads
 
-ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "benchmarks.md"
 BUDGETS = "budgets"
-JOBS = "jobs"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -24,7 +21,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", metavar="PEER,...", help=f"of {', '.join(columns.PEERS)}; the start of a name will do"
     )
-    parser.add_argument("--workload", metavar="W,...", help=f"of {', '.join((BUDGETS, JOBS, *workloads.NAMES))}")
+    parser.add_argument("--workload", metavar="W,...", help=f"of {', '.join((BUDGETS, *workloads.NAMES))}")
     parser.add_argument(
         "--write", action="store_true", help="write the page after a part too; it says what is left out"
     )
@@ -47,8 +44,8 @@ def main() -> int:
         peers = columns.chosen(arguments.only) if arguments.only else list(columns.PEERS)
     except ValueError as error:
         parser.error(str(error))
-    names = arguments.workload.split(",") if arguments.workload else [BUDGETS, JOBS, *workloads.NAMES]
-    if unknown := [name for name in names if name not in (BUDGETS, JOBS, *workloads.NAMES)]:
+    names = arguments.workload.split(",") if arguments.workload else [BUDGETS, *workloads.NAMES]
+    if unknown := [name for name in names if name not in (BUDGETS, *workloads.NAMES)]:
         parser.error(f"no workload is called {', '.join(unknown)}")
     if not arguments.workload and arguments.only and not set(peers) & set(columns.OURS):
         names.remove(BUDGETS)
@@ -56,22 +53,17 @@ def main() -> int:
     if BUDGETS in names:
         budgets.measure(run)
         names.remove(BUDGETS)
-    sections: list[str] = []
-    if JOBS in names:
-        sections.append(jobs.section(quick=arguments.quick))
-        names.remove(JOBS)
     found = comparison.compare(
         peers, names, comparison.Results(arguments.results), lambda text: print(text, file=sys.stderr, flush=True),
         quick=arguments.quick,
     )  # fmt: skip
-    left_out = [name for name in workloads.NAMES if name not in found.workloads] + [JOBS] * (not sections)
-    text = page.page(run.rows, found, left_out, sections)
+    left_out = [name for name in workloads.NAMES if name not in found.workloads]
+    made = page.sections(run.rows, found, left_out)
     is_part = arguments.quick or arguments.only or arguments.workload
     if is_part and not arguments.write:
-        print(text)
+        print("\n".join(made))
     else:
-        PAGE.write_text(text)
-        print(f"written to {PAGE.relative_to(ROOT)}")
+        sections.write(made)
     return 0
 
 

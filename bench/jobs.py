@@ -9,6 +9,7 @@ master with a real Salt minion, from the environment of the comparison.  Clients
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import select
@@ -24,8 +25,9 @@ from typing import Any, NamedTuple
 
 from bench import minions
 from bench.environments import NotInstalled, interpreter
-from bench.minions import run_alone
+from bench.minions import count_parser
 from bench.processes import Worker, memory_bytes, percentile
+from bench.sections import run_alone, section
 from sylvite.auth.keyring import Keyring
 from sylvite.auth.keyring_folder import KeyFolder, load_public
 from sylvite.jobs.client_core import MasterPlace
@@ -41,6 +43,7 @@ WITHIN_S = 300.0
 WARM_UP = 3
 RUNS = {1: 100, 100: 30, 1000: 10}
 QUICK_RUNS = 3
+QUICK_MOST = 100
 STOP_S = 30.0
 SALT_CLIENT = """
 import json, sys, time
@@ -127,7 +130,9 @@ def write_config(file: Path, options: Mapping[str, object]) -> None:
 
 
 class Master:
-    """A master below a folder.  `port`: where minions connect."""
+    """A master below a folder.  `port`: where minions connect; `pid`: of its process, once it runs."""
+
+    pid = 0
 
     def __init__(self, folder: Path) -> None:
         self.folder, (self.port,) = folder, free_ports(1)
@@ -150,10 +155,12 @@ def master(folder: Path) -> Generator[tuple[Master, int]]:
     """A master that runs, and the process of its link."""
     found = Master(folder)
     with daemon(folder, sys.executable, "-m", "sylvite", "master", "--config", str(found.file)) as process:
-        yield found, _link_of(process.pid)
+        found.pid = process.pid
+        yield found, link_of(process.pid)
 
 
-def _link_of(pid: int) -> int:
+def link_of(pid: int) -> int:
+    """Return the process of a master's link.  Raises RuntimeError: it has none."""
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         if b"link" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
             return int(child)
@@ -289,14 +296,12 @@ def measure(counts: Sequence[int], *, quick: bool, with_salt: bool) -> str:
     return "\n".join([*head, *(figure.row() for figure in figures), "", *notes])
 
 
-def section(*, quick: bool) -> str:
-    """Return the part of the page of the benchmarks that is about jobs."""
-    table = measure(COUNTS[:2] if quick else COUNTS, quick=quick, with_salt=True)
-    return f"## Jobs\n\n{ABOUT}\n\n{table}\n"
-
-
 def main() -> int:
-    return run_alone("bench.jobs", __doc__ or "", COUNTS, measure)
+    def part(given: argparse.Namespace) -> str:
+        counts = [count for count in given.minions if count <= QUICK_MOST] if given.quick else given.minions
+        return section("Jobs", ABOUT, measure(counts, quick=given.quick, with_salt=not given.without_salt))
+
+    return run_alone(count_parser("bench.jobs", __doc__ or "", COUNTS), part)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The link: how many events a second reach a listener on the master's bus, from minions, over TLS; and their memory.
+"""The link: how many events a second reach a listener on the master's bus, from minions, over TLS; and what idle ones cost.
 
-    python -m bench.link [--quick] [--minions 1,100] [--without-salt]
+    python -m bench.link [--quick] [--minions 1,100] [--idle 10000] [--without-salt]
 
 The master has all its parts. What is fired is an event of about 250 bytes, each a load of its own; it counts when the
 listener has it, decoded. Simulated minions are many in one process and have no bus (bench/minions.py); the real one is
@@ -10,6 +10,7 @@ Salt minion, which keeps nothing: what it drops is said.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import sys
@@ -20,18 +21,30 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import minions
+from bench import idle_minions, minions
 from bench.environments import NotInstalled
 from bench.events import job_return
 from bench.jobs import WITHIN_S, ask_salt, master, real_minion, salt_nodes
-from bench.minions import run_alone
+from bench.minions import count_parser
+from bench.page import budgets_table
 from bench.processes import Line, Worker, cpu_s, memory_bytes
+from bench.sections import run_alone, section
 from sylvite import Client
 from sylvite.auth.keys import KeyPair
 from sylvite.core.event import pack_data
 from sylvite.core.known_tags import OUTBOX
 
 COUNTS = (1, 100)
+ABOUT = (
+    "Events of 250 bytes, each fired alone, until a listener on the master's bus has them, decoded; all on one machine, over TLS, with all parts of a "
+    "master. Simulated minions are sessions in one process, without a bus; a real one has each event synced in its log first. Salt's minion keeps "
+    "nothing; what it drops is missing."
+)
+ABOUT_IDLE = (
+    "Simulated minions that only idle, each with a key, TLS and a session of its own; all are in one process, which shares the machine with the "
+    "master. They come back as fast as they can, 50 at a time: real ones spread themselves over seconds."
+)
+QUICK_IDLE = 200
 EVENTS, QUICK_EVENTS, SALT_EVENTS = 100_000, 2000, 2000
 TAG = "bench/n"
 PAUSE_S = 1.0
@@ -181,8 +194,25 @@ def measure(counts: Sequence[int], *, quick: bool, with_salt: bool) -> str:
     return "\n".join([*head, *rows, "", *notes])
 
 
+def idle(count: int, *, quick: bool) -> str:
+    """Return what so many idle minions cost, as a table; or why they cannot be."""
+    try:
+        found = idle_minions.measure(count, rest_s=2.0) if quick else idle_minions.measure(count)
+    except idle_minions.TooFewDescriptors as error:
+        return f"Idle minions were left out: {error}."
+    return budgets_table(found.rows())
+
+
 def main() -> int:
-    return run_alone("bench.link", __doc__ or "", COUNTS, measure)
+    parser = count_parser("bench.link", __doc__ or "", COUNTS)
+    parser.add_argument("--idle", type=int, default=0, metavar="N", help="how many idle ones (10000)")
+
+    def part(given: argparse.Namespace) -> str:
+        sessions = given.idle or (QUICK_IDLE if given.quick else idle_minions.SESSIONS)
+        texts = [measure(given.minions, quick=given.quick, with_salt=not given.without_salt)] if given.minions else []
+        return section("The link", ABOUT, *texts, ABOUT_IDLE, idle(sessions, quick=given.quick))
+
+    return run_alone(parser, part)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from bench.processes import Line
+from bench.sections import parser_of
 from sylvite.auth.keyring import Keyring
 from sylvite.auth.keyring_announce import announce
 from sylvite.auth.keys import KeyPair, make_pair
@@ -25,15 +26,17 @@ from sylvite.link.uplink import Load, Uplink
 
 AT_ONCE = 50
 """Connections that are made at the same time."""
+AGAIN_S = 0.2
+"""Between two tries of one minion to connect."""
 PING_S = 15.0
 LET_IN_S = 300.0
 
 
 class Minion(asyncio.Protocol):
-    """One of them.  `is_in`: set when the master has let it in."""
+    """One of them.  `is_in`: set when the master has let it in; `is_gone`: when the connection is lost."""
 
     def __init__(self, id_: str, pair: KeyPair, context: ssl.SSLContext) -> None:
-        self.is_in = asyncio.Event()
+        self.is_in, self.is_gone = asyncio.Event(), asyncio.Event()
         self._id, self._uplink = id_, Uplink(pair, id_)
         self._tls = TlsPipe(context, server_side=False)
         self._epoch, self._offset = time.time_ns(), 0
@@ -57,6 +60,11 @@ class Minion(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.write(self._tls.start())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._transport = None
+        self.is_gone.set()
 
     def data_received(self, data: bytes) -> None:
         plain, answer = self._tls.feed(data)
@@ -119,18 +127,29 @@ async def _run(line: Line, pairs: Mapping[str, KeyPair], port: int) -> None:
 
 
 async def connected(pairs: Mapping[str, KeyPair], port: int) -> list[Minion]:
-    """Return these minions, once all have been let in."""
+    """Return these minions, once all have been let in; who is turned away comes again."""
     context, room = minion_context(), asyncio.Semaphore(AT_ONCE)
-    minions = [Minion(id_, pair, context) for id_, pair in pairs.items()]
+
+    async def come(id_: str, pair: KeyPair) -> Minion:
+        async with room:
+            while not await _is_let_in(minion := Minion(id_, pair, context), port):
+                await asyncio.sleep(AGAIN_S)
+            return minion
+
     async with asyncio.timeout(LET_IN_S):
-        await asyncio.gather(*(_connect(minion, port, room) for minion in minions))
-    return minions
+        return await asyncio.gather(*(come(id_, pair) for id_, pair in pairs.items()))
 
 
-async def _connect(minion: Minion, port: int, room: asyncio.Semaphore) -> None:
-    async with room:
+async def _is_let_in(minion: Minion, port: int) -> bool:
+    try:
         await asyncio.get_running_loop().create_connection(lambda: minion, "127.0.0.1", port)
-        await minion.is_in.wait()
+    except OSError:
+        return False  # Nobody listens for the moment.
+    waiting = [asyncio.create_task(event.wait()) for event in (minion.is_in, minion.is_gone)]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    return minion.is_in.is_set() and not minion.is_gone.is_set()
 
 
 async def stay(minions: Sequence[Minion]) -> None:
@@ -141,21 +160,13 @@ async def stay(minions: Sequence[Minion]) -> None:
             minion.ping()
 
 
-class Measure(Protocol):
-    """Measures with so many minions, and returns a table."""
-
-    def __call__(self, counts: Sequence[int], *, quick: bool, with_salt: bool) -> str: ...
-
-
-def run_alone(program: str, about: str, counts: Sequence[int], measure: Measure) -> int:
-    """Run one measurement with simulated minions from a command line; return the exit code."""
-    parser = argparse.ArgumentParser(prog=program, description=about.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="a small part of it: to see that it runs")
-    parser.add_argument(
-        "--minions", default=",".join(map(str, counts)), metavar="N,...", help="how many simulated ones"
-    )
+def count_parser(program: str, about: str, counts: Sequence[int]) -> argparse.ArgumentParser:
+    """Return the command line of a measurement with simulated minions."""
+    parser = parser_of(program, about)
+    parser.add_argument("--minions", default=counts, type=_counts, metavar="N,...", help="how many simulated ones")
     parser.add_argument("--without-salt", action="store_true")
-    given = parser.parse_args()
-    chosen = [int(count) for count in given.minions.split(",") if count]
-    print(measure(chosen, quick=given.quick, with_salt=not given.without_salt))
-    return 0
+    return parser
+
+
+def _counts(text: str) -> list[int]:
+    return [int(count) for count in text.split(",") if count]

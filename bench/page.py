@@ -1,14 +1,8 @@
-"""docs/benchmarks.md: our own figures beside their budgets, then the comparison."""
+"""What `python -m bench` writes: our own figures beside their budgets, then the comparison."""
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
 from typing import NamedTuple
 
 from bench.budgets import Row, many
@@ -16,9 +10,8 @@ from bench.columns import ONE_EACH, OURS, peer_class
 from bench.comparison import RUNS, WITHOUT_LEVEL, Cell, Comparison
 from bench.peers.peer import Guarantee
 from bench.processes import Spread
+from bench.sections import section
 
-ROOT = Path(__file__).parent.parent
-FINDINGS = Path(__file__).parent / "findings.md"
 MIB = 1024 * 1024
 INTRODUCTION = (
     f"The same work in one run: 250-byte events, decoded to dicts with their tag at the end. Median of {RUNS} runs, then the "
@@ -154,12 +147,7 @@ def _table(peers: Sequence[str], lines: Sequence[Line], found: Comparison, head:
 
 
 def _comparison(found: Comparison) -> list[str]:
-    lines = [
-        "## Beside other buses",
-        "",
-        INTRODUCTION,
-        "",
-    ]  # fmt: skip
+    lines: list[str] = []
     by_level = [line for line in LINES if line.workload not in WITHOUT_LEVEL]
     for guarantee in ORDER:
         peers = [peer for peer in found.peers if peer_class(peer).guarantee is guarantee]
@@ -214,48 +202,27 @@ def _uses(found: Comparison) -> list[str]:
     ]  # fmt: skip
 
 
-def _machine() -> str:
-    processors = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    models = sorted({line.partition(":")[2].strip() for line in processors}) or [platform.machine()]
-    return f"{os.cpu_count()} cores ({', '.join(models)}), Linux {platform.release()}"
-
-
-def _budgets(rows: Sequence[Row]) -> list[str]:
-    if not rows:
-        return []
+def budgets_table(rows: Sequence[Row]) -> str:
     words = {True: "yes", False: "**no**", None: ""}
-    return [
+    return "\n".join([
         "| what | ours | beside it | ratio | budget | met |",
         "|---|---|---|---|---|---|",
         *(
             f"| {row.what} | {row.ours} | {row.beside} | {row.ratio} | {row.budget} | {words[row.met]} |"
             for row in rows
         ),
-        "",
-    ]
+    ])  # fmt: skip
 
 
-def page(rows: Sequence[Row], found: Comparison, left_out: Sequence[str], sections: Sequence[str] = ()) -> str:
-    """Return the whole page; `left_out` are the workloads that this run had no time for.  `sections`: of their own."""
-    names = ("msgspec", "uvloop", "google-crc32c", "click")
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30
-    )
-    lines = [
-        "# Benchmarks",
-        "",
-        "Made by `make bench`; the figures are of one run, and the limits beside them of the same run.",
-        "",
-        f"- {datetime.now(UTC):%Y-%m-%d}, commit {commit.stdout.strip() or 'unknown'}",
-        f"- {_machine()}, Python {platform.python_version()}",
-        f"- {', '.join(f'{name} {version(name)}' for name in names)}",
-        "- Median of the runs, with the least and the most in brackets.",
-        "",
-        *_budgets(rows),
-    ]
-    if left_out:
-        lines += [f"Workloads that this run left out: {', '.join(left_out)}.", ""]
+def sections(rows: Sequence[Row], found: Comparison, left_out: Sequence[str]) -> list[str]:
+    """Return our own figures, and those beside the others'; `left_out` are the workloads that this run had no time for."""
+    made: list[str] = []
+    if rows:
+        made.append(
+            section("The bus", "Median of the runs, with the least and the most in brackets.", budgets_table(rows))
+        )
     if found.workloads:
-        lines += [*_comparison(found), *_set_up(found), *_uses(found)]
-    lines += sections
-    return "\n".join(lines) + "\n" + FINDINGS.read_text()
+        missing = f"Workloads that this run left out: {', '.join(left_out)}." if left_out else ""
+        lines = [*_comparison(found), *_set_up(found), *_uses(found)]
+        made.append(section("Beside other buses", INTRODUCTION, missing, "\n".join(lines)))
+    return made
