@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Generator
 from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
 
+from sylvite.api.console_cookie import cookie_of
 from sylvite.api.patience import Patience
 from sylvite.api.problems import TooManyRequests
 from sylvite.api.scopes import Grant, Scope
@@ -39,17 +42,24 @@ class Access:
 
         Raises:
             NotAuthenticated: no token, or none that counts.
+            NotAllowed: it is in a cookie, and nothing says that a page of this server has sent that.
             TooManyRequests: too many wrong ones from there.
         """
-        return self.caller_of(connection, bearer_of(connection))
+        return self.caller_of(connection, bearer_of(connection) or cookie_of(connection))
 
     def caller_of(self, connection: HTTPConnection, text: str) -> Caller:
         """Return whose token this is, which came over that connection.  Raises: as `caller`."""
-        address = connection.client.host if connection.client is not None else ""
         if not text:
             raise NotAuthenticated("a token is needed: Authorization: Bearer TOKEN; `sylvite tokens create` makes one")
-        try:
+        with self.counted(connection):
             return Caller(*self.tokens.check(text, time.time_ns()))
+
+    @contextlib.contextmanager
+    def counted(self, connection: HTTPConnection) -> Generator[None]:
+        """Count a NotAuthenticated of the body against the address.  Raises TooManyRequests in its place after too many."""
+        address = connection.client.host if connection.client is not None else ""
+        try:
+            yield
         except NotAuthenticated:
             # Whoever has a right one is let in, whatever others at his address try.
             if self._patience.is_over(address, FAILURES_MAX, FAILURES_S):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import Message, Send
+
+from sylvite.errors import NotAllowed
 
 AGE_S = 1400
 HEADERS = "Content-Type, X-Auth-Token, X-Requested-With, Authorization, Last-Event-ID, Idempotency-Key"
@@ -48,3 +51,11 @@ class Origins:
             await send(message)
 
         return sending
+
+
+def check_origin(request: HTTPConnection) -> None:
+    """Raises NotAllowed: the request was made by a page that is not of this server."""
+    origin = request.headers.get("origin", "")
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    if site not in ("same-origin", "none") or (origin and urlsplit(origin).netloc != request.headers.get("host", "")):
+        raise NotAllowed("a page of another site may not use the session of this browser; send X-Auth-Token")

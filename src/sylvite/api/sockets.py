@@ -13,11 +13,11 @@ from collections.abc import AsyncGenerator, Callable
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sylvite.api.access import Caller
+from sylvite.api.origins import check_origin
 from sylvite.api.parameters import check_names, read_selection
 from sylvite.api.problems import problem
 from sylvite.api.reading import Reading
 from sylvite.api.salt.entries import SaltApi
-from sylvite.api.salt.sessions import check_origin
 from sylvite.api.salt.stream import document
 from sylvite.api.service import Service
 from sylvite.api.streaming import HEARTBEAT_S, NDJSON, STALL_S

@@ -38,6 +38,8 @@ LIFE_S = 12 * 3600.0
 """Salt's `token_expire`."""
 LIFE_S_MAX = 366 * 24 * 3600.0
 LOOK_S = 0.5
+LINK, SESSION = "link", "console"
+"""Back ends of the console: a link that counts once and is no token, and the session of a browser."""
 USED_NS = 60 * 1_000_000_000
 """How exactly it is kept when a token was used last: a disk that is written for every request would be the slowest part."""
 
@@ -106,6 +108,12 @@ class _Kept(NamedTuple):
 _salt_text = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
+def _new_text(id_: str) -> str:
+    # No underscore in it: that is what parts the text.
+    secret = base64.urlsafe_b64encode(secrets.token_bytes(SECRET_BYTES)).decode().rstrip("=").replace("_", ".")
+    return _text_of(id_, secret)
+
+
 def _text_of(id_: str, secret: str) -> str:
     body = f"{PREFIX}_{id_}_{secret}"
     return f"{body}_{zlib.crc32(body.encode()):08x}"
@@ -168,9 +176,7 @@ class TokenStore:
         if not 0 < life_s <= LIFE_S_MAX:
             raise InvalidInput(f"a token lives up to {LIFE_S_MAX / 86400:g} days, not {life_s:g} s")
         id_ = _new_id()
-        # No underscore in it: that is what parts the text.
-        secret = base64.urlsafe_b64encode(secrets.token_bytes(SECRET_BYTES)).decode().rstrip("=").replace("_", ".")
-        text = _text_of(id_, secret)
+        text = _new_text(id_)
         token = Token(id_, owner, backend, tuple(scopes), now_ns, now_ns + int(life_s * 1e9), note=note[:200])
         return self._add(token, text, now_ns), Secret(text)
 
@@ -186,6 +192,42 @@ class TokenStore:
         text = secrets.token_hex(digits // 2)
         until_ns = now_ns + int(min(life_s, LIFE_S_MAX) * 1e9)
         token = Token(_new_id(), owner, backend, tuple(scopes), now_ns, until_ns, perms=tuple(perms))
+        return self._add(token, text, now_ns), Secret(text)
+
+    def begin_session(self, of: Token, now_ns: int) -> tuple[Token, Secret]:
+        """Make the session of a browser for whoever has shown a token: it can do what that can, and ends with it.
+
+        Raises:
+            NotAuthenticated: that is a session itself.
+        """
+        if of.backend == SESSION:
+            raise NotAuthenticated("this is the session of a browser, and no token")
+        return self._session(of, f"{of.id}.{_new_id()}", min(of.until_ns, now_ns + int(LIFE_S * 1e9)), now_ns)
+
+    def redeem(self, code: str, now_ns: int) -> tuple[Token, Secret]:
+        """Make the session of a browser for whoever has a link, which counts no more.
+
+        Raises:
+            NotAuthenticated: it was used, or its time is over, or it is none: the answer is the same.
+        """
+        self.refresh()
+        hash_ = _hash_of(code)
+        kept = self._by_hash.get(hash_) if hash_ is not None else None
+        over = "this link does not count: it was used, or its time is over; `sylvite console` makes another"
+        if kept is None or kept.token.until_ns <= now_ns or kept.token.backend != LINK:
+            raise NotAuthenticated(over)
+        try:
+            self.revoke(kept.token.id)
+        except NoSuchToken:
+            # Another process was a moment quicker.
+            raise NotAuthenticated(over) from None
+        return self._session(kept.token, _new_id(), now_ns + int(LIFE_S * 1e9), now_ns)
+
+    def _session(self, of: Token, id_: str, until_ns: int, now_ns: int) -> tuple[Token, Secret]:
+        text = _new_text(id_)
+        token = msgspec.structs.replace(
+            of, id=id_, backend=SESSION, made_ns=now_ns, until_ns=until_ns, used_ns=0, note=""
+        )
         return self._add(token, text, now_ns), Secret(text)
 
     def _add(self, token: Token, text: str, now_ns: int) -> Token:
@@ -227,7 +269,7 @@ class TokenStore:
         hash_ = _hash_of(text)
         # Where the time that this takes tells of anything, it is of the hash.
         kept = self._by_hash.get(hash_) if hash_ is not None else None
-        if kept is None or kept.token.until_ns <= now_ns:
+        if kept is None or kept.token.until_ns <= now_ns or kept.token.backend == LINK:
             raise NotAuthenticated("this token does not count: it is none, was revoked, or its time is over")
         if now_ns - kept.token.used_ns > USED_NS:
             self._used(kept, now_ns)
@@ -243,10 +285,11 @@ class TokenStore:
         return sorted(found, key=lambda token: token.made_ns, reverse=True)
 
     def revoke(self, id_: str) -> None:
-        """Raises NoSuchToken."""
+        """Take it back, and the sessions that were begun with it.  Raises NoSuchToken."""
         with self._writing():
             if not self._connection.execute("DELETE FROM tokens WHERE id = ?", (id_,)).rowcount:
                 raise NoSuchToken(id_)
+            self._connection.execute("DELETE FROM tokens WHERE substr(id, 1, length(?1) + 1) = ?1 || '.'", (id_,))
         self._load()
 
     def refresh(self) -> bool:

@@ -52,8 +52,10 @@ COMMANDS = {
     "config": ("sylvite.cli.config:config", "Look at the configuration of master and minion: check, show, explain."),
     "cloud": ("sylvite.cli.cloud:cloud", "Create, list and destroy machines at cloud providers, each step an event."),
     "api": ("sylvite.cli.api:api", "Serve a bus over HTTP until SIGTERM or Ctrl-C."),
+    "console": ("sylvite.cli.console:console", "Make a link into the console, which counts once."),
     "tokens": ("sylvite.cli.tokens:tokens", "Look after tokens: who may use the bus over HTTP."),
     "status": ("sylvite.cli.status:status", "Show how the broker is doing."),
+    "top": ("sylvite.cli.top:top", "Show, live, what the bus carries, who reads, and who is connected."),
     "doctor": ("sylvite.cli.doctor:doctor", "Check this node, with a cure for each thing that is wrong."),
     "completion": ("sylvite.cli.completion:completion", "Print the completion script for a shell."),
 }

@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from sylvite.api.access import Access, Caller
 from sylvite.api.eauth import Eauth, Person
+from sylvite.api.origins import check_origin
 from sylvite.api.scopes import Scope
 from sylvite.api.settings import ApiSettings
 from sylvite.api.tokens import Secret, Token
-from sylvite.errors import NotAllowed, NotAuthenticated
+from sylvite.errors import NotAuthenticated
 
 COOKIE = "session_id"
 SCOPES = (Scope("events:read", "**"),)
@@ -76,11 +76,3 @@ class Sessions:
             COOKIE, secret.reveal(), max_age=int(self._settings.token_life_s), path="/", httponly=True, samesite="strict",
             secure=request.url.scheme == "https",
         )  # fmt: skip
-
-
-def check_origin(request: HTTPConnection) -> None:
-    """Raises NotAllowed: the request was made by a page that is not of this server."""
-    origin = request.headers.get("origin", "")
-    site = request.headers.get("sec-fetch-site", "same-origin")
-    if site not in ("same-origin", "none") or (origin and urlsplit(origin).netloc != request.headers.get("host", "")):
-        raise NotAllowed("a page of another site may not use the session of this browser; send X-Auth-Token")
