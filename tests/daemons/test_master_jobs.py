@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -56,10 +57,8 @@ def let_in(site: Site) -> None:
 def running(folder: Path, **options: str) -> Generator[tuple[Site, Daemon]]:
     """A master with a minion that is here."""
     site = Site(folder)
-    site.write(
-        site.master_file, "m", interface="127.0.0.1", ret_port=str(site.port), id="master", timeout="2",
-        gather_job_timeout="3", **options,
-    )  # fmt: skip
+    options = {"timeout": "2", "gather_job_timeout": "3", **options}
+    site.write(site.master_file, "m", interface="127.0.0.1", ret_port=str(site.port), id="master", **options)
     with site.master() as master:
         with KeyFolder(site.data / "keys") as keys:
             finger = load_public(keys, "master").fingerprint
@@ -186,6 +185,40 @@ def test_a_broker_that_is_killed_while_a_job_runs_costs_nothing(both: tuple[Site
         os.kill(part_of(master, "broker"), signal.SIGKILL)
         assert [(each.minion, each.data["return"]) for each in returns] == [("alpha", True)]
     assert kept(site, returns.jid)[0].returned == 1
+
+
+def test_a_job_whose_minion_is_silent_ends(tmp_path: Path) -> None:
+    """It was killed while it ran one job, and was away when the next one was published: neither is waited for for ever."""
+    with (
+        running(tmp_path, timeout="1", gather_job_timeout="1") as (site, _),
+        LocalClient.connect(place_of(site)) as local,
+        read_minions(site.data / "minions.db") as minions,
+        read_jobs(site.data / "jobs.db") as jobs,
+    ):
+        interrupted = str(local.cmd_async("alpha", "test.sleep", [600]))
+        until(lambda: local.cmd("alpha", "saltutil.find_job", [interrupted])["alpha"] not in ({}, False))
+        os.kill(minion_of(site), signal.SIGKILL)
+        until(lambda: minions.present() == [])
+        missed = str(local.cmd_async("alpha", "test.ping"))
+        assert kept(site, missed)[0].returned == 0
+        said = cli(site, "show", missed).stderr
+        assert "\nended        " in said
+        assert "\ngave up      alpha\n" in said
+        assert jobs.find(interrupted).is_active, "it may still run: nobody knows"
+        with site.minion():
+            assert kept(site, interrupted)[0].returned == 0
+        listed = json.loads(cli(site, "list", "--json").stdout)
+        assert all("Ended" in listed[jid] for jid in (interrupted, missed))
+
+
+def minion_of(site: Site) -> int:
+    """Return the process id of a site's minion."""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = file.read_text().split("\0")
+            if "minion" in words and str(site.minion_file) in words:
+                return int(file.parent.name)
+    raise AssertionError("there is none")
 
 
 def test_a_master_that_keeps_no_jobs(tmp_path: Path) -> None:

@@ -27,6 +27,12 @@ def test_a_list_of_jobs() -> None:
     assert listing.list_jobs([]) == {}
 
 
+def test_a_job_that_has_ended_says_when() -> None:
+    ended = Listed(JOB, 1, 1_795_474_050_771_814_000, 2, 1)
+    assert listing.list_jobs([ended]) == {JID: {**SHOWN, "Ended": "2026, Nov 23 22:47:30.771814"}}
+    assert listing.list_job(ended, [])["Ended"] == "2026, Nov 23 22:47:30.771814"
+
+
 def test_one_job_with_its_returns() -> None:
     assert listing.list_job(LISTED, [ANSWER]) == {
         "jid": JID,

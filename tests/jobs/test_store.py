@@ -150,6 +150,28 @@ def test_active_are_those_that_are_waited_for(store: JobStore) -> None:
     assert [each.job.jid for each in store.active()] == [jids[4], jids[2], jids[0]]
 
 
+def test_overdue_are_the_oldest_that_are_waited_for_with_those_that_have_not_answered(store: JobStore) -> None:
+    jids = fill(store, 5)
+    store.add(job(jids[0], "web1", "web2"), NOW_NS)
+    take(store, "web1", jid=jids[0])
+    store.end(jids[1], NOW_NS)
+    found = store.overdue(NOW_NS + 4 * NANOSECONDS)
+    assert [(each.job.jid, each.job.minions) for each in found] == [
+        (jids[0], ("web2",)), (jids[2], ("web1",)), (jids[3], ("web1",)),
+    ]  # fmt: skip
+    assert [each.job.jid for each in store.overdue(NOW_NS + 9 * NANOSECONDS, count=1)] == [jids[0]]
+
+
+def test_a_job_that_was_given_up_stays_so_when_it_is_heard_of_again(store: JobStore) -> None:
+    """Only the next step of a batch opens it again."""
+    store.add(job(), NOW_NS)
+    store.end(JID, NOW_NS + 1)
+    store.add(job(), NOW_NS + 2)
+    assert store.find(JID).closed_ns == NOW_NS + 1
+    store.add(job(JID, "web3"), NOW_NS + 3)
+    assert store.find(JID).is_active
+
+
 # -- Bounds ----------------------------------------------------------------------------------------------------------
 
 

@@ -140,10 +140,11 @@ def _introduce(found: Listed, answers: list[Answer], waiting: list[str]) -> None
         ("target", target_of(job.tgt, job.tgt_type)),
         ("user", printable(job.user)),
         ("published", local_time(found.published_ns)),
+        ("ended", "" if found.closed_ns is None else local_time(found.closed_ns)),
         ("metadata", "" if job.metadata is None else printable(repr(job.metadata))),
         ("returned", f"{found.returned} of {found.expected}"),
         ("failed", ", ".join(failed)),
-        ("waiting for", ", ".join(waiting)),
+        ("waiting for" if found.is_active else "gave up", ", ".join(waiting)),
     ):
         if text:
             click.echo(f"{title:13}{text}", err=True)

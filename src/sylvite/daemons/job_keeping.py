@@ -1,4 +1,7 @@
-"""The keeping of jobs, as a process of its own: it brings the events of jobs into `jobs.db`, where they can be looked up."""
+"""The keeping of jobs, as a process of its own: it brings the events of jobs into `jobs.db`, where they can be looked up.
+
+It also finds out which jobs are waited for no more: jobs/watching.py.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,19 @@ from sylvite.daemons.precautions import secure_process
 from sylvite.daemons.process import log_as, on_signals, run, say_ready
 from sylvite.daemons.systemd import notify
 from sylvite.errors import DiskFull, SylviteError
-from sylvite.jobs.client_core import JOBS_FILE
+from sylvite.jobs.async_returns import publish
+from sylvite.jobs.client_core import JOBS_FILE, JobCore, MasterPlace
 from sylvite.jobs.keeping import CURSOR, TAGS, Keeper
-from sylvite.jobs.store import JobStore, JobStoreSettings, open_jobs
+from sylvite.jobs.minions import FILE, MinionRecord, read_minions
+from sylvite.jobs.store import NANOSECONDS, JobStore, JobStoreSettings, open_jobs
+from sylvite.jobs.watching import Watch
 
 AT_ONCE = 1000
 """Events that are kept with one another, where so many wait."""
 FULL_S = 5.0
 """When a disk that was full is tried again."""
+WATCH_S = 2.0
+"""How often it is looked whether jobs are due to be looked at."""
 logger = logging.getLogger("sylvite.jobs")
 
 
@@ -52,6 +60,7 @@ async def _serve(configuration: Configuration[MasterOptions], socket: Path, read
         tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(_keep(store, events), name="jobs: keep"),
             asyncio.create_task(_prune(store, configuration), name="jobs: prune"),
+            asyncio.create_task(_watch(store, events, bus, configuration), name="jobs: watch"),
             asyncio.create_task(stopping.wait(), name="jobs: until it stops"),
         ]
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -112,3 +121,52 @@ async def _prune(store: JobStore, configuration: Configuration[MasterOptions]) -
         except DiskFull as error:
             logger.error("%s", error)
         await asyncio.sleep(max(configuration.options.loop_interval_s, 1.0))
+
+
+async def _watch(
+    store: JobStore, events: AsyncSubscription, bus: AsyncClient, configuration: Configuration[MasterOptions]
+) -> None:
+    core = JobCore(MasterPlace.of(configuration.options))
+    watch = Watch(_answer_s(configuration.options), time.time_ns())
+    told = ""
+    while True:
+        await asyncio.sleep(WATCH_S)
+        watch.answer_s = _answer_s(configuration.options)
+        if events.has_more():
+            continue  # What has come may say of jobs that they have ended.
+        try:
+            await _look(store, watch, bus, core)
+            told = ""
+        except SylviteError as error:
+            if str(error) != told:
+                logger.warning("it cannot be found out which jobs still run: %s", error)
+            told = str(error)
+
+
+def _answer_s(options: MasterOptions) -> float:
+    return options.timeout_s + options.gather_job_timeout_s
+
+
+async def _look(store: JobStore, watch: Watch, bus: AsyncClient, core: JobCore) -> None:
+    """Ask minions of jobs that may have ended, give them the time to answer, and end what has.  Raises SylviteError."""
+    now_ns = time.time_ns()
+    due = watch.due(store.overdue(now_ns - int(watch.answer_s * NANOSECONDS)), now_ns)
+    if not due:
+        return
+    look = watch.look(due, await asyncio.to_thread(_records, core.place), now_ns)
+    for jid in look.ended:
+        store.end(jid, now_ns)
+    if look.ask:
+        question = core.roll_call(look.ask)
+        await publish(bus, question)
+        await asyncio.sleep(core.place.gather_s)
+        watch.hear({answer.minion: answer.value for answer in store.answers(question.jid)}, time.time_ns())
+
+
+def _records(place: MasterPlace) -> list[MinionRecord] | None:
+    """Return what is known of minions; None where nothing is: this bus has no link."""
+    path = place.data_dir / FILE
+    if not path.exists():
+        return None
+    with read_minions(path) as reader:
+        return reader.records()

@@ -16,6 +16,7 @@ import msgspec
 
 from sylvite.errors import NotAllowed
 from sylvite.jobs import minions as minions_file
+from sylvite.jobs.active import RUNNING
 from sylvite.jobs.batching import Batching, BatchLimits, read_size
 from sylvite.jobs.collecting import FIND_JOB, GATHER_S, TIMEOUT_S, Collecting
 from sylvite.jobs.jid import JidMaker, parse_jid
@@ -136,6 +137,11 @@ class JobCore:
     def question(self, jid: str, minions: Sequence[str]) -> Publication:
         """Return the job that asks minions whether they run another one."""
         order = make_order(list(minions), FIND_JOB, [jid], {"tgt_type": "list"}, {})
+        return publication(order, jid=self.new_jid(), user=self._user, minions=minions, now_ns=time.time_ns())
+
+    def roll_call(self, minions: Sequence[str]) -> Publication:
+        """Return the job that asks minions what they run."""
+        order = make_order(list(minions), RUNNING, [], {"tgt_type": "list"}, {})
         return publication(order, jid=self.new_jid(), user=self._user, minions=minions, now_ns=time.time_ns())
 
     def collecting(

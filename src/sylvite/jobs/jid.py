@@ -82,7 +82,11 @@ def parse_jid(text: str) -> Jid:
 
 def start_time(jid: str) -> str:
     """Return the moment of a jid as Salt's job runners print it: `2026, Nov 23 22:47:30.771814`.  Raises InvalidJid."""
-    stamp = parse_jid(jid).stamp
+    return show_moment(parse_jid(jid).stamp)
+
+
+def show_moment(stamp: datetime) -> str:
+    """Return a moment as Salt's job runners print one."""
     return f"{stamp.year:04}, {_MONTHS[stamp.month - 1]} {stamp:%d %H:%M:%S.%f}"
 
 

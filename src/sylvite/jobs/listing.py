@@ -1,16 +1,17 @@
 """Listings: jobs in the shapes that Salt's `jobs` runners print, and programs that show them read.
 
 What SaltGUI and pepper rely on: lists are lists, `Minions` is there for jobs of minions, and twenty-digit jids sort by
-time.  What Salt's shapes have no place for (a return that came late, or was refused) stands in keys of our own
-beside theirs.
+time.  What Salt's shapes have no place for (that a job has ended, that a return came late, or was refused) stands in
+keys of our own beside theirs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from sylvite.jobs.jid import start_time
+from sylvite.jobs.jid import show_moment, start_time
 from sylvite.jobs.values import Answer, Job, Listed
 
 NO_SUCH_JOB = "Cannot contact returner or no job with this jid"
@@ -34,7 +35,9 @@ def show_job(job: Job) -> dict[str, Any]:
 
 def list_jobs(jobs: Iterable[Listed]) -> dict[str, dict[str, Any]]:
     """`jobs.list_jobs`: by jid."""
-    return {each.job.jid: {**show_job(each.job), "StartTime": start_time(each.job.jid)} for each in jobs}
+    return {
+        each.job.jid: {**show_job(each.job), "StartTime": start_time(each.job.jid), **_show_end(each)} for each in jobs
+    }
 
 
 def list_job(found: Listed, answers: Iterable[Answer]) -> dict[str, Any]:
@@ -45,7 +48,13 @@ def list_job(found: Listed, answers: Iterable[Answer]) -> dict[str, Any]:
         "Minions": list(found.job.minions),
         "Result": {answer.minion: show_answer(answer) for answer in answers},
         "StartTime": start_time(found.job.jid),
+        **_show_end(found),
     }
+
+
+def _show_end(found: Listed) -> dict[str, Any]:
+    """Return when a job has ended; nothing of one that is waited for."""
+    return {} if found.closed_ns is None else {"Ended": show_moment(datetime.fromtimestamp(found.closed_ns / 1e9, UTC))}
 
 
 def list_unknown_job(jid: str) -> dict[str, Any]:

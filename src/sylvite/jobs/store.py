@@ -115,6 +115,16 @@ class JobReader:
         """Return the jobs that are waited for, the newest first."""
         return self._select(_ACTIVE, None, count, None)
 
+    def overdue(self, published_ns: int, *, count: int = PAGE_JOBS_MAX) -> list[Listed]:
+        """Return the jobs of before this moment that are waited for, the oldest first; of their minions those that are."""
+        found: list[Listed] = []
+        with failures(self._path, JOBS):
+            for row in self._connection.execute(_OVERDUE, (published_ns, count)).fetchall():
+                listed = _listed(row, ())
+                job = msgspec.structs.replace(listed.job, minions=tuple(self.waiting(listed.job.jid)))
+                found.append(msgspec.structs.replace(listed, job=job))
+        return found
+
     def _select(self, query: str, before: str | None, count: int, wanted: Callable[[Job], bool] | None) -> list[Listed]:
         found: list[Listed] = []
         with failures(self._path, JOBS):
@@ -190,7 +200,8 @@ class JobStore(JobReader):
             )
             self._change(
                 "UPDATE jobs SET expected = expected + :added, bytes = bytes + :bytes, "
-                "closed_ns = CASE WHEN returned >= expected + :added THEN coalesce(closed_ns, :now) END WHERE jid = :jid",
+                "closed_ns = CASE WHEN returned >= expected + :added THEN coalesce(closed_ns, :now) "
+                "WHEN :added = 0 THEN closed_ns END WHERE jid = :jid",
                 {"added": added, "bytes": added * _MINION_BYTES, "now": now_ns, "jid": job.jid},
             )
         self._grow(new * len(content) + added * _MINION_BYTES)
@@ -317,6 +328,10 @@ _PAGE = "SELECT content, published_ns, closed_ns, expected, returned FROM jobs W
 _ACTIVE = (
     "SELECT content, published_ns, closed_ns, expected, returned FROM jobs "
     "WHERE closed_ns IS NULL AND jid < ? ORDER BY jid DESC"
+)
+_OVERDUE = (
+    "SELECT content, published_ns, closed_ns, expected, returned FROM jobs "
+    "WHERE closed_ns IS NULL AND published_ns < ? ORDER BY jid LIMIT ?"
 )
 _BEHIND_ALL = "~"
 """Sorts behind every jid."""
