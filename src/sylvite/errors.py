@@ -256,6 +256,48 @@ class JobStoreInUse(JobStoreFailed):
     code = "job_store_in_use"
 
 
+# -- More than one master ---------------------------------------------------------------------------------------
+
+
+class ClusterError(SylviteError):
+    code = "cluster_error"
+
+
+class ClusterUnreachable(ClusterError):
+    """No server of NATS answers, or not enough of them to decide anything.  It may pass by itself."""
+
+    code = "cluster_unreachable"
+
+    def __init__(self, servers: str, reason: str) -> None:
+        super().__init__(
+            f"the cluster at {servers} cannot be used: {reason}. Look whether its servers run, and are reachable from here"
+        )
+        self.servers, self.reason = servers, reason
+
+
+class ClusterRefused(ClusterError):
+    """The servers do not let us in, or not do what we have to."""
+
+    code = "cluster_refused"
+
+    def __init__(self, servers: str, reason: str) -> None:
+        super().__init__(
+            f"the cluster at {servers} refuses us: {reason}. Look at `credentials` and `tls` of the option cluster, and at the "
+            "users and permissions of the servers"
+        )
+        self.servers, self.reason = servers, reason
+
+
+class ClusterUnfit(ClusterError):
+    """What is there cannot keep our promises; `cure`: what to do about it."""
+
+    code = "cluster_unfit"
+
+    def __init__(self, what: str, reason: str, cure: str) -> None:
+        super().__init__(f"{what}: {reason}; {cure}")
+        self.what, self.reason, self.cure = what, reason, cure
+
+
 # -- The log -----------------------------------------------------------------------------------------------------
 
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from sylvite.api.scopes import VERBS
 from sylvite.testing.broker import BrokerProcess
 from tests.daemons.nodes import WITHIN_S, Daemon
 
-EVERYTHING = ("events:read:**", "events:write:**", "status:read", "tokens:admin")
+EVERYTHING = tuple(f"{name}:**" if about.separator else name for name, about in VERBS.items())
 
 
 class Answer(NamedTuple):

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import pytest
 
 from sylvite.api.access import FAILURES_MAX
-from sylvite.api.app import NATIVE
 from sylvite.api.scopes import VERBS
+from sylvite.api.verb_table import NATIVE
 from sylvite.testing.broker import BrokerProcess
 from tests.api.nodes import EVERYTHING, WITHIN_S, Api
 
@@ -25,16 +25,16 @@ class Entry(NamedTuple):
     scope: str
 
 
-ENTRIES = [Entry(method, path, scope) for method, path, scope, _ in NATIVE]
+ENTRIES = [Entry(method, path, scope) for method, path, scope, *_ in NATIVE]
 
 
 def path_of(entry: Entry) -> str:
-    path = entry.path.replace("{offset}", "0").replace("{id}", "aaaaaaaa")
+    path = entry.path.replace("{offset}", "0").replace("{id}", "aaaaaaaa").replace("{jid}", "20261123224730771814")
     return path + "?timeout=0.1" if path.endswith("/wait") else path
 
 
 def scopes_but(verb: str) -> list[str]:
-    return [f"{name}:a/**" if about.of_tags else name for name, about in VERBS.items() if name != verb]
+    return [f"{name}:{about.example}" if about.separator else name for name, about in VERBS.items() if name != verb]
 
 
 @pytest.fixture(scope="module")

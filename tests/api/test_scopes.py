@@ -78,9 +78,23 @@ def test_verbs() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "function", "may"),
+    [
+        ("**", "test.ping", True), ("test.*", "test.ping", True), ("test.*", "cmd.run", False), ("test.ping", "test.ping", True),
+        ("test.ping", "test.pings", False), ("test.*", "test", False), ("*", "test.ping", False), ("test.**", "test.a.b", True),
+        ("*.ping", "test.ping", True),
+    ],
+)  # fmt: skip
+def test_functions_that_may_be_run(pattern: str, function: str, may: bool) -> None:
+    grant = Grant([parse_scope(f"jobs:run:{pattern}"), Scope("events:write", "**")])
+    assert grant.may_run(function) is may
+    assert Scope("jobs:run", pattern).covers(Scope("jobs:run", function)) is may
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_scope_is_read_as_it_is_written(verb: str) -> None:
-    text = f"{verb}:myco/*/x" if VERBS[verb].of_tags else verb
+    text = f"{verb}:{VERBS[verb].example}" if VERBS[verb].separator else verb
     assert str(parse_scope(text)) == text
 
 
@@ -88,7 +102,7 @@ def test_a_scope_is_read_as_it_is_written(verb: str) -> None:
     ("text", "reason"),
     [
         ("", "there are events:read"), ("events", "there are"), ("events:delete:a", "there are"), ("events:read", "a pattern of tags"),
-        ("events:read:", "a pattern of tags"), ("events:read:a*", "whole segment"), ("events:read:**/a", "whole segment"),
+        ("events:read:", "a pattern of tags"), ("jobs:run", "a pattern of functions belongs behind it, such as jobs:run:test"), ("jobs:run:te*", "whole segment"), ("events:read:a*", "whole segment"), ("events:read:**/a", "whole segment"),
         ("events:read:a/x*/b", "whole segment"), ("tokens:admin:x", "stands alone"), ("tokens:admin:", "stands alone"),
         ("events:read:" + "a" * 300, "at most 256 bytes"),
     ],

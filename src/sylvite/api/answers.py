@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 import msgspec
 from starlette.responses import Response
 
 JSON = "application/json"
 NO_STORE = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+
+T = TypeVar("T")
+
+
+class Items(msgspec.Struct, Generic[T], frozen=True):
+    """A list."""
+
+    items: list[T]
 
 
 def answer(body: object, status: int = 200) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import cast
 
@@ -17,12 +17,13 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sylvite.api import events, health, sockets, tokens_entry
+from sylvite.api import sockets
 from sylvite.api.entry import Answer, Entry
 from sylvite.api.origins import Origins
 from sylvite.api.problems import NotFound, WrongMethod, problem
 from sylvite.api.salt.entries import SaltApi
 from sylvite.api.service import Service
+from sylvite.api.verb_table import NATIVE
 from sylvite.daemons.options.rest import RestCherrypy
 from sylvite.errors import SylviteError
 
@@ -30,26 +31,8 @@ logger = logging.getLogger("sylvite.api")
 _slashes = re.compile("/{2,}")
 
 
-Handler = Callable[[Service, Request], "Awaitable[Response] | ASGIApp"]
-NATIVE: tuple[tuple[str, str, str, Handler], ...] = (
-    ("POST", "/v1/events", "events:write", events.publish),
-    ("GET", "/v1/events", "events:read", events.history),
-    ("GET", "/v1/events/stream", "events:read", events.stream),
-    ("GET", "/v1/events/wait", "events:read", events.wait),
-    ("GET", "/v1/events/{offset}", "events:read", events.one),
-    ("GET", "/v1/whoami", "any", tokens_entry.whoami),
-    ("GET", "/v1/tokens", "tokens:admin", tokens_entry.list_all),
-    ("POST", "/v1/tokens", "tokens:admin", tokens_entry.create),
-    ("DELETE", "/v1/tokens/{id}", "tokens:admin", tokens_entry.revoke),
-    ("GET", "/v1/status", "status:read", health.status),
-    ("GET", "/healthz", "", health.alive),
-    ("GET", "/readyz", "", health.ready),
-)
-"""What Salt has not: method, path, scope, and who answers."""
-
-
 def native_entries(service: Service) -> list[Entry]:
-    return [Entry(method, path, scope, partial(handler, service)) for method, path, scope, handler in NATIVE]
+    return [Entry(row.method, row.path, row.scope, partial(row.answer, service)) for row in NATIVE]
 
 
 class _Endpoint:

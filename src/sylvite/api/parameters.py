@@ -97,3 +97,11 @@ def read_seconds(query: QueryParams, name: str, default: float, most: float) -> 
     if not 0 <= found <= most:
         raise InvalidSetting(name, str(text)[:80], f"must be a number of seconds up to {most:g}")
     return found
+
+
+def read_flag(query: QueryParams, name: str) -> bool:
+    """Raises InvalidSetting."""
+    text = query.get(name, "0")
+    if text not in ("0", "1"):
+        raise InvalidSetting(name, text[:80], "must be 0 or 1")
+    return text == "1"

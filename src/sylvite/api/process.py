@@ -91,8 +91,8 @@ async def _serve(
     settings = read_settings(configuration.options, make_opts(configuration.loaded))
     listening = listening or listening_of(settings.rest, settings.rest.port or PORT)
     tls = _tls(listening)
-    async with serving(bus, configuration.options.data_dir) as service:
-        place = msgspec.structs.replace(MasterPlace.of(configuration.options), socket=bus)
+    place = msgspec.structs.replace(MasterPlace.of(configuration.options), socket=bus)
+    async with serving(place) as service:
         salt = SaltApi(service, settings, place)
         with _listen(listening) as listener:
             server = _Server(_config(make_app(service, salt), tls))

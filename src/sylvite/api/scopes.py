@@ -1,7 +1,8 @@
 """Scopes: what a token lets its holder do.  Pure.
 
-A scope is a verb, and for verbs about tags a pattern behind it: `events:read:myco/**`.  Patterns are whole tags, in which a
-segment `*` stands for any one segment, and `**` at the end for whatever comes.  No regular expressions: they come from strangers.
+A scope is a verb, and for some verbs a pattern behind it: of tags, `events:read:myco/**`, or of functions, `jobs:run:test.*`.
+Patterns are whole names, in which a segment `*` stands for any one segment, and `**` at the end for whatever comes.  No regular
+expressions: they come from strangers.
 """
 
 from __future__ import annotations
@@ -18,17 +19,29 @@ SCOPES_MAX = 64
 
 
 class Verb(NamedTuple):
-    """`of_tags`: whether a pattern stands behind it."""
+    """`separator`: of the segments of the pattern behind it; empty: it stands alone.  `example`: of such a pattern."""
 
-    of_tags: bool
     about: str
+    separator: str = ""
+    example: str = ""
+
+    @property
+    def what(self) -> str:
+        return "tags" if self.separator == "/" else "functions"
 
 
+_TAGS, _FUNCTIONS = ("/", "myco/**"), (".", "test.*")
 VERBS: Mapping[str, Verb] = {
-    "events:read": Verb(True, "See events with such tags, live and from history."),
-    "events:write": Verb(True, "Publish events with such tags."),
-    "status:read": Verb(False, "See how the bus is: its log, and who is connected."),
-    "tokens:admin": Verb(False, "Make tokens, which can do no more than this one; list and revoke all."),
+    "events:read": Verb("See events with such tags, live and from history.", *_TAGS),
+    "events:write": Verb("Publish events with such tags.", *_TAGS),
+    "jobs:read": Verb("See jobs, and what minions have returned."),
+    "jobs:run": Verb("Run such functions, on any minions, and end their jobs.", *_FUNCTIONS),
+    "keys:read": Verb("See the keys of minions."),
+    "keys:write": Verb("Accept, reject, revoke and delete keys of minions."),
+    "log:read": Verb("See how the log is: its segments, its retention."),
+    "minions:read": Verb("See which minions there are, who is here, and their grains."),
+    "status:read": Verb("See how the bus is: its log, who is connected, who reads, and figures."),
+    "tokens:admin": Verb("Make tokens, which can do no more than this one; list and revoke all."),
 }
 """Every verb of the HTTP interface; a scope with another one is refused when it is written, not when it is used."""
 
@@ -50,7 +63,7 @@ class Scope(NamedTuple):
 
     def covers(self, other: Scope) -> bool:
         """Say whether whoever has this one may do all that the other one lets him."""
-        return self.verb == other.verb and _covers(self.pattern.split("/"), other.pattern.split("/"))
+        return self.verb == other.verb and _covers(_segments(self), _segments(other))
 
 
 def parse_scope(text: str) -> Scope:
@@ -61,15 +74,15 @@ def parse_scope(text: str) -> Scope:
     known = VERBS.get(verb)
     if known is None:
         raise InvalidScope(text, f"there are {', '.join(VERBS)}")
-    if not known.of_tags:
+    if not known.separator:
         if colon:
             raise InvalidScope(text, f"{verb} stands alone")
         return Scope(verb)
     if not pattern:
-        raise InvalidScope(text, f"a pattern of tags belongs behind it, such as {verb}:myco/**")
+        raise InvalidScope(text, f"a pattern of {known.what} belongs behind it, such as {verb}:{known.example}")
     if len(pattern.encode()) > TAG_BYTES_MAX:
         raise InvalidScope(text, f"a pattern has at most {TAG_BYTES_MAX} bytes")
-    *before, last = pattern.split("/")
+    *before, last = pattern.split(known.separator)
     for segment in before:
         if "*" in segment and segment != "*":
             raise InvalidScope(text, "* stands for a whole segment, and ** at the end for all that comes")
@@ -86,9 +99,10 @@ class Grant:
         self._verbs = frozenset(scope.verb for scope in self.scopes)
         self._reads = self._remembered("events:read", lambda _tag, _pattern: True)
         self._writes = self._remembered("events:write", _may_write)
+        self._runs = self._remembered("jobs:run", lambda _function, _pattern: True)
 
     def allows(self, verb: str) -> bool:
-        """Say whether it has the verb; of one about tags, for any tag at all."""
+        """Say whether it has the verb; of one with a pattern, for anything at all."""
         return verb in self._verbs
 
     def may_read(self, tag: str) -> bool:
@@ -101,15 +115,24 @@ class Grant:
         """
         return self._writes(tag)
 
+    def may_run(self, function: str) -> bool:
+        """Say whether a function may be run on minions."""
+        return self._runs(function)
+
     def lacks(self, wanted: Iterable[Scope]) -> list[Scope]:
         """Return which of those it does not cover: nobody hands on what he has not."""
         return [scope for scope in wanted if not any(own.covers(scope) for own in self.scopes)]
 
     def _remembered(self, verb: str, also: Callable[[str, str], bool]) -> Remembered[bool]:
-        patterns = [(scope.pattern, scope.pattern.split("/")) for scope in self.scopes if scope.verb == verb]
+        separator = VERBS[verb].separator
+        patterns = [(scope.pattern, _segments(scope)) for scope in self.scopes if scope.verb == verb]
         return Remembered(
-            lambda tag: any(_fits(parts, tag.split("/")) and also(tag, pattern) for pattern, parts in patterns)
+            lambda name: any(_fits(parts, name.split(separator)) and also(name, pattern) for pattern, parts in patterns)
         )
+
+
+def _segments(scope: Scope) -> list[str]:
+    return scope.pattern.split(VERBS[scope.verb].separator or None) or [""]
 
 
 def _may_write(tag: str, pattern: str) -> bool:

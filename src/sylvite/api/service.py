@@ -12,23 +12,35 @@ from functools import partial
 from pathlib import Path
 
 from sylvite.api.access import Access
+from sylvite.api.problems import NotFound
 from sylvite.api.publishing import Publishing
 from sylvite.api.streaming import Streams
 from sylvite.api.tail import Tail
 from sylvite.api.tokens import LOOK_S, TokenStore
 from sylvite.client.async_client import AsyncClient
 from sylvite.errors import SylviteError
+from sylvite.jobs.client_core import KEYS, MasterPlace
 
 logger = logging.getLogger("sylvite.api")
 
 
 class Service:
-    def __init__(self, bus: AsyncClient, tokens: TokenStore) -> None:
-        self.bus = bus
+    """`place`: of the master that the bus belongs to; of a broker alone there are no keys, no minions and no jobs there."""
+
+    def __init__(self, bus: AsyncClient, tokens: TokenStore, place: MasterPlace) -> None:
+        self.bus, self.place = bus, place
         self.access = Access(tokens)
         self.publishing = Publishing(bus)
         self.tail = Tail(bus)
         self.streams = Streams()
+
+    @property
+    def keys(self) -> Path:
+        """Where the keys of minions are.  Raises NotFound: the bus is of no master."""
+        folder = self.place.data_dir / KEYS
+        if not folder.is_dir():
+            raise NotFound("this bus is of no master: there are no keys of minions, and nobody to run a job")
+        return folder
 
     async def look_after(self) -> None:
         """End streams whose token was revoked or has run out, within a second."""
@@ -45,15 +57,15 @@ class Service:
 
 
 @asynccontextmanager
-async def serving(socket: Path | str, data: Path) -> AsyncGenerator[Service]:
+async def serving(place: MasterPlace) -> AsyncGenerator[Service]:
     """Connect to the bus and open the tokens.
 
     Raises:
         SylviteError: there is no bus, or the tokens cannot be used.
     """
-    with TokenStore(data) as tokens:
-        async with AsyncClient.connect(socket, name="api") as bus:
-            service = Service(bus, tokens)
+    with TokenStore(place.data_dir) as tokens:
+        async with AsyncClient.connect(place.socket, name="api") as bus:
+            service = Service(bus, tokens, place)
             looking = asyncio.create_task(service.look_after(), name="api: tokens")
             try:
                 yield service

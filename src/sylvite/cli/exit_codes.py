@@ -104,6 +104,11 @@ EXIT_CODES: Mapping[str, int] = {
     "wrong_method": USAGE,
     "not_acceptable": USAGE,
     "not_found": NO,
+    # More than one master
+    "cluster_error": NO,
+    "cluster_unreachable": NOT_REACHABLE,
+    "cluster_refused": NOT_ALLOWED,
+    "cluster_unfit": CONFIGURATION,
     # Machines at providers
     "cloud_error": NO,
     "library_missing": CONFIGURATION,

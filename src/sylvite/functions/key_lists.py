@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sylvite.auth.keyring import Keyring
 from sylvite.auth.keyring_announce import announce
@@ -20,7 +20,6 @@ from sylvite.auth.keyring_folder import private_name, public_name
 from sylvite.auth.keyring_values import Key, State
 from sylvite.auth.keys import Fingerprint
 from sylvite.errors import InvalidInput, SylviteError
-from sylvite.functions.context import Bus
 from sylvite.jobs.client_core import KEYS
 
 LISTS: Mapping[str, State] = {
@@ -40,6 +39,14 @@ MASTER = "master"
 Value = TypeVar("Value")
 Act = Callable[[Keyring, str, Fingerprint, int], Key]
 """A move of the keyring: `Keyring.accept` and its relatives."""
+
+
+class Announcing(Protocol):
+    """Where changes are announced: a bus."""
+
+    def publish(self, events: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Publish events in order, and return once all are synced.  Raises SylviteError: some of them may be there."""
+        ...
 
 
 class UnknownList(InvalidInput):
@@ -104,12 +111,12 @@ def chosen(keyring: Keyring, wanted: Mapping[str, Sequence[str]]) -> list[Key]:
     ]
 
 
-def move(keyring: Keyring, bus: Bus, act: Act, keys: Iterable[Key]) -> None:
+def move(keyring: Keyring, bus: Announcing, act: Act, keys: Iterable[Key]) -> None:
     """Do something to each key, and announce what was done.
 
     Raises:
         NoSuchKey, MoveRefused, KeyInUse: what was done before it is done, and announced.
-        SylviteError: as `Bus.publish`; the next one who changes something announces it.
+        SylviteError: as `Announcing.publish`; the next one who changes something announces it.
     """
     try:
         for key in keys:
@@ -118,7 +125,7 @@ def move(keyring: Keyring, bus: Bus, act: Act, keys: Iterable[Key]) -> None:
         tell(keyring, bus)
 
 
-def tell(keyring: Keyring, bus: Bus) -> None:
+def tell(keyring: Keyring, bus: Announcing) -> None:
     if not keyring.due_count():
         return
     try:

@@ -52,6 +52,8 @@ def compute(options: Options, folder: Path) -> tuple[Options, tuple[str, ...], l
             f"is too long: a UNIX socket's path has at most {SOCKET_PATH_BYTES_MAX} bytes, with {SOCKET} at its end"
         )
         errors.append(InvalidSetting("sock_dir", str(found.sock_dir), reason))
+    if isinstance(found, MasterOptions) and found.cluster and not found.cluster.node:
+        found = msgspec.structs.replace(found, cluster=msgspec.structs.replace(found.cluster, node=found.id))
     if isinstance(found, MinionOptions):
         errors += _wrong_masters(found)
     return found, tuple(computed), errors

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from sylvite.cluster.settings import ClusterSettings, read_cluster, write_cluster
 from sylvite.daemons.options.forms import (
     About,
     CountOrAll,
@@ -113,3 +114,15 @@ class MasterOptions(NodeOptions, frozen=True, kw_only=True):
         Text,
         About("The service whose rules the back end pam of external_auth goes by.", "Salt's name is auth.pam.service."),
     ] = "login"
+    cluster: Annotated[
+        ClusterSettings,
+        Form(
+            "nats://HOST:PORT, several with commas between, or a map with servers and others of docs/cluster.md",
+            read_cluster,
+            write_cluster,
+        ),
+        About(
+            "The other masters, through NATS JetStream: its addresses, or a map with servers, credentials, tls, ...: docs/cluster.md.",
+            "Salt's cluster_id, cluster_peers and others are of another kind.",
+        ),
+    ] = ClusterSettings()

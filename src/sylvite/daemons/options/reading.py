@@ -271,7 +271,7 @@ def read_value(field: msgspec.structs.FieldInfo, value: Any) -> Any:
     form = form_of(field)
     inner = get_args(field.type)[0]
     if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
-        return convert({} if value is None else value, inner, field.encode_name)
+        return convert({} if value is None else form.read(value), inner, field.encode_name)
     return msgspec.convert(form.read(value), field.type, dec_hook=_make_path)
 
 

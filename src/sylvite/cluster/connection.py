@@ -1,0 +1,283 @@
+"""The connection to the servers of NATS: the one place that knows how they are reached, and what their errors mean."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import ssl
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import nats.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.errors import APIError, ServiceUnavailableError
+
+from sylvite.cluster.credentials import Credentials, read_credentials
+from sylvite.cluster.settings import ClusterSettings, join_servers
+from sylvite.errors import ClusterError, ClusterRefused, ClusterUnfit, ClusterUnreachable, InvalidSetting
+
+CONNECT_S = 10.0
+REQUEST_S = 5.0
+PING_S, PINGS_MISSED_MAX = 5, 2
+"""A server that does not answer (it is paused, say) is given up after that, and another one is asked."""
+RECONNECT_S = 0.25
+FLOORS = ((2, 12, 7), (2, 14, 0))
+"""The oldest version of each line that has the fixes of July 2026 (CVE-2026-58253, CVE-2026-58251); all newer lines have them."""
+_WRONG_SETTINGS = {10052: "subjects", 10058: "name", 10065: "subjects", 10074: "replicas", 10005: "replicas"}
+_SECRET_REFUSED = ("authorization violation", "authentication", "user authentication")
+_digits = re.compile(r"\d+").findall
+
+logger = logging.getLogger("sylvite.cluster")
+
+
+class _Client(Client):
+    """nats-py's, with credentials of ours: its own way to nkeys needs one package more."""
+
+    def use(self, credentials: Credentials) -> dict[str, Any]:
+        """Return what to connect with."""
+        if credentials.key is None:
+            return {"user": credentials.user, "password": credentials.password}
+        self._auth_configured = True
+        options: dict[str, Any] = {"signature_cb": credentials.key.sign}
+        if credentials.jwt is None:
+            self._public_nkey = credentials.key.public
+        else:
+            jwt = credentials.jwt.encode()
+            options["user_jwt_cb"] = lambda: jwt
+        return options
+
+
+class Connection:
+    """Connected, or looking for a server that is, until it is closed.  Made by `open`.
+
+    `nats`, `jetstream`: nats-py's; `asking` turns their errors into ours.  `closed`: set once it will not come back, as when
+    the servers take our credentials no longer: then open another one.
+    """
+
+    def __init__(self, settings: ClusterSettings) -> None:
+        self.settings = settings
+        self.servers = join_servers(settings.servers)
+        self.closed = asyncio.Event()
+        self._client = _Client()
+        self._jetstream: JetStreamContext | None = None
+        self._takers: list[Callable[[bool], None]] = []
+        self._failures: list[Exception] = []
+        self._all_failed = asyncio.Event()
+        self._refused = ""
+
+    @classmethod
+    async def open(cls, settings: ClusterSettings, *, name: str = "sylvite", timeout_s: float = CONNECT_S) -> Self:
+        """Try each server once, and return with the first that takes us.
+
+        Raises:
+            InvalidSetting: credentials or certificates cannot be used.
+            ClusterUnreachable, ClusterRefused, ClusterUnfit: what is wrong with the servers.
+        """
+        made = cls(settings)
+        try:
+            await made._connect(read_credentials(settings.credentials), _tls_of(settings), name, timeout_s)
+            made._check_server()
+        except BaseException:
+            await made.close()
+            raise
+        return made
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def nats(self) -> Client:
+        return self._client
+
+    @property
+    def jetstream(self) -> JetStreamContext:
+        """Each request of it has REQUEST_S."""
+        if self._jetstream is None:
+            self._jetstream = JetStreamContext(self._client, timeout=REQUEST_S)
+        return self._jetstream
+
+    @property
+    def is_connected(self) -> bool:
+        return self._client.is_connected
+
+    @property
+    def server(self) -> str:
+        """The name of the server that we are connected to."""
+        return str(self._info().get("server_name", ""))
+
+    @property
+    def version(self) -> str:
+        return str(self._info().get("version", ""))
+
+    @property
+    def payload_bytes_max(self) -> int:
+        """What one message may hold, headers included."""
+        return self._client.max_payload
+
+    def on_change(self, take: Callable[[bool], None]) -> None:
+        """Have `take` called when the connection is there again (True), or is lost (False)."""
+        self._takers.append(take)
+
+    @contextmanager
+    def asking(self, what: str) -> Generator[None]:
+        """Turn what nats-py raises into errors of ours.  `what`: is done; it stands in the message.
+
+        Raises:
+            ClusterUnreachable: there is no answer; whether it was done is unknown.
+            ClusterRefused: we may not do that.
+            ClusterUnfit: the servers cannot do it as their settings are.
+        """
+        try:
+            yield
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            raise self.translate(error, what) from error
+
+    def translate(self, error: Exception, what: str) -> ClusterError:
+        """Return the error of ours that one of nats-py means."""
+        if isinstance(error, APIError) and not isinstance(error, ServiceUnavailableError):
+            said = error.description or str(error)
+            if error.err_code in _WRONG_SETTINGS:
+                return ClusterUnfit(
+                    what, said, f"look at its {_WRONG_SETTINGS[error.err_code]}: `sylvite cluster check`"
+                )
+            return ClusterError(f"{what}: the servers say {said!r} ({error.err_code})")
+        if self._refused and isinstance(error, TimeoutError):
+            refused, self._refused = self._refused, ""
+            return ClusterRefused(self.servers, f"{what}: {refused}")
+        reason = "no answer in time" if isinstance(error, TimeoutError) else str(error).removeprefix("nats: ")
+        return ClusterUnreachable(self.servers, f"{what}: {reason or type(error).__name__}")
+
+    async def close(self) -> None:
+        if not self._client.is_closed:
+            await self._client.close()
+        self.closed.set()
+
+    async def _connect(self, credentials: Credentials, tls: ssl.SSLContext | None, name: str, timeout_s: float) -> None:
+        connecting = asyncio.ensure_future(
+            self._client.connect(
+                list(self.settings.servers),
+                name=name,
+                tls=tls,
+                error_cb=self._on_error,
+                disconnected_cb=self._on_lost,
+                reconnected_cb=self._on_back,
+                closed_cb=self._on_closed,
+                connect_timeout=max(1, round(timeout_s / 2)),
+                reconnect_time_wait=RECONNECT_S,  # type: ignore[reportArgumentType] - a number of seconds, whatever its type
+                max_reconnect_attempts=-1,
+                ping_interval=PING_S,
+                max_outstanding_pings=PINGS_MISSED_MAX,
+                # Nothing waits in memory for a server: what has to get there, lies in a log.
+                pending_size=-1,
+                **self._client.use(credentials),
+            )
+        )
+        failing = asyncio.ensure_future(self._all_failed.wait())
+        try:
+            await asyncio.wait((connecting, failing), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if not connecting.done():
+                raise self._why_not()
+            try:
+                connecting.result()
+            except (nats.errors.Error, OSError, ValueError) as error:
+                self._failures.append(error)
+                raise self._why_not() from error
+        finally:
+            for task in (connecting, failing):
+                task.cancel()
+            await asyncio.gather(connecting, failing, return_exceptions=True)
+
+    def _why_not(self) -> ClusterError:
+        """Return the most telling of what the servers said."""
+        for error in self._failures:
+            if any(word in str(error).lower() for word in _SECRET_REFUSED):
+                return ClusterRefused(self.servers, str(error).removeprefix("nats: ").strip("'"))
+            if isinstance(
+                error, ssl.SSLError | nats.errors.SecureConnRequiredError | nats.errors.SecureConnWantedError
+            ):
+                return ClusterRefused(self.servers, f"TLS: {error}")
+        reasons = dict.fromkeys(str(error) or type(error).__name__ for error in self._failures)
+        return ClusterUnreachable(self.servers, "; ".join(reasons) or "no answer in time")
+
+    def _check_server(self) -> None:
+        """Raises ClusterUnfit: the server is too old, or has no JetStream."""
+        if reason := what_is_wrong_with_version(self.version):
+            raise ClusterUnfit(f"NATS server {self.server} {self.version}", reason, "update it")
+        if not self._info().get("jetstream"):
+            raise ClusterUnfit(
+                f"NATS server {self.server}", "has no JetStream", "add `jetstream { store_dir: ... }` to its settings"
+            )
+
+    def _info(self) -> dict[str, Any]:
+        # nats-py has each of these only in part as a property.
+        return self._client._server_info  # type: ignore[reportPrivateUsage] # noqa: SLF001
+
+    async def _on_error(self, error: Exception) -> None:
+        if "permissions violation" in str(error).lower():
+            self._refused = str(error).removeprefix("nats: ")
+            logger.error("the servers of the cluster do not let us do something: %s", self._refused)
+            return
+        self._failures.append(error)
+        del self._failures[: -len(self.settings.servers)]
+        if len(self._failures) >= len(self.settings.servers):
+            self._all_failed.set()
+        logger.debug("cluster: %r", error)
+
+    async def _on_lost(self) -> None:
+        self._tell(is_connected=False)
+
+    async def _on_back(self) -> None:
+        self._failures.clear()
+        try:
+            self._check_server()
+        except ClusterUnfit as error:
+            logger.error("%s", error)  # It took us over from another one; `open` would not have taken it.
+        self._tell(is_connected=True)
+
+    async def _on_closed(self) -> None:
+        self.closed.set()
+        self._tell(is_connected=False)
+
+    def _tell(self, *, is_connected: bool) -> None:
+        for take in self._takers:
+            take(is_connected)
+
+
+def what_is_wrong_with_version(version: str) -> str | None:
+    """Return why a version of nats-server is not taken; None where it is."""
+    found = tuple(int(part) for part in _digits(version)[:3])
+    for floor in FLOORS:
+        if found[:2] == floor[:2]:
+            return None if found >= floor else f"is too old: of its line {_dotted(floor)} is the oldest that is taken"
+    if found < FLOORS[-1]:
+        return f"is too old: at least {' or '.join(_dotted(floor) for floor in FLOORS)}"
+    return None
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
+def _tls_of(settings: ClusterSettings) -> ssl.SSLContext | None:
+    if not settings.wants_tls:
+        return None
+    tls = settings.tls
+    try:
+        context = ssl.create_default_context(cafile=tls.ca if tls else None)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        if tls is not None and tls.certificate is not None:
+            context.load_cert_chain(tls.certificate, tls.key)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidSetting("cluster.tls", str(tls), f"cannot be used: {error}") from error
+    return context
+
+
+def host_of(url: str) -> str:
+    return urlsplit(url).hostname or url

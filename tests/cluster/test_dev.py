@@ -1,0 +1,77 @@
+"""The servers that `sylvite cluster dev` and tests run: real ones, with the settings that keep our promises."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from pathlib import Path
+
+import pytest
+from nats.js.api import KeyValueConfig
+
+from sylvite.cluster.connection import Connection
+from sylvite.cluster.dev import Allowed, DevCluster
+from sylvite.errors import InvalidSetting
+from tests.cluster.servers import is_paused, runs, settings
+
+
+def test_servers_elect_a_leader_and_keep_what_they_acknowledged(nats: DevCluster) -> None:
+    """Also when the leader is killed, and comes back."""
+
+    async def main() -> None:
+        leader = await nats.wait_until_led()
+        async with await Connection.open(settings(nats)) as connection:
+            bucket = await connection.jetstream.create_key_value(KeyValueConfig("b", replicas=3))  # type: ignore[reportUnknownMemberType]
+            await bucket.put("k", b"kept")
+            nats.kill(leader)
+            assert leader not in nats.pids
+            assert await nats.wait_until_led(count=2) != leader
+            nats.restart_all()
+            await nats.wait_until_led()
+            async with await Connection.open(settings(nats)) as other:
+                assert (await (await other.jetstream.key_value("b")).get("k")).value == b"kept"
+
+    asyncio.run(main())
+
+
+def test_a_server_can_be_paused(nats: DevCluster) -> None:
+    pid = nats.pids["n2"]
+    nats.pause("n2")
+    assert is_paused(pid)
+    nats.resume("n2")
+    assert not is_paused(pid)
+
+
+def test_nobody_else_can_read_what_is_kept(nats: DevCluster) -> None:
+    for path in (nats.folder, *nats.folder.rglob("*")):
+        if path.is_dir():
+            assert path.parent.stat().st_mode & 0o077 == 0 or path == nats.folder
+        elif "jetstream" not in path.parts and path.suffix != ".log":
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    assert stat.S_IMODE(nats.folder.stat().st_mode) == 0o700
+
+
+def test_a_second_start_finds_ports_keys_and_content(tmp_path: Path) -> None:
+    with DevCluster(tmp_path / "c", {"mars": Allowed(), "venus": Allowed()}) as first:
+        urls, seed, pids = first.urls, first.credentials("venus").read_text(), first.pids
+    assert first.pids == {}
+    assert not any(runs(pid) for pid in pids.values())
+    with DevCluster(tmp_path / "c", {"mars": Allowed(), "venus": Allowed()}) as second:
+        assert (second.urls, second.credentials("venus").read_text()) == (urls, seed)
+    kept = tmp_path / "c" / "cluster.json"
+    kept.write_text(kept.read_text().replace('"n2"', '"b"'))
+    with pytest.raises(InvalidSetting, match="has other servers than ours; choose another folder"):
+        DevCluster(tmp_path / "c").prepare()
+    kept.write_text("{}")
+    with pytest.raises(InvalidSetting, match="is not ours"):
+        DevCluster(tmp_path / "c").prepare()
+
+
+def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
+    """Not one process is left."""
+    (tmp_path / "c" / "n1").mkdir(parents=True)
+    (tmp_path / "c" / "n1" / "jetstream").write_text("no folder")
+    servers = DevCluster(tmp_path / "c")
+    with pytest.raises(InvalidSetting, match=r"n1.*has ended: .*storage directory"):
+        servers.start()
+    assert servers.pids == {}
