@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sylvite.api import sockets
 from sylvite.api.entry import Answer, Entry
+from sylvite.api.hooks import hook_entries
 from sylvite.api.origins import Origins
 from sylvite.api.problems import NotFound, WrongMethod, problem
 from sylvite.api.salt.entries import SaltApi
@@ -89,7 +90,7 @@ async def _failed(request: Request, error: Exception) -> Response:
 def make_app(service: Service, salt: SaltApi) -> ASGIApp:
     rest = salt.settings.rest
     origins = Origins(rest.cors_origin)
-    routes = _routes([*native_entries(service), *_with_page(salt, rest)], origins)
+    routes = _routes([*native_entries(service), *hook_entries(service), *_with_page(salt, rest)], origins)
     routes += [
         WebSocketRoute("/v1/events/ws", partial(sockets.native, service)),
         WebSocketRoute("/ws", partial(sockets.salt, salt)),

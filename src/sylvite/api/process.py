@@ -94,6 +94,7 @@ async def _serve(
     place = msgspec.structs.replace(MasterPlace.of(configuration.options), socket=bus)
     async with serving(place) as service:
         salt = SaltApi(service, settings, place)
+        service.hooks.follow(configuration)
         with _listen(listening) as listener:
             server = _Server(_config(make_app(service, salt), tls))
             running = asyncio.create_task(server.serve([listener]), name="api: server")

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from sylvite.api.access import Access
+from sylvite.api.hooks import Hooks
 from sylvite.api.problems import NotFound
 from sylvite.api.publishing import Publishing
 from sylvite.api.streaming import Streams
@@ -33,6 +34,7 @@ class Service:
         self.publishing = Publishing(bus)
         self.tail = Tail(bus)
         self.streams = Streams()
+        self.hooks = Hooks(bus)
 
     @property
     def keys(self) -> Path:
@@ -70,6 +72,7 @@ async def serving(place: MasterPlace) -> AsyncGenerator[Service]:
             try:
                 yield service
             finally:
+                service.hooks.close()
                 looking.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await looking

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sylvite.broker.connection import Connection
 
 OWN_EVENTS_MAX = 1000
-RELAYED_SENDER = re.compile(r"(api|minion|salt):[\x21-\x7e]{1,240}")
+RELAYED_SENDER = re.compile(r"(api|hook|minion|salt):[\x21-\x7e]{1,240}")
 """Nobody whom the broker names itself: `uid:…` and `broker` come from the socket."""
 KNOWN_TAGS_MAX = 65_536
 _LEVELS = {int(level): level for level in Level}

@@ -26,6 +26,7 @@ from sylvite.daemons.options.forms import (
 )
 from sylvite.daemons.options.node import NodeOptions
 from sylvite.daemons.options.rest import RestCherrypy
+from sylvite.daemons.options.webhooks import Name, WebhookIn, read_webhooks, write_webhooks
 
 _PLACE = "Folders are Sylvite's own, so that a Salt on the same machine is not disturbed."
 
@@ -98,6 +99,15 @@ class MasterOptions(NodeOptions, frozen=True, kw_only=True):
             "The HTTP interface, as Salt has it: port, host, ssl_crt, ssl_key, ... Without a port there is none: docs/salt-rest.md."
         ),
     ] = RestCherrypy()
+    webhooks_in: Annotated[
+        dict[Name, WebhookIn],
+        Form(
+            "a map of names to maps with scheme, secret_file, tag and others of docs/webhooks.md",
+            read_webhooks,
+            write_webhooks,
+        ),
+        About("Who may post to /v1/hooks/NAME of the HTTP interface, and which events that makes: docs/webhooks.md."),
+    ] = msgspec.field(default_factory=dict[str, WebhookIn])
     netapi_enable_clients: Annotated[
         Texts, About("Which clients Salt's REST API may use, such as local, runner, wheel; none without it.")
     ] = ()

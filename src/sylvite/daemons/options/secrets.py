@@ -14,6 +14,10 @@ KNOWN = frozenset(
         "url_token",
         "webhook_url",
         "webhook_disable_auth",
+        "webhooks_in",
+        "webhooks_out",
+        "secret_file",
+        "secret_header",
         "stats_disable_auth",
     )
 )

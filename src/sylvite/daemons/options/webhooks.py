@@ -1,0 +1,72 @@
+"""The options about webhooks: requests of others that become events, and events that go out as requests."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from sylvite.core.duration import parse_bytes, parse_duration_s
+
+NAME = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+BODY_BYTES_MAX = 1024 * 1024
+"""Of a delivery, as of an event."""
+_durations = ("window", "timeout", "give_up")
+
+
+class WebhookIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Who may post to `/v1/hooks/NAME`, and what becomes of it: docs/webhooks.md."""
+
+    scheme: Literal["standard", "github", "gitlab", "stripe", "shared-secret"]
+    secret_file: str
+    tag: str
+    headers: tuple[str, ...] = ()
+    max_bytes: Annotated[int, msgspec.Meta(ge=1, le=BODY_BYTES_MAX)] = BODY_BYTES_MAX
+    window_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = msgspec.field(default=300.0, name="window")
+    secret_header: str = "Authorization"
+    id_header: str = "Idempotency-Key"
+
+
+class WebhookOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Which events are posted where: docs/webhooks.md."""
+
+    url: str
+    secret_file: str
+    tags: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    where: str | None = None
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=300)] = msgspec.field(default=15.0, name="timeout")
+    give_up_s: Annotated[float, msgspec.Meta(ge=1, le=30 * 86_400)] = msgspec.field(default=86_400.0, name="give_up")
+    allow_http: bool = False
+    allow_networks: tuple[str, ...] = ()
+    ca_file: str | None = None
+
+
+Name = Annotated[str, msgspec.Meta(pattern=NAME)]
+
+
+def read_webhooks(value: Any) -> Any:
+    """Return what a file says, with its durations and sizes as numbers.  Raises ValueError."""
+    if not isinstance(value, dict):
+        return value
+    return {name: _read(settings) for name, settings in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - YAML
+
+
+def _read(settings: Any) -> Any:
+    if not isinstance(settings, dict):
+        return settings
+    found: dict[Any, Any] = dict(settings)  # pyright: ignore[reportUnknownArgumentType] - YAML
+    for name in _durations:
+        if isinstance(found.get(name), str):
+            found[name] = parse_duration_s(found[name])
+    if isinstance(found.get("max_bytes"), str):
+        found["max_bytes"] = parse_bytes(found["max_bytes"])
+    for name in ("tags", "exclude", "headers", "allow_networks"):
+        if isinstance(found.get(name), str):
+            found[name] = [found[name]]
+    return found
+
+
+def write_webhooks(value: Any) -> Any:
+    """Undo it, for showing."""
+    return msgspec.to_builtins(value)

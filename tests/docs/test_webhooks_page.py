@@ -1,0 +1,38 @@
+"""docs/webhooks.md: its tables, against the code."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from sylvite.auth.webhooks import SCHEMES
+from sylvite.daemons.options.webhooks import WebhookIn
+from tests.docs.blocks import PROJECT
+
+PAGE = (PROJECT / "docs" / "webhooks.md").read_text()
+
+
+def rows(after: str) -> list[list[str]]:
+    """Return the rows of the table with that head."""
+    table = PAGE[PAGE.index(after) :].partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in row[1:-1].split("|")] for row in table]
+
+
+def settings(kind: type[msgspec.Struct]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for field in msgspec.structs.fields(kind):
+        default = "" if field.default is msgspec.NODEFAULT else field.default
+        if isinstance(default, float) and default.is_integer():
+            default = int(default)
+        found[field.encode_name] = "" if default == "" else f"`{default if default != () else '[]'}`"
+    return found
+
+
+def test_every_setting_of_a_hook_with_its_default() -> None:
+    shown = {row[0].strip("`"): row[1] for row in rows("| setting | default | |\n|---|---|---|\n| `scheme`")}
+    assert shown == settings(WebhookIn)
+
+
+def test_every_scheme() -> None:
+    assert [re.findall(r"`([\w-]+)`", row[0])[0] for row in rows("| `scheme` | what is looked at")] == list(SCHEMES)
