@@ -104,6 +104,7 @@ EXIT_CODES: Mapping[str, int] = {
     "wrong_method": USAGE,
     "not_acceptable": USAGE,
     "not_found": NO,
+    "not_installed": CONFIGURATION,
     # More than one master
     "cluster_error": NO,
     "cluster_unreachable": NOT_REACHABLE,

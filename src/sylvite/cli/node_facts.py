@@ -89,14 +89,15 @@ def facts_of_bus(bus: Client, log_folder: str) -> dict[str, Any]:
     """Return the facts of the node whose bus this is, as a map; empty where it is a broker alone, or nothing can be read."""
     try:
         master, minion = load_nodes()
-        if master is not None and _is_of(master, log_folder):
+        if master is not None and of_log(master, log_folder):
             return {"master": msgspec.to_builtins(master_facts(master.options))}
-        if minion is not None and _is_of(minion, log_folder):
+        if minion is not None and of_log(minion, log_folder):
             return {"minion": msgspec.to_builtins(minion_facts(bus))}
     except SylviteError:
         return {}  # `sylvite doctor` says what is wrong; here the bus alone is looked at.
     return {}
 
 
-def _is_of(loaded: Loaded[Any], log_folder: str) -> bool:
+def of_log(loaded: Loaded[Any], log_folder: str) -> bool:
+    """Say whether the bus with this log is that of the node."""
     return not loaded.errors and Path(log_folder) == (loaded.options.data_dir / "log").resolve()

@@ -184,12 +184,12 @@ def _node(painter: Painter, node: dict[str, Any]) -> list[str]:
     """Return the lines that tell of the master or minion whose bus it is."""
     lines: list[str] = []
     if master := node.get("master"):
-        names = f": {_some(master['connected'])}" if master["connected"] else ""
+        names = f": {some(master['connected'])}" if master["connected"] else ""
         lines.append(_line(painter, "minions", f"{len(master['connected'])} connected{names}"))
         if master["away"]:
-            lines.append(_line(painter, "", f"{len(master['away'])} not here: {_some(master['away'])}"))
+            lines.append(_line(painter, "", f"{len(master['away'])} not here: {some(master['away'])}"))
         if master["waiting"]:
-            waiting = f"{show_number_of(len(master['waiting']), 'key')} to be accepted: {_some(master['waiting'])}"
+            waiting = f"{show_number_of(len(master['waiting']), 'key')} to be accepted: {some(master['waiting'])}"
             lines.append(_line(painter, "keys", painter.paint(waiting, color.YELLOW)))
     if minion := node.get("minion"):
         lines.append(
@@ -198,7 +198,7 @@ def _node(painter: Painter, node: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _some(ids: list[str]) -> str:
+def some(ids: list[str]) -> str:
     shown = ", ".join(printable(id_) for id_ in ids[:SHOWN_MAX])
     return shown + (f" and {len(ids) - SHOWN_MAX} more" if len(ids) > SHOWN_MAX else "")
 
