@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sylvite.api import sockets
+from sylvite.api.console import Console
 from sylvite.api.entry import Answer, Entry
 from sylvite.api.hooks import hook_entries
 from sylvite.api.origins import Origins
@@ -90,7 +91,7 @@ async def _failed(request: Request, error: Exception) -> Response:
 def make_app(service: Service, salt: SaltApi) -> ASGIApp:
     rest = salt.settings.rest
     origins = Origins(rest.cors_origin)
-    routes = _routes([*native_entries(service), *hook_entries(service), *_with_page(salt, rest)], origins)
+    routes = _routes([*Console(service).entries(), *native_entries(service), *hook_entries(service), *_with_page(salt, rest)], origins)
     routes += [
         WebSocketRoute("/v1/events/ws", partial(sockets.native, service)),
         WebSocketRoute("/ws", partial(sockets.salt, salt)),
@@ -99,7 +100,7 @@ def make_app(service: Service, salt: SaltApi) -> ASGIApp:
     if rest.static is not None:
         routes.append(Mount(rest.static_path, StaticFiles(directory=rest.static)))
     app = Starlette(routes=routes, exception_handlers={HTTPException: _not_found, Exception: _failed})
-    return _Paths(app, rest.root_prefix)
+    return service.counts.counting(_Paths(app, rest.root_prefix))
 
 
 def _routes(entries: Sequence[Entry], origins: Origins) -> list[BaseRoute]:

@@ -69,12 +69,19 @@ class NotAcceptable(InvalidInput):
     code = "not_acceptable"
 
 
+class NotInstalled(SylviteError):
+    """What an entry needs is an extra that is not there."""
+
+    code = "not_installed"
+
+
 _MORE: Mapping[str, int] = {
     "not_acceptable": 406,
     "body_too_big": 413,
     "not_found": 404,
     "wrong_method": 405,
     "wrong_type": 415,
+    "not_installed": 501,
 }
 
 

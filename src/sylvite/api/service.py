@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from sylvite.api.access import Access
+from sylvite.api.counts import Counts
 from sylvite.api.hooks import Hooks
 from sylvite.api.problems import NotFound
 from sylvite.api.publishing import Publishing
@@ -34,6 +35,7 @@ class Service:
         self.publishing = Publishing(bus)
         self.tail = Tail(bus)
         self.streams = Streams()
+        self.counts = Counts()
         self.hooks = Hooks(bus)
 
     @property

@@ -66,6 +66,11 @@ class Streams:
     def __init__(self) -> None:
         self._running: dict[str, set[asyncio.Future[str]]] = {}
 
+    @property
+    def count(self) -> int:
+        """How many are open."""
+        return sum(map(len, self._running.values()))
+
     def open(self, caller: Caller) -> asyncio.Future[str]:
         """Return what is done, with the reason, when a stream has to end.  Raises TooManyRequests."""
         running = self._running.setdefault(caller.token.id, set())

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from sylvite.api import consumers, events, health, jobs, keys, minions, tokens_entry
+from sylvite.api import consumers, events, health, jobs, keys, metrics, minions, tokens_entry
 from sylvite.api.service import Service
 
 Handler = Callable[[Service, Request], "Awaitable[Response] | ASGIApp"]
@@ -51,6 +51,7 @@ NATIVE: tuple[Row, ...] = (
     Row("GET", "/v1/consumers", "status:read", consumers.list_all),
     Row("GET", "/v1/log", "log:read", consumers.log),
     Row("GET", "/v1/status", "status:read", health.status),
+    Row("GET", "/metrics", "status:read", metrics.show),
     Row("GET", "/healthz", "", health.alive),
     Row("GET", "/readyz", "", health.ready),
 )
