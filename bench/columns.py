@@ -21,7 +21,10 @@ PEERS = {
     "mosquitto-1": "mosquitto.MosquittoOnce",
     "zeromq": "zeromq.ZeroMQ",
 }
+NAMES = {"names-written": "names.SylviteNamesWritten", "names": "names.SylviteNames", "names-salt": "names.SaltNames"}
+"""Those of bench.names: Salt's names, ours and its own."""
 OURS = ("sylvite-none", "sylvite-written", "sylvite-synced")
+OURS_BY_NAMES = ("names-written", "names")
 ONE_EACH = (
     "sylvite-synced", "salt", "nats", "jetstream", "redis", "redis-streams", "mosquitto-1", "zeromq",
 )  # fmt: skip
@@ -29,7 +32,7 @@ ONE_EACH = (
 
 
 def peer_class(name: str) -> type[Peer]:
-    module, _, kind = PEERS[name].partition(".")
+    module, _, kind = {**PEERS, **NAMES}[name].partition(".")
     found: type[Peer] = getattr(import_module(f"bench.peers.{module}"), kind)
     return found
 

@@ -6,10 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-LOCKS = {"bench": "bench.lock", "salt": "bench.salt.lock"}
+LOCKS = {"bench": "bench.lock", "salt": "bench.salt.lock", "names": "run.lock"}
 INSTALL_S = 900.0
 PROGRAMS = {"redis-server": "redis-server", "mosquitto": "mosquitto", "mosquitto-clients": "mosquitto_pub"}
 """Debian packages, and the program that shows whether one is there."""
@@ -47,7 +48,18 @@ def interpreter(environment: str) -> Path:
         _run(sys.executable, "-m", "venv", "--clear", folder)
         _run(python, "-m", "pip", "install", "-q", "--require-hashes", "-r", lock)
         ready.write_bytes(lock.read_bytes())
+    if environment == "names":
+        _install_ours(python)
     return python
+
+
+def _install_ours(python: Path) -> None:
+    """Install this checkout, and Salt's names for it, from wheels: each time, since it changes.  Raises NotInstalled."""
+    with tempfile.TemporaryDirectory(prefix="sylvite-bench-") as folder:
+        pip = (sys.executable, "-m", "pip")
+        _run(*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, ROOT, ROOT / "compat")
+        into = (python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--force-reinstall")
+        _run(*into, *Path(folder).glob("*.whl"))
 
 
 def ensure_debian(packages: tuple[str, ...]) -> None:

@@ -130,13 +130,13 @@ def write_config(file: Path, options: Mapping[str, object]) -> None:
 
 
 class Master:
-    """A master below a folder.  `port`: where minions connect; `pid`: of its process, once it runs."""
+    """A master below a folder.  `port`: where minions connect; `pid`: of its process, once it runs; `python`: which runs it."""
 
     pid = 0
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, (self.port,) = folder, free_ports(1)
-        self.data, self.file = folder / "m" / "data", folder / "master.yaml"
+    def __init__(self, folder: Path, python: str | Path = sys.executable) -> None:
+        self.folder, (self.port,), self.python = folder, free_ports(1), str(python)
+        self.data, self.file = folder / "m" / "data", folder / "master"
         write_config(self.file, {**self.places("m"), "id": "master", "interface": "127.0.0.1", "ret_port": self.port})
         self.place = MasterPlace(socket=folder / "m" / "run" / "bus.sock", data_dir=self.data)
 
@@ -151,10 +151,10 @@ class Master:
 
 
 @contextmanager
-def master(folder: Path) -> Generator[tuple[Master, int]]:
+def master(folder: Path, python: str | Path = sys.executable) -> Generator[tuple[Master, int]]:
     """A master that runs, and the process of its link."""
-    found = Master(folder)
-    with daemon(folder, sys.executable, "-m", "sylvite", "master", "--config", str(found.file)) as process:
+    found = Master(folder, python)
+    with daemon(folder, found.python, "-m", "sylvite", "master", "--config", str(found.file)) as process:
         found.pid = process.pid
         yield found, link_of(process.pid)
 
@@ -202,12 +202,12 @@ def real_minion(found: Master) -> Generator[Path]:
     folder = found.folder
     with KeyFolder(found.data / "keys") as keys:
         finger = load_public(keys, "master").fingerprint
-    file = folder / "minion.yaml"
+    file = folder / "minion"
     write_config(file, {
         **found.places("n"), "id": "alpha", "master": f"127.0.0.1:{found.port}", "master_finger": f'"{finger}"',
         "acceptance_wait_time": 1,
     })  # fmt: skip
-    with daemon(folder, sys.executable, "-m", "sylvite", "minion", "--config", str(file)):
+    with daemon(folder, found.python, "-m", "sylvite", "minion", "--config", str(file)):
         with KeyFolder(folder / "n" / "pki") as keys:
             fingerprint = load_public(keys, "minion").fingerprint
         with Keyring.open(found.data / "keys") as keyring:
@@ -231,7 +231,7 @@ def real(runs: int) -> Figure:
 
 @contextmanager
 def salt_nodes() -> Generator[tuple[Path, Path, Path]]:
-    """A real Salt master and minion; return Salt's interpreter and the two configurations.  Raises NotInstalled."""
+    """A real Salt master and minion; return Salt's interpreter and the two configurations, each alone in its folder.  Raises NotInstalled."""
     python = interpreter("salt")
     with tempfile.TemporaryDirectory(prefix="salt-bench-") as name, ExitStack() as stack:
         folder, (publish, ret) = Path(name), free_ports(2)

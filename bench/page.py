@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bench.budgets import Row, many
-from bench.columns import ONE_EACH, OURS, peer_class
+from bench.columns import ONE_EACH, OURS, OURS_BY_NAMES, peer_class
 from bench.comparison import RUNS, WITHOUT_LEVEL, Cell, Comparison
 from bench.peers.peer import Guarantee
 from bench.processes import Spread
@@ -68,6 +68,7 @@ LINES = (
     Line("size", "bytes", "installed, client and server", _size),
 )
 COUNTS = ("missed", "other_missed")
+ALL_OURS = (*OURS, *OURS_BY_NAMES)
 
 
 def _between(found: Spread, show: Callable[[float], str]) -> str:
@@ -94,7 +95,7 @@ def _ours_beside(line: Line, peer: str, found: Comparison) -> Spread | None:
         names = [name for name in OURS if name in ONE_EACH]
     else:
         least = ORDER.index(peer_class(peer).guarantee)
-        names = [name for name in OURS if ORDER.index(peer_class(name).guarantee) >= least]
+        names = [name for name in ALL_OURS if ORDER.index(peer_class(name).guarantee) >= least]
     for name in names:
         cell = found.cells.get((line.workload, name))
         if cell is not None and (figure := cell.figure(line.figure)) is not None:
@@ -111,7 +112,7 @@ def _shown(line: Line, peer: str, found: Comparison, footnotes: _Footnotes) -> s
         return "–" + footnotes.mark(cell.reason or "it gave no figure")
     text = _between(figure, line.show)
     ours = _ours_beside(line, peer, found)
-    if peer not in OURS and line.figure not in COUNTS and ours is not None and ours.median > 0:
+    if peer not in ALL_OURS and line.figure not in COUNTS and ours is not None and ours.median > 0:
         ratio = f"{figure.median / ours.median:.2g}x"
         ahead = figure.median > ours.median if line.more_is_better else figure.median < ours.median
         text = f"{f'**{ratio}**' if ahead else ratio} ({text})"
@@ -131,7 +132,7 @@ def _notes(cell: Cell, line: Line, peer: str) -> list[str]:
     return notes
 
 
-def _table(peers: Sequence[str], lines: Sequence[Line], found: Comparison, head: Callable[[str], str]) -> list[str]:
+def table(peers: Sequence[str], lines: Sequence[Line], found: Comparison, head: Callable[[str], str]) -> list[str]:
     footnotes = _Footnotes()
     rows = [
         f"| {line.words} | {' | '.join(_shown(line, peer, found, footnotes) for peer in peers)} |"
@@ -140,10 +141,10 @@ def _table(peers: Sequence[str], lines: Sequence[Line], found: Comparison, head:
     ]
     if not rows or not peers:
         return []
-    table = [f"| | {' | '.join(head(peer) for peer in peers)} |", "|---" * (len(peers) + 1) + "|", *rows]
+    made = [f"| | {' | '.join(head(peer) for peer in peers)} |", "|---" * (len(peers) + 1) + "|", *rows]
     if footnotes.texts:
-        table += ["", *(f"- [{number}] {text}." for number, text in enumerate(footnotes.texts, 1))]
-    return [*table, ""]
+        made += ["", *(f"- [{number}] {text}." for number, text in enumerate(footnotes.texts, 1))]
+    return [*made, ""]
 
 
 def _comparison(found: Comparison) -> list[str]:
@@ -151,19 +152,19 @@ def _comparison(found: Comparison) -> list[str]:
     by_level = [line for line in LINES if line.workload not in WITHOUT_LEVEL]
     for guarantee in ORDER:
         peers = [peer for peer in found.peers if peer_class(peer).guarantee is guarantee]
-        table = _table(peers, by_level, found, lambda peer: f"{peer_class(peer).title}: {peer_class(peer).promise}")
-        if table:
-            lines += [f"### {guarantee.value[0].upper()}{guarantee.value[1:]}", "", *table]
+        made = table(peers, by_level, found, lambda peer: f"{peer_class(peer).title}: {peer_class(peer).promise}")
+        if made:
+            lines += [f"### {guarantee.value[0].upper()}{guarantee.value[1:]}", "", *made]
     others = [line for line in LINES if line.workload in WITHOUT_LEVEL]
-    table = _table([peer for peer in found.peers if peer in ONE_EACH], others, found, _product)
-    return lines + (["### At any level", "", *table] if table else [])
+    made = table([peer for peer in found.peers if peer in ONE_EACH], others, found, _product)
+    return lines + (["### At any level", "", *made] if made else [])
 
 
 def _product(peer: str) -> str:
     return "Sylvite" if peer in OURS else peer_class(peer).title
 
 
-def _set_up(found: Comparison) -> list[str]:
+def set_up(found: Comparison) -> list[str]:
     lines = ["### How each is set up", ""]
     for peer in found.peers:
         kind = peer_class(peer)
@@ -223,6 +224,6 @@ def sections(rows: Sequence[Row], found: Comparison, left_out: Sequence[str]) ->
         )
     if found.workloads:
         missing = f"Workloads that this run left out: {', '.join(left_out)}." if left_out else ""
-        lines = [*_comparison(found), *_set_up(found), *_uses(found)]
+        lines = [*_comparison(found), *set_up(found), *_uses(found)]
         made.append(section("Beside other buses", INTRODUCTION, missing, "\n".join(lines)))
     return made
