@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from sylvite.compat.command_lines import Option, Translated, UsageError, read_options
-from sylvite.compat.config import SALT_FOLDER
+from sylvite.compat.defaults import SALT_FOLDER
 
 
 def _value(names: str, becomes: str = "") -> Option:

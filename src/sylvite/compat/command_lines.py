@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from sylvite.compat.config import SALT_FOLDER
+from sylvite.compat.defaults import SALT_FOLDER
 
 OUTPUTTERS = ("nested", "json", "yaml", "raw", "pprint", "txt", "quiet")
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from sylvite.compat.defaults import DEFAULT_MASTER_OPTS, DEFAULT_MINION_OPTS, default_opts
+from sylvite.compat.defaults import DEFAULT_MASTER_OPTS, DEFAULT_MINION_OPTS, SALT_FOLDER, default_opts
 from sylvite.compat.exceptions import SaltConfigurationError
 from sylvite.config import read_file, read_yaml
 from sylvite.daemons.options.master import MasterOptions
@@ -23,7 +23,6 @@ from sylvite.errors import InvalidSetting
 
 __all__ = ["DEFAULT_MASTER_OPTS", "DEFAULT_MINION_OPTS", "client_config", "get_id", "master_config", "minion_config"]
 
-SALT_FOLDER = "/etc/salt"
 OwnPath = str | os.PathLike[str] | None
 
 

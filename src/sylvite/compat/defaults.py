@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+SALT_FOLDER = "/etc/salt"
+"""Where Salt has its configuration."""
 SALT_SOCK_DIRS = {"master": "/var/run/salt/master", "minion": "/var/run/salt/minion"}
 """Where Salt has its sockets: scripts often say it in so many words."""
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 from sylvite.compat.cloud_lines import translate_cloud
 from sylvite.compat.command_lines import PROGRAMS, UsageError, translate
-from sylvite.compat.key_program import run_key_program
 from sylvite.compat.version import SALT_VERSION
 from sylvite.version import __version__
 
@@ -33,7 +32,11 @@ def run_program(name: str, typed: Sequence[str], main: Main) -> int:
         sys.stdout.write(f"{name} {SALT_VERSION} (Sylvite {__version__})\n")
         return 0
     try:
-        return run_key_program(typed) if name == "salt-key" else _run(name, typed, main)
+        if name == "salt-key":
+            from sylvite.compat.key_program import run_key_program  # It loads what other programs have no use for.
+
+            return run_key_program(typed)
+        return _run(name, typed, main)
     except UsageError as error:
         synopsis = _SYNOPSIS.get(name, "<function> [arguments]")
         sys.stderr.write(f"Usage: {name} [options] {synopsis}".rstrip() + f"\n\n{name}: error: {error}\n")
