@@ -17,6 +17,8 @@ SYSTEM_SOCKETS = ("/var/run/sylvite/master/bus.sock", "/var/run/sylvite/minion/b
 SYSTEM_FILES = ("/var/run/sylvite/master/bus.tcp", "/var/run/sylvite/minion/bus.tcp")
 """Of nodes with `ipc_mode: tcp`."""
 
+SOCKET, TCP_FILE = "bus.sock", "bus.tcp"
+
 AnyPath = str | os.PathLike[str]
 
 
@@ -26,6 +28,11 @@ class TcpAddress(msgspec.Struct, frozen=True):
     host: str
     port: int
     token: str
+
+
+def bus_in(folder: AnyPath, ipc_mode: str) -> str:
+    """Return the address of a node's bus, from its options `sock_dir` and `ipc_mode`."""
+    return os.path.join(folder, TCP_FILE if ipc_mode == "tcp" else SOCKET)
 
 
 def default_socket() -> str:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sylvite.client.address import VARIABLE, default_socket
+from sylvite.client.address import SOCKET, VARIABLE, bus_in, default_socket
 from sylvite.client.start import Since
 from sylvite.client.sync_client import ANSWER_S, Client, Subscription
 from sylvite.compat.defaults import SALT_SOCK_DIRS, SOCK_DIRS
@@ -18,7 +18,6 @@ from sylvite.core.event import Event, Gap
 from sylvite.errors import AckUnknown, ConnectionLost, InvalidInput, SylviteError, WaitTimeout
 from sylvite.functions.data import stamp
 
-SOCKET, TCP_ADDRESS = "bus.sock", "bus.tcp"
 CONNECT_S_LEAST = 0.2
 logger = logging.getLogger("salt.utils.event")
 
@@ -31,7 +30,7 @@ def find_bus(node: str, opts: Mapping[str, Any]) -> str:
     role = "master" if node == "master" else "minion"
     folder = str(opts["sock_dir"])
     if opts.get("ipc_mode") == "tcp":
-        places = [os.path.join(str(place), TCP_ADDRESS) for place in (folder, opts.get("data_dir")) if place]
+        places = [bus_in(str(place), "tcp") for place in (folder, opts.get("data_dir")) if place]
         return next((place for place in places if os.path.exists(place)), places[0])
     path = os.path.join(folder, SOCKET)
     if os.path.exists(path) or folder not in (SOCK_DIRS[role], SALT_SOCK_DIRS[role]):

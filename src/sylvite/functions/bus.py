@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from sylvite.client.address import SYSTEM_SOCKETS, VARIABLE
+from sylvite.client.address import SYSTEM_FILES, SYSTEM_SOCKETS, VARIABLE, bus_in
 from sylvite.client.sync_client import Client, Subscription
 from sylvite.core import known_tags
 from sylvite.core.event import Event
@@ -18,7 +18,6 @@ from sylvite.core.tag import check_tag
 from sylvite.errors import AckUnknown, InvalidPattern
 from sylvite.functions.data import plain, stamp
 
-SOCKET = "bus.sock"
 logger = logging.getLogger("sylvite.functions")
 
 
@@ -86,11 +85,15 @@ class LocalBus:
     def _place_of(self, node: str, sock_dir: str | None) -> str | None:
         """Return the socket: what the call says, what we were told, that of the node."""
         if sock_dir is not None:
-            return os.path.join(sock_dir, SOCKET)
+            return _there(bus_in(sock_dir, "ipc"), bus_in(sock_dir, "tcp")) or bus_in(sock_dir, "ipc")
         if self._node in (None, node) and (self.socket is not None or VARIABLE in os.environ):
             return self.socket
-        place = SYSTEM_SOCKETS[0 if node == "master" else 1]
-        return place if os.path.exists(place) else None
+        number = 0 if node == "master" else 1
+        return _there(SYSTEM_SOCKETS[number], SYSTEM_FILES[number])
+
+
+def _there(*places: str) -> str | None:
+    return next(filter(os.path.exists, places), None)
 
 
 def envelope(tag: str, data: Any, preload: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
-SOCKET = "bus.sock"
+from sylvite.client.address import bus_in
 
 
 def has_master(opts: Mapping[str, Any]) -> bool:
@@ -16,6 +15,6 @@ def has_master(opts: Mapping[str, Any]) -> bool:
 
 
 def bus_of(opts: Mapping[str, Any]) -> str | None:
-    """Return the socket of this node's broker; None where the options do not say."""
+    """Return the address of this node's broker; None where the options do not say."""
     folder = opts.get("sock_dir")
-    return os.path.join(str(folder), SOCKET) if folder else None
+    return bus_in(str(folder), opts.get("ipc_mode", "ipc")) if folder else None

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from sylvite.client.address import bus_in
 from sylvite.errors import NotAllowed
 from sylvite.jobs import minions as minions_file
 from sylvite.jobs.active import RUNNING
@@ -35,7 +36,6 @@ from sylvite.jobs.user import calling_user
 
 JOBS_FILE = "jobs.db"
 KEYS = "keys"
-SOCKET = "bus.sock"
 FOLDER_VARIABLE = "SYLVITE_DIR"
 BEFORE_S = 60.0
 """Returns of a job that was published elsewhere are looked for from so long before its jid on: clocks are put back."""
@@ -46,6 +46,8 @@ class Options(Protocol):
 
     @property
     def sock_dir(self) -> Path: ...
+    @property
+    def ipc_mode(self) -> str: ...
     @property
     def data_dir(self) -> Path: ...
     @property
@@ -76,7 +78,7 @@ class MasterPlace(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, options: Options) -> MasterPlace:
         """Return the place of the master that has these options."""
         return cls(
-            socket=options.sock_dir / SOCKET,
+            socket=Path(bus_in(options.sock_dir, options.ipc_mode)),
             data_dir=options.data_dir,
             nodegroups=options.nodegroups,
             timeout_s=options.timeout_s,

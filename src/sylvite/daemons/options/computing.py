@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from sylvite.auth.keyring_values import ID_CHARACTERS_MAX, InvalidMinionId, check_id
+from sylvite.client.address import SOCKET, TCP_FILE, bus_in
 from sylvite.daemons.options.master import MasterOptions
 from sylvite.daemons.options.minion import MinionOptions
 from sylvite.daemons.options.node import NodeOptions
@@ -20,8 +21,8 @@ from sylvite.errors import InvalidSetting
 
 Options = TypeVar("Options", bound=NodeOptions)
 
-SOCKET, TCP = "bus.sock", "bus.tcp"
 SOCKET_PATH_BYTES_MAX = 107
+TCP = TCP_FILE
 ID_FILE = "minion_id"
 _BELOW_ROOT = ("sock_dir", "pki_dir", "cachedir", "data_dir", "log_file")
 _master = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<host>[^\s:/\[\]]+))(?::(?P<port>[0-9]{1,5}))?").fullmatch
@@ -61,7 +62,7 @@ def compute(options: Options, folder: Path) -> tuple[Options, tuple[str, ...], l
 
 def bus_of(options: NodeOptions) -> Path:
     """Return where clients find the bus of a node."""
-    return options.sock_dir / (TCP if options.ipc_mode == "tcp" else SOCKET)
+    return Path(bus_in(options.sock_dir, options.ipc_mode))
 
 
 def _below(root: Path, path: Path) -> Path:
