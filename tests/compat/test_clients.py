@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sylvite.client.sync_client import Client
-from tests.compat.conftest import Nodes
+from tests.compat.nodes import Nodes
 from tests.compat.places import (
     GOLDEN,
     count_subscriptions,

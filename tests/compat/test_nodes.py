@@ -11,7 +11,7 @@ from sylvite.client.sync_client import Client
 from sylvite.compat.endpoints import UnixEndpoints, master_endpoints, minion_endpoints
 from sylvite.compat.frames import encode_frame
 from sylvite.compat.packing import pack_event
-from tests.compat.conftest import MINION, Nodes
+from tests.compat.nodes import MINION, Nodes
 from tests.compat.places import count_subscriptions, wait_until
 from tests.compat.test_sockets import connect, read_events
 from tests.daemons.nodes import WITHIN_S, Daemon, Site, children_of, free_port

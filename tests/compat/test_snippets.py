@@ -1,4 +1,4 @@
-"""Python of Salt's documentation of events, run as it is written there, and of the recordings of real Salt."""
+"""Python of the recordings of real Salt, and of our own page on its names, run as it is written there."""
 
 from __future__ import annotations
 
@@ -27,109 +27,7 @@ STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
 Events = tuple[tuple[str, dict[str, Any]], ...]
 
 
-class Snippet(NamedTuple):
-    """`heading`: where it stands on the page; `correction`: what was a typing error there.
-
-    `source`: as it is written, and at the end what prints what came of it.  `fired`: while it listens.
-    """
-
-    heading: str
-    source: str
-    fired: Events
-    printed: str
-    correction: str = ""
-
-
-GET_EVENT = """\
-import salt.config
-import salt.utils.event
-
-opts = salt.config.client_config('/etc/salt/master')
-
-event = salt.utils.event.get_event(
-        'master',
-        sock_dir=opts['sock_dir'],
-        transport=opts['transport'],
-        opts=opts)
-
-"""
 AUTH: Events = (("other/tag", {"n": 0}), ("salt/auth", {"act": "accept", "id": "web1"}))
-CUSTOM: Events = (("customtag/african/unladen", {"data": "no"}), ("custom/x", {"data": "message for the minion"}))
-PAGE = (
-    Snippet(
-        "Listening for Events: From Python, once",
-        GET_EVENT + "data = event.get_event()\nprint(data['n'])\n", (("my/tag", {"n": 1}),), "1\n",
-    ),
-    Snippet(
-        "Listening for Events: From Python, with wait and tag",
-        GET_EVENT + "data = event.get_event(wait=10, tag='salt/auth')\nprint(data['id'])\n", AUTH, "web1\n",
-    ),
-    Snippet(
-        "Listening for Events: From Python, with full",
-        GET_EVENT
-        + "evdata = event.get_event(wait=10, tag='salt/job', full=True)\n\ntag, data = evdata['tag'], evdata['data']\n"
-        + "print(tag, data['jid'])\n",
-        (("salt/job/20261123224730771814/new", {"jid": "20261123224730771814"}),),
-        "salt/job/20261123224730771814/new 20261123224730771814\n",
-    ),
-    Snippet(
-        "Listening for Events: From Python, iter_events",
-        GET_EVENT + "for data in event.iter_events(tag='salt/auth'):\n    print(data)\n    break\n", AUTH,
-        "{'act': 'accept', 'id': 'web1', '_stamp': 'STAMP'}\n",
-    ),
-    Snippet(
-        "Listening for Events: From Python, fnmatch",
-        "import fnmatch\n\n" + GET_EVENT.replace("event = salt", "sevent = salt") + """\
-def do_something_with_job_return(data):
-    print(data['return'])
-    raise SystemExit
-
-while True:
-    ret = sevent.get_event(full=True)
-    if ret is None:
-        continue
-
-    if fnmatch.fnmatch(ret['tag'], 'salt/job/*/ret/*'):
-        do_something_with_job_return(ret['data'])
-""",
-        (("salt/job/20261123224730771814/new", {}), ("salt/job/20261123224730771814/ret/web1", {"return": True})),
-        "True\n",
-    ),
-    Snippet(
-        "Firing Events: a listener on a minion, non-Windows",
-        """\
-# Job on minion
-import salt.utils.event
-
-opts = salt.config.minion_config('/etc/salt/minion')
-event = salt.utils.event.MinionEvent(opts)
-
-for evdata in event.iter_events(match_type = 'regex',
-                                tag = 'custom/.*'):
-    # do your processing here...
-    print(evdata['data'])
-    break
-""",
-        CUSTOM, "message for the minion\n",
-    ),
-    Snippet(
-        "Firing Events: a listener on a minion, Windows",
-        """\
-# Job on minion
-import salt.utils.event
-
-opts = salt.config.minion_config(salt.minion.DEFAULT_MINION_OPTS)
-event = salt.utils.event.MinionEvent(opts)
-
-for evdata in event.iter_events(match_type = 'regex',
-                                tag = 'custom/.*'):
-    # do your processing here...
-    print(evdata['data'])
-    break
-""",
-        CUSTOM, "message for the minion\n",
-    ),
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=["ipc", "tcp"])
@@ -175,11 +73,6 @@ def play(
         finally:
             printed = finish(program)
     return STAMP.sub("STAMP", printed)
-
-
-@pytest.mark.parametrize("snippet", PAGE, ids=lambda snippet: snippet.heading.replace(" ", "-"))
-def test_the_page_of_salt(site: Site, snippet: Snippet) -> None:
-    assert play(site, snippet.source, snippet.fired) == snippet.printed
 
 
 def test_our_own_page(site: Site) -> None:
