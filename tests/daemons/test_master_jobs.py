@@ -187,6 +187,52 @@ def test_a_broker_that_is_killed_while_a_job_runs_costs_nothing(both: tuple[Site
     assert kept(site, returns.jid)[0].returned == 1
 
 
+@contextmanager
+def without_link(master: Daemon) -> Generator[None]:
+    """The link is killed, and nobody starts it again meanwhile."""
+    os.kill(master.pid, signal.SIGSTOP)
+    try:
+        os.kill(part_of(master, "link"), signal.SIGKILL)
+        yield
+    finally:
+        os.kill(master.pid, signal.SIGCONT)
+
+
+def test_a_job_that_is_published_while_the_link_is_away_goes_down_when_it_is_back(
+    both: tuple[Site, Daemon], local: LocalClient
+) -> None:
+    """Once; and none that went down before goes down again."""
+    site, master = both
+    before = local.cmd("alpha", "test.ping", full_return=True)["alpha"]["jid"]
+    with without_link(master):
+        _, returns = local.start("alpha", "test.ping", timeout_s=WITHIN_S)
+    with returns:
+        assert [(each.minion, each.data["return"]) for each in returns] == [("alpha", True)]
+    assert local.cmd("alpha", "test.ping", timeout_s=WITHIN_S) == {"alpha": True}
+    with Client.connect(site.minion_bus) as bus, bus.subscribe("salt/job/", since="oldest", until_end=True) as events:
+        tags = [event.tag for event in events]
+    assert [tags.count(f"salt/job/{jid}/publish") for jid in (before, returns.jid)] == [1, 1]
+
+
+def test_a_job_that_has_become_old_while_the_link_was_away_does_not_go_down(tmp_path: Path) -> None:
+    with (
+        running(tmp_path, timeout="1", gather_job_timeout="1") as (site, master),
+        LocalClient.connect(place_of(site)) as local,
+    ):
+        with without_link(master):
+            old = str(local.cmd_async("alpha", "test.ping"))
+            published_s = time.monotonic()
+            until(lambda: time.monotonic() > published_s + 2.1)
+        until(lambda: local.cmd("alpha", "test.ping") == {"alpha": True})
+        assert kept(site, old)[0].returned == 0
+        with (
+            Client.connect(site.minion_bus) as bus,
+            bus.subscribe("salt/job/", since="oldest", until_end=True) as events,
+        ):
+            tags = [event.tag for event in events]
+        assert f"salt/job/{old}/publish" not in tags
+
+
 def test_a_job_whose_minion_is_silent_ends(tmp_path: Path) -> None:
     """It was killed while it ran one job, and was away when the next one was published: neither is waited for for ever."""
     with (

@@ -23,6 +23,15 @@ def test_one_that_comes_later_gets_no_old_jobs() -> None:
     assert jobs.take("a", RECENT_S + 0.5) == [("salt/job/2/publish", b"2")]
 
 
+def test_some_are_kept_for_longer() -> None:
+    """Those that were published while the link was away; others before and after them are forgotten in their time."""
+    jobs = RecentJobs()
+    jobs.add("salt/job/1/publish", b"1", {"a", "b"}, 0.0, 3 * RECENT_S)
+    jobs.add("salt/job/2/publish", b"2", {"a", "b"}, 0.0)
+    assert jobs.take("a", RECENT_S + 0.5) == [("salt/job/1/publish", b"1")]
+    assert jobs.take("b", 3 * RECENT_S) == []
+
+
 def test_only_so_much_is_kept() -> None:
     jobs = RecentJobs()
     big = bytes(recent_jobs.KEPT_BYTES_MAX // 2)

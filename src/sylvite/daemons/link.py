@@ -86,6 +86,7 @@ def _settings(options: MasterOptions) -> LinkSettings:
         minion_data_cache=options.minion_data_cache,
         minion_data_cache_events=options.minion_data_cache_events,
         connections_max=connections,
+        job_wait_s=options.timeout_s + options.gather_job_timeout_s,
     )
 
 

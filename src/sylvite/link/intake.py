@@ -38,7 +38,7 @@ class Intake:
 
     async def _bring(self, who: Identity, source_epoch: int, blocks: list[Block]) -> list[Block]:
         """Return what has to be brought again: it is not known to be stored, and the broker does not store it twice."""
-        said = [(block.seq, block.packed, block.events) for block in blocks]
+        said = [(block.seq, block.packed, block.events, block.passage) for block in blocks]
         try:
             answers = await self._bus.relay_many(f"minion:{who.id}", source_epoch, said)
         except ConnectionLost:

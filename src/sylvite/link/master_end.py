@@ -13,7 +13,7 @@ from sylvite.auth.enrolment import NONCE_BYTES, Asking
 from sylvite.auth.keyring_values import Identity
 from sylvite.auth.keys import KeyPair, PublicKey
 from sylvite.client.async_client import AsyncClient, AsyncSubscription
-from sylvite.core.event import pack_data
+from sylvite.core.event import Event, Gap, pack_data
 from sylvite.errors import SylviteError
 from sylvite.jobs.jid import JidMaker
 from sylvite.link.doorway import Doorway
@@ -21,11 +21,11 @@ from sylvite.link.gate import Gate
 from sylvite.link.gatekeeper import FULL_S, auth_event
 from sylvite.link.herald import Herald
 from sylvite.link.intake import Intake
-from sylvite.link.known_jobs import KnownJobs
+from sylvite.link.known_jobs import KnownJobs, Minions
 from sylvite.link.messages import TAKEN_OVER, Verdict
 from sylvite.link.minion_session import Arrived, Judgement, MinionSession
 from sylvite.link.minion_wire import READ_BYTES, MinionWire
-from sylvite.link.recent_jobs import RecentJobs
+from sylvite.link.recent_jobs import RECENT_S, RecentJobs
 from sylvite.link.roll import Roll
 from sylvite.link.settings import LinkSettings
 from sylvite.link.tls import master_context
@@ -41,6 +41,8 @@ BEATS_S = 5.0
 PARTED_AT_ONCE = 50
 JOBS_SINCE = "24h"
 """Of so long ago jobs are known, so that what comes back of them is taken."""
+CURSOR = "link"
+"""Behind the last job that went down."""
 JOB_TAGS = ("salt/job/*/new", "salt/job/*/publish")
 TWINS_TAG = "salt/link/twins"
 logger = logging.getLogger("sylvite.link")
@@ -87,10 +89,11 @@ class MasterEnd:
             SylviteError: the bus does not answer.
         """
         # From some time ago: what comes back of jobs that went out before this process began is known to be theirs.
-        jobs = await self._bus.subscribe(fnmatch=JOB_TAGS, since=JOBS_SINCE, on_gap=lambda _: None)
+        known = await self._bus.subscribe(fnmatch=JOB_TAGS, since=JOBS_SINCE, until_end=True, on_gap=lambda _: None)
+        jobs = await self._bus.subscribe(fnmatch=JOB_TAGS, cursor=CURSOR, since="newest", ack="manual", on_gap=_tell)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: MinionWire(self), host, port, backlog=1024)
-        self._begin(self._bring_down(jobs), "jobs")
+        self._begin(self._bring_down(known, jobs), "jobs")
         self._begin(self._look_after(), "keys")
         self._begin(self._feel_pulses(), "pulses")
         self._begin(self._herald.run(), "events")
@@ -295,20 +298,29 @@ class MasterEnd:
 
     # -- Down --------------------------------------------------------------------------------------------------------
 
-    async def _bring_down(self, jobs: AsyncSubscription) -> None:
+    async def _bring_down(self, known: AsyncSubscription, jobs: AsyncSubscription) -> None:
+        async for event in known:
+            self._jobs.hear(event.tag, event.data)
         async for event in jobs:
             minions = self._jobs.hear(event.tag, event.data)
-            if not minions or event.offset < jobs.end:
-                continue  # What was published before this process began may have gone down already.
-            packed, missing = pack_data(event.data), set[str]()
-            for minion in minions:
-                wire = self.sessions.get(minion)
-                if wire is not None and wire.session is not None and wire.session.identity is not None:
-                    wire.session.send_down(event.tag, packed)
-                    wire.write()
-                else:
-                    missing.add(minion)
-            self._recent.add(event.tag, packed, missing, time.monotonic())
+            if not minions:
+                continue
+            # What was published while the link was away: as long as somebody may wait for it.
+            left_s = RECENT_S if event.offset >= jobs.end else self._settings.job_wait_s - abs(_age_s(event))
+            if left_s > 0:
+                self._send_down(event, minions, left_s)
+            await jobs.ack(event)  # Not of a job's first event alone: who it is for and what it is stay together.
+
+    def _send_down(self, event: Event, minions: Minions, keep_s: float) -> None:
+        packed, missing = pack_data(event.data), set[str]()
+        for minion in minions:
+            wire = self.sessions.get(minion)
+            if wire is not None and wire.session is not None and wire.session.identity is not None:
+                wire.session.send_down(event.tag, packed)
+                wire.write()
+            else:
+                missing.add(minion)
+        self._recent.add(event.tag, packed, missing, time.monotonic(), keep_s)
 
     def _bring_missed(self, wire: MinionWire) -> None:
         """Bring a minion that is back what went down while it was away."""
@@ -316,3 +328,11 @@ class MasterEnd:
             for tag, packed in self._recent.take(wire.minion, time.monotonic()):
                 wire.session.send_down(tag, packed)
             wire.write()
+
+
+def _age_s(event: Event) -> float:
+    return (time.time_ns() - event.stamp_ns) / 1e9
+
+
+def _tell(gap: Gap) -> None:
+    logger.warning("jobs may not have gone down to minions: %s", gap)

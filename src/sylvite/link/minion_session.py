@@ -16,7 +16,7 @@ from sylvite.auth import enrolment
 from sylvite.auth.enrolment import Asking
 from sylvite.auth.keyring_values import Identity
 from sylvite.auth.keys import Fingerprint, InvalidKey, PublicKey
-from sylvite.core.batch import BlockBuilder
+from sylvite.core.batch import BlockBuilder, Passage
 from sylvite.core.event import pack_data, unpack_data
 from sylvite.errors import ConnectionLost, EventTooBig, InvalidData, InvalidInput, RemoteProtocolError
 from sylvite.link.forwarding import Forwarded, MakeJid, Refusal, forward
@@ -57,11 +57,12 @@ Judge = Callable[[Asking], Judgement | None]
 
 
 class Block(NamedTuple):
-    """Events of one load, to be relayed under this seq of the minion's."""
+    """Events of one load, to be relayed under this seq of the minion's.  `passage`: what else there is of it around them."""
 
     seq: int
     events: int
     packed: bytes
+    passage: Passage | None = None
 
 
 class Arrived(NamedTuple):

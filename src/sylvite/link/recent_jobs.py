@@ -2,7 +2,7 @@
 
 After a connection that breaks, or a start anew, a minion is back in a moment, and nobody is told that it was away. So it
 does not miss a job that was published meanwhile either. One that comes later does not find jobs that nobody waits for
-any more.
+any more.  After the link itself was away, all its minions have to come back.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class RecentJobs:
         self._jobs: deque[Job] = deque()
         self._bytes = 0
 
-    def add(self, tag: str, packed: bytes, missing: set[str], now_s: float) -> None:
-        """Something went down, and not to these."""
+    def add(self, tag: str, packed: bytes, missing: set[str], now_s: float, keep_s: float = RECENT_S) -> None:
+        """Something went down, and not to these; for so long they may still get it."""
         self._forget(now_s)
         if not missing:
             return
-        self._jobs.append(Job(now_s + RECENT_S, tag, packed, missing))
+        self._jobs.append(Job(now_s + keep_s, tag, packed, missing))
         self._bytes += len(packed)
         while len(self._jobs) > KEPT_MAX or self._bytes > KEPT_BYTES_MAX:
             self._drop()
@@ -44,7 +44,7 @@ class RecentJobs:
         self._forget(now_s)
         found: list[tuple[str, bytes]] = []
         for job in self._jobs:
-            if minion in job.missing:
+            if minion in job.missing and job.until_s > now_s:
                 job.missing.discard(minion)
                 found.append((job.tag, job.packed))
         return found
