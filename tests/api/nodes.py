@@ -28,10 +28,14 @@ class Answer(NamedTuple):
 
 
 class Api(Daemon):
-    """`sylvite api` in front of a broker: a context manager."""
+    """`sylvite api` in front of a broker: a context manager.  `options`: of a master's file that it reads."""
 
-    def __init__(self, broker: BrokerProcess, *arguments: str) -> None:
-        place = ("--socket", str(broker.socket), "--dir", str(broker.folder))
+    def __init__(self, broker: BrokerProcess, *arguments: str, options: Mapping[str, Any] | None = None) -> None:
+        place = ["--socket", str(broker.socket), "--dir", str(broker.folder)]
+        if options is not None:
+            file = broker.folder.parent / "master.yaml"
+            file.write_text(json.dumps(options))
+            place += ["--master", str(file)]
         super().__init__(broker.folder, "api", *place, "--listen", "127.0.0.1:0", *arguments)
         self.broker = broker
 

@@ -12,7 +12,9 @@ from starlette.requests import HTTPConnection
 from sylvite.api.console_cookie import cookie_of
 from sylvite.api.patience import Patience
 from sylvite.api.problems import TooManyRequests
+from sylvite.api.rates import Rates
 from sylvite.api.scopes import Grant, Scope
+from sylvite.api.tickets import Tickets
 from sylvite.api.tokens import Token, TokenStore
 from sylvite.errors import NotAllowed, NotAuthenticated
 
@@ -32,10 +34,20 @@ class Caller(NamedTuple):
         return f"api:{self.token.owner}"
 
 
+class Limits(NamedTuple):
+    """Of each token, a second; None: without a limit.  Twice as many requests may come at once; events as many as a request holds."""
+
+    requests_per_s: float | None = 50.0
+    events_per_s: float | None = 1000.0
+
+
 class Access:
-    def __init__(self, tokens: TokenStore) -> None:
+    def __init__(self, tokens: TokenStore, limits: Limits) -> None:
         self.tokens = tokens
+        self.tickets = Tickets()
         self._patience = Patience()
+        self._requests = Rates(limits.requests_per_s, 2 * (limits.requests_per_s or 0))
+        self._events = Rates(limits.events_per_s, limits.events_per_s or 0)
 
     def caller(self, connection: HTTPConnection) -> Caller:
         """Return who calls.
@@ -43,7 +55,7 @@ class Access:
         Raises:
             NotAuthenticated: no token, or none that counts.
             NotAllowed: it is in a cookie, and nothing says that a page of this server has sent that.
-            TooManyRequests: too many wrong ones from there.
+            TooManyRequests: too many wrong ones from there, or too many requests with this one.
         """
         return self.caller_of(connection, bearer_of(connection) or cookie_of(connection))
 
@@ -52,7 +64,31 @@ class Access:
         if not text:
             raise NotAuthenticated("a token is needed: Authorization: Bearer TOKEN; `sylvite tokens create` makes one")
         with self.counted(connection):
-            return Caller(*self.tokens.check(text, time.time_ns()))
+            found = Caller(*self.tokens.check(text, time.time_ns()))
+        self.count_request(found.token)
+        return found
+
+    def caller_of_stream(self, connection: HTTPConnection) -> Caller:
+        """Return who opens a stream or a WebSocket: as `caller`, or with a ticket in the address.  Raises: as `caller`."""
+        text = connection.query_params.get("ticket", "")
+        return self.caller_of_ticket(connection, text) if text else self.caller(connection)
+
+    def caller_of_ticket(self, connection: HTTPConnection, text: str) -> Caller:
+        """Return whose ticket this is; it counts no more.  Raises: as `caller`."""
+        with self.counted(connection):
+            found = Caller(*self.tokens.held(self.tickets.redeem(text), time.time_ns()))
+        self.count_request(found.token)
+        return found
+
+    def count_request(self, token: Token) -> None:
+        """Raises TooManyRequests."""
+        if wait_s := self._requests.take(token.id):
+            raise TooManyRequests(f"a token may make {self._requests.per_s:g} requests a second", wait_s)
+
+    def count_events(self, token: Token, count: int) -> None:
+        """Raises TooManyRequests."""
+        if wait_s := self._events.take(token.id, count):
+            raise TooManyRequests(f"a token may publish {self._events.per_s:g} events a second", wait_s)
 
     @contextlib.contextmanager
     def counted(self, connection: HTTPConnection) -> Generator[None]:
@@ -69,10 +105,17 @@ class Access:
 
     def require(self, connection: HTTPConnection, verb: str) -> Caller:
         """Return who calls, if he may do that.  Raises: as `caller`; NotAllowed."""
-        caller = self.caller(connection)
-        if not caller.grant.allows(verb):
-            raise NotAllowed(f"this token has no scope {Scope(verb)}")
-        return caller
+        return _allowed(self.caller(connection), verb)
+
+    def require_of_stream(self, connection: HTTPConnection, verb: str) -> Caller:
+        """Return who opens a stream or a WebSocket, if he may.  Raises: as `caller_of_stream`; NotAllowed."""
+        return _allowed(self.caller_of_stream(connection), verb)
+
+
+def _allowed(caller: Caller, verb: str) -> Caller:
+    if not caller.grant.allows(verb):
+        raise NotAllowed(f"this token has no scope {Scope(verb)}")
+    return caller
 
 
 def bearer_of(connection: HTTPConnection) -> str:

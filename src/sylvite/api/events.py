@@ -51,6 +51,7 @@ async def publish(service: Service, request: Request) -> Response:
         events = [decode(await read_body(request, BODY_BYTES_MAX), Given)]
     else:
         raise WrongType(f"{kind} is not read here; send application/json, or application/x-ndjson with an event a line")
+    service.access.count_events(caller.token, len(events))
     accepted = await service.publishing.publish(caller, events, request.headers.get("idempotency-key", ""))
     first = accepted.published
     said = {
@@ -113,8 +114,8 @@ async def wait(service: Service, request: Request) -> Response:
 
 def stream(service: Service, request: Request) -> ASGIApp:
     """GET /v1/events/stream: events as they come, from any place on."""
-    caller = service.access.require(request, "events:read")
-    selection = read_selection(request.query_params, last_event_id=request.headers.get("last-event-id", ""))
+    caller = service.access.require_of_stream(request, "events:read")
+    selection = read_selection(request.query_params, "ticket", last_event_id=request.headers.get("last-event-id", ""))
     form = _form_of(request)
     if request.method == "HEAD":
         return Response(headers=NO_STORE, media_type=form.media_type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -42,7 +43,13 @@ RETRY_S = 5
 
 
 class TooManyRequests(Overloaded):
+    """`retry_s`: when it may be tried again."""
+
     code = "too_many_requests"
+
+    def __init__(self, message: str, retry_s: float = RETRY_S) -> None:
+        super().__init__(message)
+        self.retry_s = math.ceil(retry_s)
 
 
 class BodyTooBig(InvalidInput):
@@ -99,7 +106,7 @@ def problem(error: SylviteError, headers: Mapping[str, str] | None = None) -> Re
     status = status_of(error)
     more = dict(headers or {})
     if status in (429, 503):
-        more["Retry-After"] = str(RETRY_S)
+        more["Retry-After"] = str(error.retry_s if isinstance(error, TooManyRequests) else RETRY_S)
     if status == 401:
         more["WWW-Authenticate"] = "Bearer"
     body = {

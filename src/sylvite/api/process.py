@@ -16,6 +16,7 @@ import msgspec
 import uvicorn
 from starlette.types import ASGIApp
 
+from sylvite.api.access import Limits
 from sylvite.api.app import make_app
 from sylvite.api.salt.entries import SaltApi
 from sylvite.api.service import serving
@@ -92,7 +93,7 @@ async def _serve(
     listening = listening or listening_of(settings.rest, settings.rest.port or PORT)
     tls = _tls(listening)
     place = msgspec.structs.replace(MasterPlace.of(configuration.options), socket=bus)
-    async with serving(place) as service:
+    async with serving(place, Limits(settings.rest.requests_per_s, settings.rest.events_per_s)) as service:
         salt = SaltApi(service, settings, place)
         service.hooks.follow(configuration)
         with _listen(listening) as listener:

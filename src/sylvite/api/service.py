@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from sylvite.api.access import Access
+from sylvite.api.access import Access, Limits
 from sylvite.api.counts import Counts
 from sylvite.api.hooks import Hooks
 from sylvite.api.problems import NotFound
@@ -29,9 +29,9 @@ logger = logging.getLogger("sylvite.api")
 class Service:
     """`place`: of the master that the bus belongs to; of a broker alone there are no keys, no minions and no jobs there."""
 
-    def __init__(self, bus: AsyncClient, tokens: TokenStore, place: MasterPlace) -> None:
+    def __init__(self, bus: AsyncClient, tokens: TokenStore, place: MasterPlace, limits: Limits) -> None:
         self.bus, self.place = bus, place
-        self.access = Access(tokens)
+        self.access = Access(tokens, limits)
         self.publishing = Publishing(bus)
         self.tail = Tail(bus)
         self.streams = Streams()
@@ -61,7 +61,7 @@ class Service:
 
 
 @asynccontextmanager
-async def serving(place: MasterPlace) -> AsyncGenerator[Service]:
+async def serving(place: MasterPlace, limits: Limits) -> AsyncGenerator[Service]:
     """Connect to the bus and open the tokens.
 
     Raises:
@@ -69,7 +69,7 @@ async def serving(place: MasterPlace) -> AsyncGenerator[Service]:
     """
     with TokenStore(place.data_dir) as tokens:
         async with AsyncClient.connect(place.socket, name="api") as bus:
-            service = Service(bus, tokens, place)
+            service = Service(bus, tokens, place, limits)
             looking = asyncio.create_task(service.look_after(), name="api: tokens")
             try:
                 yield service

@@ -38,8 +38,8 @@ async def native(service: Service, websocket: WebSocket) -> None:
     """GET /v1/events/ws: as `/v1/events/stream`."""
     try:
         check_origin(websocket)
-        caller = service.access.require(websocket, "events:read")
-        selection = read_selection(websocket.query_params)
+        caller = service.access.require_of_stream(websocket, "events:read")
+        selection = read_selection(websocket.query_params, "ticket")
         reading = Reading(service.bus, service.tail, selection.wanted, caller.grant, selection.since)
         ending = service.streams.open(caller)
     except SylviteError as error:

@@ -22,7 +22,12 @@ STALL_S = 60.0
 """A client that has taken nothing for so long is let go; it resumes where it was."""
 RETRY_MS = 2000
 OF_ONE_TOKEN = 16
-HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no", "x-content-type-options": "nosniff"}
+HEADERS = {
+    "cache-control": "no-store",
+    "referrer-policy": "no-referrer",
+    "x-accel-buffering": "no",
+    "x-content-type-options": "nosniff",
+}
 
 
 class Form:

@@ -275,6 +275,13 @@ class TokenStore:
             self._used(kept, now_ns)
         return kept.token, kept.grant
 
+    def held(self, id_: str, now_ns: int) -> tuple[Token, Grant]:
+        """Return the token with this id, and what it lets its holder do.  Raises NotAuthenticated: as `check`."""
+        kept = self._known.get(id_)
+        if kept is None or not self.still_counts(id_, now_ns):
+            raise NotAuthenticated("the token does not count any more")
+        return kept.token, kept.grant
+
     def still_counts(self, id_: str, now_ns: int) -> bool:
         kept = self._known.get(id_)
         return kept is not None and kept.token.until_ns > now_ns

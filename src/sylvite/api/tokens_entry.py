@@ -9,6 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sylvite.api import tickets
 from sylvite.api.answers import NO_STORE, answer
 from sylvite.api.bodies import decode, read_body
 from sylvite.api.parameters import check_names
@@ -57,6 +58,21 @@ async def create(service: Service, request: Request) -> Response:
         note=wanted.note,
     )
     return answer({**token.shown(), "token": secret.reveal()}, 201)
+
+
+class Ticket(msgspec.Struct, frozen=True):
+    """`ticket`: for `?ticket=` of one stream or WebSocket, once, within `expires_s`."""
+
+    ticket: str
+    expires_s: float
+
+
+async def make_ticket(service: Service, request: Request) -> Response:
+    """POST /v1/tickets: a ticket that opens one stream, for those who can send no header."""
+    caller = service.access.caller(request)
+    check_names(request.query_params)
+    await read_body(request, BODY_BYTES_MAX)
+    return answer(Ticket(service.access.tickets.make(caller.token.id).reveal(), tickets.LIFE_S), 201)
 
 
 async def revoke(service: Service, request: Request) -> Response:

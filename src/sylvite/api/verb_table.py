@@ -39,6 +39,7 @@ NATIVE: tuple[Row, ...] = (
     Row("GET", "/v1/tokens", "tokens:admin", tokens_entry.list_all),
     Row("POST", "/v1/tokens", "tokens:admin", tokens_entry.create),
     Row("DELETE", "/v1/tokens/{id}", "tokens:admin", tokens_entry.revoke),
+    Row("POST", "/v1/tickets", ANY, tokens_entry.make_ticket),
     Row("GET", "/v1/keys", "keys:read", keys.list_all),
     Row("GET", "/v1/keys/{id}", "keys:read", keys.one),
     Row("POST", "/v1/keys/{id}", "keys:write", keys.move),

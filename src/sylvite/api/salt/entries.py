@@ -21,7 +21,7 @@ from sylvite.api.parameters import check_names
 from sylvite.api.reading import Reading
 from sylvite.api.salt import bodies
 from sylvite.api.salt.lows import Lows, read_lowstate
-from sylvite.api.salt.sessions import Sessions
+from sylvite.api.salt.sessions import URL_NAMES, Sessions
 from sylvite.api.salt.stream import SALT
 from sylvite.api.service import Service
 from sylvite.api.settings import CLIENTS, ApiSettings
@@ -232,8 +232,8 @@ class SaltApi:
 
     def events(self, request: Request) -> ASGIApp:
         """GET /events: events as they come."""
-        check_names(request.query_params, "token", "salt_token")
-        if request.query_params and self.settings.rest.url_token != "allow":
+        check_names(request.query_params, *URL_NAMES)
+        if request.query_params and self.settings.rest.url_token == "never":
             raise InvalidSetting(
                 "token", "***", "is not taken from the address here; send it as X-Auth-Token, or use the cookie"
             )

@@ -18,6 +18,8 @@ from sylvite.api.tokens import Secret, Token
 from sylvite.errors import NotAuthenticated
 
 COOKIE = "session_id"
+URL_NAMES = ("token", "salt_token")
+"""What the session, or a ticket, is called in the address of a stream."""
 SCOPES = (Scope("events:read", "**"),)
 """As in Salt: whoever may log in may see all events."""
 
@@ -38,11 +40,12 @@ class Sessions:
         text = low.get("token")
         if isinstance(text, str) and text:
             token, _ = self._access.tokens.check(text, time.time_ns())
+            self._access.count_request(token)
             return Person(token.owner, token.backend, token.perms)
         return await self._eauth.check(low, address)
 
     def caller(self, request: HTTPConnection, *, from_url: bool = False) -> Caller:
-        """Return who calls: by the header `X-Auth-Token`, else by the cookie; `from_url`: else by `token` in the address.
+        """Return who calls: by the header `X-Auth-Token`, else by the cookie; `from_url`: else by what is in the address.
 
         Raises:
             NotAuthenticated.  TooManyRequests.
@@ -53,15 +56,21 @@ class Sessions:
             text = request.cookies.get(COOKIE, "")
             if text and isinstance(request, Request) and request.method not in ("GET", "HEAD"):
                 check_origin(request)
-        if not text and from_url and self._settings.rest.url_token == "allow":
-            text = request.query_params.get("token") or request.query_params.get("salt_token") or ""
+        if not text and from_url:
+            said = next((request.query_params[name] for name in URL_NAMES if request.query_params.get(name)), "")
+            return self._caller_of_url(request, said)
         return self._access.caller_of(request, text)
 
     def caller_of_socket(self, socket: HTTPConnection, text: str) -> Caller:
         """Return who opens a WebSocket: as `caller`, or with the session in its path."""
-        if text and self._settings.rest.url_token == "allow":
-            return self._access.caller_of(socket, text)
+        if text and self._settings.rest.url_token != "never":
+            return self._caller_of_url(socket, text)
         return self.caller(socket)
+
+    def _caller_of_url(self, connection: HTTPConnection, text: str) -> Caller:
+        if text and self._settings.rest.url_token == "ticket":
+            return self._access.caller_of_ticket(connection, text)
+        return self._access.caller_of(connection, text if self._settings.rest.url_token == "allow" else "")
 
     def log_out(self, request: Request) -> None:
         """Let the session count no more.  One that does not count any more is no mistake."""

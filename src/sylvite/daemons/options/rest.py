@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+Rate = Annotated[float, msgspec.Meta(gt=0)]
+
 
 class RestCherrypy(msgspec.Struct, frozen=True, omit_defaults=True):
     """The map `rest_cherrypy` of Salt's master file; names of its that have no meaning here are not read."""
@@ -24,4 +26,6 @@ class RestCherrypy(msgspec.Struct, frozen=True, omit_defaults=True):
     app: str | None = None
     app_path: str = "/app"
     cors_origin: str | list[str] | None = None
-    url_token: Literal["allow", "never"] = "allow"
+    url_token: Literal["allow", "ticket", "never"] = "allow"
+    requests_per_s: Rate | None = 50.0
+    events_per_s: Rate | None = 1000.0
