@@ -128,7 +128,9 @@ class Site:
 def show(site: Site) -> None:
     say(f"Sylvite {__version__}: a master and a minion below {site.folder}, until Ctrl-C.")
     port = free_port()
-    site.start("master", id="master", interface="127.0.0.1", ret_port=port)
+    http = {"host": "127.0.0.1", "port": free_port(), "disable_ssl": "true"}
+    flow = ", ".join(f"{name}: {value}" for name, value in http.items())
+    site.start("master", id="master", interface="127.0.0.1", ret_port=port, rest_cherrypy=f"{{{flow}}}")
     with Client.connect(site.bus) as client, events_of(client) as show_until:
         master = site.run("keys", "finger")
         say("\nThe minion gets this fingerprint as its master_finger, and starts. It asks to be let in, and waits:\n")
@@ -147,7 +149,9 @@ def show(site: Site) -> None:
 
 
 def explain(site: Site) -> None:
-    """Say how to go on from elsewhere."""
+    """Say how to go on, in a browser and from elsewhere."""
+    say("\nAll of it to look at and to use, in a browser; the address counts once, for ten minutes:")
+    site.run("console", "--within", "10m")
     say("\nFrom a second terminal:\n")
     names = " ".join(f"{name}={shlex.quote(value)}" for name, value in site.names.items())
     say(f"    export {names} PATH={shlex.quote(str(PROGRAM.parent))}:$PATH")

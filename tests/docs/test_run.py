@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -78,6 +80,18 @@ def test_it_lets_a_minion_in_runs_a_job_and_leaves_nothing_behind(run: Run, numb
     assert (run.process.returncode, errors) == (0, "")
     assert not folder.exists()
     assert of_folder(folder) == set()
+
+
+def test_the_address_of_the_console_that_it_prints_lets_one_in(run: Run) -> None:
+    run.until(r"^\$ sylvite console --within 10m$")
+    address = urlsplit(run.until(r"^(http://127\.0\.0\.1:\d+/console/login\?code=\S+)$")[1])
+    connection = http.client.HTTPConnection(address.netloc, timeout=WITHIN_S)
+    for answers in ("../console", "../console#/login?link=over"):
+        connection.request("GET", f"{address.path}?{address.query}")
+        answer = connection.getresponse()
+        answer.read()
+        assert (answer.status, answer.getheader("location")) == (303, answers)
+    connection.close()
 
 
 def of_folder(folder: Path) -> set[int]:

@@ -12,14 +12,17 @@ export class Problem extends Error {
   get isOver() { return this.status === 401; }
 }
 
-/** Ask, and return what the JSON of the answer says; null for one without. */
-export async function ask(method, path, { body, signal } = {}) {
+/** Ask, and return what the JSON of the answer says; null for one without.  `parse`: how it is read. */
+export async function ask(method, path, { body, signal, parse = JSON.parse } = {}) {
   const headers = body === undefined ? HEADERS : { ...HEADERS, "Content-Type": "application/json" };
   const answer = await send(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal });
-  return answer.status === 204 ? null : read(await answer.text());
+  return answer.status === 204 ? null : parse(await answer.text());
 }
 
 export const get = (path, signal) => ask("GET", path, { signal });
+
+/** As `get`, for events: their data is shown as it is. */
+export const getEvents = (path, signal) => ask("GET", path, { signal, parse: read });
 
 /** Send a request; return its answer, or throw the problem that it tells of. */
 export async function send(path, options) {
@@ -44,7 +47,7 @@ async function problemOf(answer) {
   }
 }
 
-/** Read JSON; whole numbers that a browser's cannot hold stay as they are written. */
+/** Read events; whole numbers that a browser's cannot hold stay as they are written: they can be shown, not counted with. */
 export function read(text) {
   return JSON.parse(text, (key, value, context) => {
     const isTooBig = typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value);

@@ -1,6 +1,6 @@
 // An event as a row of a list, and whole.
 
-import { can, get, read, withQuery } from "./api.js";
+import { can, getEvents, read, withQuery } from "./api.js";
 import { copy, h, put } from "./dom.js";
 import { ago, clock, count, hue, moment, plural, summary } from "./format.js";
 
@@ -72,7 +72,7 @@ const JID = /^\d{20}$/;
 export function about(event) {
   const data = event.data ?? {};
   const parts = event.tag.split("/");
-  const jid = JID.test(data.jid ?? "") ? data.jid : parts.find((part) => JID.test(part));
+  const jid = typeof data.jid === "string" && JID.test(data.jid) ? data.jid : parts.find((part) => JID.test(part));
   const ofTag = parts[0] === "salt" && ["minion", "beacon"].includes(parts[1]) ? parts[2] : null;
   return { jid: jid ?? null, minion: typeof data.id === "string" ? data.id : ofTag };
 }
@@ -106,7 +106,7 @@ export class Detail {
     if (item.isCut) {
       put(this.body, h("p.hint", "Fetching the whole event…"));
       try {
-        event = await get(`v1/events/${event.offset}`);
+        event = await getEvents(`v1/events/${event.offset}`);
       } catch (problem) {
         put(this.body, h("p.bad", problem.message));
         return;

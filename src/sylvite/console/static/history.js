@@ -1,6 +1,6 @@
 // History: what is in the log, oldest first, a page at a time.
 
-import { get, withQuery } from "./api.js";
+import { getEvents, withQuery } from "./api.js";
 import { field, h, notice, put, select } from "./dom.js";
 import { Detail, GapItem, Item, row } from "./event.js";
 import { plural } from "./format.js";
@@ -60,7 +60,7 @@ export function history(root, parameters, { who, signal, setParameters }) {
     status.textContent = "Looking…";
     const place = next === null ? { since: from.value || own.value.trim() || "oldest" } : { after: next };
     try {
-      const page = await get(withQuery("v1/events", { tag: tag.value.split(/[\s,]+/).filter(Boolean), where: where.value.trim(), limit: PAGE, ...place }), signal);
+      const page = await getEvents(withQuery("v1/events", { tag: tag.value.split(/[\s,]+/).filter(Boolean), where: where.value.trim(), limit: PAGE, ...place }), signal);
       if (mine === asked) take(page);
     } catch (problem) {
       if (signal.aborted || mine !== asked) return;

@@ -21,7 +21,7 @@ export function log(root, parameters, { signal }) {
       h("h2", "Health"),
       found.damaged.length ? notice("error", `${plural(found.damaged.length, "part")} of the log cannot be read`, table("Damaged", ["Segment", "From", "Up to"], found.damaged.map((each) => [each.segment, `@${each.first}`, `@${each.next - 1}`])))
         : h("p", "No damage is known."),
-      facts([["Looked through", found.scrub.finished ? `${moment(found.scrub.finished)} · ${ago(found.scrub.finished)}` : "not yet"], ["Every", found.scrub.every_s ? duration(found.scrub.every_s) : "never"], ["Epoch", found.epoch]]),
+      facts([["Checked", found.scrub.finished ? `${moment(found.scrub.finished)} · ${ago(found.scrub.finished)}` : "not yet"], ["Every", found.scrub.every_s ? duration(found.scrub.every_s) : "never"], ["Epoch", found.epoch]]),
     ],
   });
 }

@@ -144,6 +144,7 @@ function watchBroker(element, signal) {
       if (signal.aborted) return;
       if (since) tell("bad", `${since[0]} since ${clock(since[1], { millis: false })}`);
       else tell("good", "Broker answers");
+      element.classList.toggle("is-good", !since);
     }
     setTimeout(look, READY_MS);
   };

@@ -11,6 +11,11 @@ export function table(label, columns, rows) {
     h("tbody", rows.map((cells) => h("tr", cells.map((cell, index) => h("td", { "data-name": columns[index] }, cell)))))));
 }
 
+function isMarking() {
+  const selection = getSelection();
+  return selection !== null && !selection.isCollapsed && document.activeElement?.matches("input, textarea") !== true;
+}
+
 /** Show what `fetch_` gives by means of `show`, now and every few seconds; what goes wrong is said above it, and what was there stays. */
 export function kept(root, { fetch_, show, every_ms = 4000, signal, noMaster }) {
   const wrong = h("div");
@@ -21,8 +26,9 @@ export function kept(root, { fetch_, show, every_ms = 4000, signal, noMaster }) 
     try {
       const found = await fetch_();
       put(wrong);
-      const text = JSON.stringify(found);
-      if (text === shown) return;
+      // Once in a while also what is the same: how long ago it was is not.  Never under somebody who marks a text.
+      const text = `${Math.floor(Date.now() / 10_000)} ${JSON.stringify(found)}`;
+      if (text === shown || isMarking()) return;
       shown = text;
       const focused = document.activeElement?.dataset?.focus;
       put(body, show(found));

@@ -1,6 +1,6 @@
 // Time lines: of a job, of a minion, and of an event with its causes and effects.
 
-import { ask, can, get, withQuery } from "./api.js";
+import { can, get, getEvents, withQuery } from "./api.js";
 import { field, h, notice, put, s, select } from "./dom.js";
 import { Detail, GapItem, Item, row } from "./event.js";
 import { clock, count, duration, moment, plural } from "./format.js";
@@ -174,7 +174,7 @@ async function ofChain(root, offset, { who, signal }) {
   put(root, h("p.hint", "Looking for what caused it, and what it caused…"));
   const detail = new Detail(who, () => {});
   try {
-    const event = await get(`v1/events/${encodeURIComponent(offset)}`, signal);
+    const event = await getEvents(`v1/events/${encodeURIComponent(offset)}`, signal);
     const { first, isWhole } = await upFrom(event, signal);
     const { effects, isEnd } = await downFrom(first, signal);
     const drawn = nodes(first, effects, first, event.offset, (each) => detail.show(new Item(JSON.stringify(each))));
@@ -193,7 +193,7 @@ async function upFrom(event, signal) {
   let first = event;
   for (let step = 0; first.cause !== undefined && step < UP_MAX; step += 1) {
     try {
-      first = await ask("GET", `v1/events/${first.cause}`, { signal });
+      first = await getEvents(`v1/events/${first.cause}`, signal);
     } catch (problem) {
       if (problem.status === 404 || problem.status === 410) return { first, isWhole: false };
       throw problem;
@@ -208,7 +208,7 @@ async function downFrom(first, signal) {
   const known = new Set([first.offset]);
   let place = { since: `@${first.offset}` };
   for (let at = 0; at < PAGES_MAX; at += 1) {
-    const page = await get(withQuery("v1/events", { where: "cause is not None", limit: 1000, ...place }), signal);
+    const page = await getEvents(withQuery("v1/events", { where: "cause is not None", limit: 1000, ...place }), signal);
     for (const event of page.items) {
       if (!known.has(event.cause) || known.has(event.offset)) continue;
       known.add(event.offset);
