@@ -195,6 +195,12 @@ class DurabilityUnknown(AckUnknown):
     code = "durability_unknown"
 
 
+class ReplicationUnknown(AckUnknown):
+    """The events are synced on this node, but the cluster has not confirmed in time that it has them too."""
+
+    code = "replication_unknown"
+
+
 class WaitTimeout(SylviteError, TimeoutError):
     """No event came in time."""
 

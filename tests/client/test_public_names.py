@@ -21,7 +21,7 @@ PAIRS = [
 ]
 
 
-ONE_KIND_ONLY = ("abandon", "relay_many")
+ONE_KIND_ONLY = ("abandon", "read_batches", "relay_all", "relay_many", "say_replicated")
 """For the child of a fork, in which no loop goes on; for the link, which is on asyncio."""
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sylvite.core.batch import Passage
 from sylvite.core.event import CONTAINERS_MAX
 from sylvite.core.level import Level
 from sylvite.core.pattern import PATTERNS_MAX, Filter
@@ -33,6 +34,7 @@ from sylvite.wire.messages import (
     Publish,
     Refuse,
     Relay,
+    Replicated,
     Start,
     Subscribe,
     Subscribed,
@@ -47,6 +49,7 @@ U64 = 2**64 - 1
 EXAMPLES: list[Message] = [
     Hello(1, "client", U64), Hello(1, "client", 0, "token"), Publish(255, SEQ_MAX, b"block"), Publish(0, 0, b""),
     Relay(255, SEQ_MAX, U64, SEQ_MAX, "minion:web1", b"block"), Relay(0, 0, 0, 0, "", b""),
+    Relay(2, 1, 2, 3, "uid:0@mars", b"block", Passage(1, 2, U64, 4, -5, 6, 7)), Replicated(U64, U64),
     Subscribe(1, Filter(("a",), ("b",), ("c",), ("d",), ("e",), ("f",), ("g",), "true"), Start("resume", 5, U64), 1, "c", True),
     Subscribe(2**32 - 1, Filter(), Start("time", -(2**63)), U64), Unsubscribe(1), Credit(1, U64), Advance(1, U64),
     Ask(1, "stats", {"a": [1, {"b": None}]}), Welcome(1, "broker", "id", U64, U64, "uid:0", 1), Ack(U64, 1, U64, U64, Level.REPLICATED),
@@ -79,11 +82,11 @@ def test_the_bytes_are_those_of_the_specification() -> None:
     assert encode(Ping(5)).hex(" ") == "03 00 00 00 41 91 05"
     assert encode(Publish(2, 7, b"xy")).hex(" ") == "0c 00 00 00 02 02 07 00 00 00 00 00 00 00 78 79"
     assert encode(Relay(2, 7, 1, 9, "m", b"xy")).hex(" ") == (
-        "1e 00 00 00 08 02 07 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00 09 00 00 00 00 00 00 00 01 6d 78 79"
+        "20 00 00 00 08 02 07 00 00 00 00 00 00 00 01 00 00 00 00 00 00 00 09 00 00 00 00 00 00 00 01 00 00 6d 78 79"
     )
     assert encode(Deliver(3, b"xy")).hex(" ") == "07 00 00 00 25 03 00 00 00 78 79"
     assert {kind.__name__: number for number, kind in KINDS.items()} == {
-        "Hello": 1, "Publish": 2, "Subscribe": 3, "Unsubscribe": 4, "Credit": 5, "Advance": 6, "Ask": 7, "Relay": 8, "Welcome": 33,
+        "Hello": 1, "Publish": 2, "Subscribe": 3, "Unsubscribe": 4, "Credit": 5, "Advance": 6, "Ask": 7, "Relay": 8, "Replicated": 9, "Welcome": 33,
         "Ack": 34, "Refuse": 35, "Subscribed": 36, "Deliver": 37, "Missed": 38, "Progress": 39, "Answer": 40, "Ping": 65,
         "Pong": 66, "Bye": 67,
     }  # fmt: skip

@@ -17,13 +17,14 @@ from sylvite.broker.clock import Clock
 from sylvite.broker.connection import Connection
 from sylvite.broker.intake import Counters, Intake
 from sylvite.broker.readers import Readers
+from sylvite.broker.replication import Replication
 from sylvite.broker.settings import BrokerSettings
 from sylvite.broker.thought import Thought
 from sylvite.broker.verbs import VERBS
 from sylvite.errors import EventLogError, InvalidInput, LogFailed, NotAllowed, Overloaded, ShuttingDown, SylviteError
 from sylvite.eventlog.eventlog import EventLog, SyncJob
 from sylvite.eventlog.scrub import Scrub
-from sylvite.wire.messages import Publish, Relay
+from sylvite.wire.messages import Publish, Relay, Replicated
 
 PROGRESS_EVERY_S = 5.0
 RETAIN_EVERY_S = 60.0
@@ -65,7 +66,8 @@ class Broker:
         self.policy = Policy(settings.policy)
         self.wanted, self.failed = wanted, failed
         self.counters = Counters()
-        self.intake = Intake(log, settings.limits, self.counters, wanted, failed)
+        self.replication = Replication(clock.now_s, is_there=settings.has_cluster)
+        self.intake = Intake(log, settings.limits, self.counters, wanted, failed, self.replication)
         self.readers = Readers(log, settings.limits, clock, wanted)
         self.connections: dict[Connection, None] = {}
         self.started_ns = clock.now_ns()
@@ -149,6 +151,12 @@ class Broker:
         if self._draining:
             raise ShuttingDown("the broker is stopping; publish again in a moment")
         self.intake.take(connection, message, self.policy)
+
+    def replicated(self, message: Replicated) -> None:
+        """The bridge says how far the cluster has this log."""
+        # Said of an earlier life of the log, it would be of offsets that may be others by now.
+        if message.epoch == self.log.epoch:
+            self.replication.confirm(min(message.offset, self.log.synced))
 
     def publish_own(self, tag: str, data: dict[str, Any]) -> None:
         """Publish an event of the broker's own, below `sylvite/`."""
@@ -298,6 +306,7 @@ class Broker:
         if now_s - self._last_write_s >= IDLE_SYNC_S:
             self._mark()
         self.readers.try_again()
+        self.replication.give_up()
         if now_s - self._last_progress_s >= PROGRESS_EVERY_S:
             self._last_progress_s = now_s
             for connection in self.connections:

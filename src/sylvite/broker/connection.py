@@ -31,6 +31,7 @@ from sylvite.wire.messages import (
     Publish,
     Refuse,
     Relay,
+    Replicated,
     Subscribe,
     Unsubscribe,
     Welcome,
@@ -221,6 +222,11 @@ class Connection:
         else:
             self.send(Answer(message.ask, result))
 
+    def _replicated(self, message: Replicated) -> None:
+        if not self.peer.is_owner:
+            raise RemoteProtocolError("only the user that runs the broker says what is replicated")
+        self.broker.replicated(message)
+
     def _ping(self, message: Ping) -> None:
         self.send(Pong(message.number))
 
@@ -232,7 +238,7 @@ class Connection:
         self.close()
 
     _handlers: ClassVar[Mapping[type[Message], Callable[..., None]]] = {
-        Hello: _hello, Publish: _publish, Relay: _publish, Subscribe: _subscribe, Unsubscribe: _unsubscribe, Credit: _credit,
+        Hello: _hello, Publish: _publish, Relay: _publish, Replicated: _replicated, Subscribe: _subscribe, Unsubscribe: _unsubscribe, Credit: _credit,
         Advance: _advance, Ask: _ask, Ping: _ping, Pong: _pong, Bye: _bye,
     }  # fmt: skip
 

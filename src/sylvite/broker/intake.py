@@ -11,8 +11,9 @@ import msgspec
 
 from sylvite.auth.peer import Peer
 from sylvite.auth.policy import OWN_PREFIX, Policy
+from sylvite.broker.replication import Replication
 from sylvite.broker.settings import Limits
-from sylvite.core.batch import Batch, BlockBuilder, check_published
+from sylvite.core.batch import Batch, BlockBuilder, Passage, check_published
 from sylvite.core.event import pack_data
 from sylvite.core.level import BY_POLICY, Level
 from sylvite.core.tag import check_tag
@@ -29,6 +30,7 @@ from sylvite.errors import (
     SylviteError,
 )
 from sylvite.eventlog.eventlog import EventLog, NewBatch
+from sylvite.eventlog.origins import split_sender
 from sylvite.eventlog.sources import comes_in_order
 from sylvite.wire.messages import Ack, Publish, Relay
 
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 OWN_EVENTS_MAX = 1000
 RELAYED_SENDER = re.compile(r"(api|hook|minion|salt):[\x21-\x7e]{1,240}")
 """Nobody whom the broker names itself: `uid:…` and `broker` come from the socket."""
+SENDER_OF_MASTER = re.compile(r"[\x21-\x7e]{1,255}@[A-Za-z0-9._-]{1,128}")
+"""Somebody, as another master has named him."""
 KNOWN_TAGS_MAX = 65_536
 _LEVELS = {int(level): level for level in Level}
 
@@ -75,8 +79,10 @@ class Intake:
         counters: Counters,
         wanted: Callable[[], None],
         failed: Callable[[SylviteError], None],
+        replication: Replication,
     ) -> None:
         self._log, self._limits, self._counters = log, limits, counters
+        self._replication = replication
         self._wanted, self._failed = wanted, failed
         self._incoming: list[Incoming] = []
         self._own = BlockBuilder()
@@ -87,7 +93,7 @@ class Intake:
         self._refusals: dict[tuple[str, str], list[Any]] = {}
         self._full: dict[str, int] | None = None
         self._held_back: dict[tuple[str, int], tuple[int, SylviteError]] = {}
-        """Of sources that come in their order: the seq of the first block that was not written, and why."""
+        """Of what comes in its order (see `_order_of`): the place of the first block that was not written, and why."""
 
     @property
     def has_work(self) -> bool:
@@ -111,10 +117,12 @@ class Intake:
         Raises:
             SylviteError: refused; nothing of it will be in the log.
         """
+        passage: Passage | None = None
         if isinstance(message, Relay):
-            origin = _relayed_origin(connection.peer, message)
+            origin, passage = _relayed_origin(connection.peer, message), message.passage
         else:
             origin = connection.peer.name, connection.source_epoch, message.seq
+        is_from_master = passage is not None and passage.is_from_master
         columns = check_published(message.block, 0, self._limits.event_bytes)
         access, known = connection.access, self._known_tags
         assert access is not None
@@ -125,7 +133,8 @@ class Intake:
                 if len(known) >= KNOWN_TAGS_MAX:
                     known.clear()
                 known.add(tag)
-            if not access.may_publish(tag):
+            # What another master's broker says of itself is its to say.
+            if not is_from_master and not access.may_publish(tag):
                 self._note_refusal(connection.peer, tag)
                 raise NotAllowed(f"{connection.peer.name} may not publish {tag!r}")
             of_tag, least_of_tag = policy.levels(tag)
@@ -135,7 +144,9 @@ class Intake:
                 least = least_of_tag
         if message.level != BY_POLICY:
             level = _asked_level(message.level, least)
-        batch = NewBatch(message.block, len(columns.sizes), *origin, columns.tags)
+        if level is Level.REPLICATED and not self._replication.is_there:
+            raise InvalidSetting("level", "replicated", "needs a cluster; this broker is alone. Use synced")
+        batch = NewBatch(message.block, len(columns.sizes), *origin, columns.tags, passage)
         self._incoming.append(Incoming(connection, batch, level, message.ref))
         self._wanted()
 
@@ -165,17 +176,17 @@ class Intake:
         incoming, self._incoming = self._incoming, []
         new: list[Incoming] = []
         repeated: list[Incoming] = []
-        taken: set[tuple[str, int, int]] = set()
+        taken: set[_Name] = set()
         for entry in incoming:
             batch = entry.batch
             if self._held_back and self._waits_for_another(entry):
                 continue
-            key = (batch.sender, batch.source_epoch, batch.source_seq)
-            if key in taken or not self._log.sources.is_new(*key, batch.count):
+            names = _names_of(batch)
+            if not taken.isdisjoint(names) or not self._is_new(batch):
                 # Taken already, maybe by an entry of this very flush: looked at again once that one is written.
                 repeated.append(entry)
                 continue
-            taken.add(key)
+            taken.update(names)
             new.append(entry)
         batches = [entry.batch for entry in new]
         own = self._own_batch()
@@ -194,6 +205,11 @@ class Intake:
         for entry in repeated:
             self._answer_repeated(entry)
         return written
+
+    def _is_new(self, batch: NewBatch) -> bool:
+        return self._log.sources.is_new(
+            batch.sender, batch.source_epoch, batch.source_seq, batch.count, batch.passage
+        )  # fmt: skip
 
     def _own_batch(self) -> NewBatch | None:
         """Return the broker's own events.  They stay in their builder until they are written."""
@@ -215,23 +231,22 @@ class Intake:
             # What a write has left half-way may be whole, and what is said again may have been in such a write.
             answer = AckUnknown(f"{error}; publishing them again is safe")
         for entry in new:
-            batch = entry.batch
-            if comes_in_order(batch.sender):
-                self._held_back.setdefault((batch.sender, batch.source_epoch), (batch.source_seq, answer))
+            if (order := _order_of(entry)) is not None:
+                source, place = order
+                self._held_back.setdefault(source, (place, answer))
             entry.connection.refuse("publish", entry.ref, answer)
 
     def _waits_for_another(self, entry: Incoming) -> bool:
         """Refuse a block where an earlier one of its source, which comes in its order, was not written."""
-        batch = entry.batch
-        source = batch.sender, batch.source_epoch
-        if (held := self._held_back.get(source)) is None:
+        if (order := _order_of(entry)) is None or (held := self._held_back.get(order[0])) is None:
             return False
-        seq, error = held
-        if batch.source_seq > seq:
-            self._counters.refused += batch.count
+        source, place = order
+        first, error = held
+        if place > first:
+            self._counters.refused += entry.batch.count
             entry.connection.refuse("publish", entry.ref, error)
             return True
-        if batch.source_seq == seq:
+        if place <= first:
             del self._held_back[source]  # It is tried again; where that fails, it is held back again.
         return False
 
@@ -259,10 +274,9 @@ class Intake:
     def _answer_repeated(self, entry: Incoming) -> None:
         """Answer a block that is in the log already as it was answered first."""
         batch, connection, sources = entry.batch, entry.connection, self._log.sources
-        block = (batch.sender, batch.source_epoch, batch.source_seq, batch.count)
-        taken = sources.find(*block)
+        taken = sources.find(batch.sender, batch.source_epoch, batch.source_seq, batch.count, batch.passage)
         if taken is None:
-            if sources.is_new(*block):
+            if self._is_new(batch):
                 # The first of two equal blocks of one flush was refused: the second is tried on its own.
                 self._incoming.append(entry)
                 self._wanted()
@@ -276,7 +290,10 @@ class Intake:
         if entry.level is Level.NONE:
             return
         ack = Ack(entry.ref, batch.count, taken.base, taken.epoch, entry.level)
-        if entry.level is Level.WRITTEN or taken.next <= self._log.synced:
+        is_synced = taken.next <= self._log.synced
+        if is_synced and entry.level is Level.REPLICATED:
+            self._replication.wait(taken.next, connection, ack)
+        elif is_synced or entry.level is Level.WRITTEN:
             connection.send(ack)
         else:
             self._waiting.append((self._log.end, connection, ack))
@@ -288,7 +305,10 @@ class Intake:
         waiting, synced = self._waiting, self._log.synced
         while waiting and waiting[0][0] <= synced:
             _, connection, ack = waiting.popleft()
-            connection.send(ack)
+            if ack.level == Level.REPLICATED:
+                self._replication.wait(ack.base + ack.count, connection, ack)
+            else:
+                connection.send(ack)
         if self._held and self._log.unsynced_bytes < self._limits.unsynced_bytes // 2:
             held, self._held = self._held, {}
             for connection in held:
@@ -316,9 +336,36 @@ def _relayed_origin(peer: Peer, message: Relay) -> tuple[str, int, int]:
     """Raises NotAllowed, InvalidInput: the peer is not the broker's user; the sender is none that may be relayed."""
     if not peer.is_owner:
         raise NotAllowed("only the user that runs the broker brings events of others")
-    if not RELAYED_SENDER.fullmatch(message.sender):
+    if message.passage is not None and message.passage.is_from_master:
+        if not SENDER_OF_MASTER.fullmatch(message.sender):
+            raise InvalidInput(f"{message.sender!r} is no sender of another master: uid:0@mars, for one")
+    elif not RELAYED_SENDER.fullmatch(message.sender):
         raise InvalidInput(f"{message.sender!r} is no sender that may be relayed: minion:ID, for one")
     return message.sender, message.source_epoch, message.seq
+
+
+_Name = tuple[str, int, int]
+
+
+def _names_of(batch: NewBatch) -> list[_Name]:
+    """Return what a block may be known by: that of another master by its place there, and a minion's by its own seq."""
+    if batch.passage is None or not batch.passage.is_from_master:
+        return [(batch.sender, batch.source_epoch, batch.source_seq)]
+    sender, node = split_sender(batch.sender)
+    names = [("@" + node, batch.passage.epoch, batch.passage.until)]
+    if comes_in_order(sender):
+        names.append((sender, batch.source_epoch, batch.source_seq))
+    return names
+
+
+def _order_of(entry: Incoming) -> tuple[tuple[str, int], int] | None:
+    """Return which order a block belongs to, and its place there; None for one that belongs to none."""
+    batch = entry.batch
+    if batch.passage is not None and batch.passage.is_from_master:
+        return ("@", entry.connection.source_epoch), batch.passage.number
+    if comes_in_order(batch.sender):
+        return (batch.sender, batch.source_epoch), batch.source_seq
+    return None
 
 
 def _asked_level(number: int, least: Level) -> Level:
@@ -326,8 +373,6 @@ def _asked_level(number: int, least: Level) -> Level:
     level = _LEVELS.get(number)
     if level is None:
         raise InvalidSetting("level", number, "is not a level")
-    if level is Level.REPLICATED:
-        raise InvalidSetting("level", "replicated", "needs a cluster; this broker is alone. Use synced")
     if level < least:
         raise NotAllowed(f"the policy wants at least level {least.name.lower()} for these tags")
     return level

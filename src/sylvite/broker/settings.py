@@ -32,6 +32,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`has_cluster`: events can be replicated; a bridge says how far they are."""
+
     log: LogSettings = LogSettings()
     policy: PolicySettings = PolicySettings()
     limits: Limits = Limits()
+    has_cluster: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -174,6 +174,26 @@ def _cursor_delete(broker: Broker, connection: Connection, arguments: Named) -> 
     return {"name": cursor.name, "offset": cursor.offset}
 
 
+class ClusterEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`name`: behind `sylvite/cluster/`."""
+
+    name: Annotated[str, msgspec.Meta(pattern="^[a-z_]{1,40}$")]
+    data: dict[str, str | int | float | bool | None]
+
+
+def _origins(broker: Broker, connection: Connection, arguments: NoArguments) -> dict[str, Any]:
+    del connection, arguments
+    reached = broker.log.sources.origins.snapshot()
+    marks = [[mark.node, mark.epoch, mark.until] for mark in reached.marks]
+    return {"stream": reached.stream, "number": reached.number, "marks": marks}
+
+
+def _cluster_event(broker: Broker, connection: Connection, arguments: ClusterEvent) -> dict[str, Any]:
+    del connection
+    broker.publish_own(f"cluster/{arguments.name}", dict(arguments.data))
+    return {}
+
+
 class Verb(msgspec.Struct, frozen=True):
     """`answer` may raise SylviteError."""
 
@@ -189,4 +209,6 @@ VERBS: Mapping[str, Verb] = {
     "cursors": Verb(NoArguments, _cursors),
     "cursor_seek": Verb(Seek, _cursor_seek),
     "cursor_delete": Verb(Named, _cursor_delete),
+    "origins": Verb(NoArguments, _origins, owner_only=True),
+    "cluster_event": Verb(ClusterEvent, _cluster_event, owner_only=True),
 }

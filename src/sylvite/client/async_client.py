@@ -17,6 +17,7 @@ from typing import Any
 
 from sylvite.client.address import AnyPath, default_socket
 from sylvite.client.async_connection import AsyncConnection
+from sylvite.client.batches import AsyncBatches, Brought, Relayed
 from sylvite.client.core import CREDIT_BYTES, ClientCore, new_source_epoch
 from sylvite.client.publisher import BATCH_BYTES, WINDOW_BYTES, Counts, Outgoing, new_ticket, read_level, read_ticket
 from sylvite.client.start import Since, read_start
@@ -34,8 +35,9 @@ from sylvite.client.sync_connection import GREETING_S
 from sylvite.client.ticket import Published, Ticket
 from sylvite.core.event import Event, Gap
 from sylvite.core.level import Level
+from sylvite.core.pattern import Filter
 from sylvite.errors import AckTimeout, AckUnknown, ConnectionLost, NoSuchOffset, SylviteError, WaitTimeout
-from sylvite.wire.messages import Welcome
+from sylvite.wire.messages import Start, Welcome
 
 
 class _Connecting(Awaitable["AsyncClient"]):
@@ -144,9 +146,9 @@ class AsyncClient:
         return await self._publish(ticket, deadline)
 
     async def relay_many(
-        self, sender: str, source_epoch: int, blocks: Sequence[tuple[int, bytes, int]], *, timeout_s: float = ANSWER_S
+        self, sender: str, source_epoch: int, blocks: Sequence[Relayed], *, timeout_s: float = ANSWER_S
     ) -> list[SylviteError | None]:
-        """As `relay`, for blocks of one source in their order, each with its seq and its count of events.
+        """As `relay`, for blocks of one source in their order.
 
         They are on their way together, and one call waits for all: thousands of calls would wake each other.  Returns
         what each was refused with, None where it is synced; AckUnknown where no answer came.
@@ -154,10 +156,23 @@ class AsyncClient:
         Raises:
             ConnectionLost: nothing was sent.
         """
+        tickets = [
+            self._core.relayed(block, count, sender, source_epoch, seq, passage)
+            for seq, block, count, passage in blocks
+        ]  # fmt: skip
+        return await self._bring(tickets, time.monotonic() + timeout_s)
+
+    async def relay_all(self, blocks: Sequence[Brought], *, timeout_s: float = ANSWER_S) -> list[SylviteError | None]:
+        """As `relay_many`, for blocks of many sources, in the order in which they are to be stored."""
+        tickets = [
+            self._core.relayed(each.block, each.count, each.sender, each.source_epoch, each.seq, each.passage)
+            for each in blocks
+        ]
+        return await self._bring(tickets, time.monotonic() + timeout_s)
+
+    async def _bring(self, tickets: list[Ticket], deadline: float) -> list[SylviteError | None]:
         connection, core = self._connection, self._core
-        deadline = time.monotonic() + timeout_s
         await connection.ensure_open(deadline)
-        tickets = [core.relayed(block, count, sender, source_epoch, seq) for seq, block, count in blocks]
         open_ = tickets[::-1]
 
         def are_answered() -> bool:
@@ -177,6 +192,11 @@ class AsyncClient:
             for ticket in tickets:
                 core.forget(ticket)
         return [ticket.error for ticket in tickets]
+
+    def say_replicated(self, epoch: int, offset: int) -> None:
+        """Say that the cluster has what the log, of this epoch, has below `offset`.  Lost with the connection: say it again."""
+        self._core.replicated(epoch, offset)
+        self._connection.send()
 
     async def _publish(self, ticket: Ticket, deadline: float) -> Published:
         connection = self._connection
@@ -265,6 +285,27 @@ class AsyncClient:
             raise feed.error
         incoming = Incoming(self._core, feed, self._connection.send, ack=ack, on_gap=on_gap, until_end=until_end)
         return AsyncSubscription(self._connection, incoming)
+
+    async def read_batches(self, cursor: str, *, since: int | None = None, timeout_s: float = ANSWER_S) -> AsyncBatches:
+        """Return all that is in the log and what comes, undecoded, in whole batches, from where a durable cursor is.
+
+        At first it is at the oldest event.  `since`: an offset; the cursor is moved there.
+        """
+        deadline = time.monotonic() + timeout_s
+        await self._connection.ensure_open(deadline)
+        start = Start("cursor", 1) if since is None else Start("offset", since)
+        feed = self._core.subscribe(Filter(), start, cursor=cursor, synced=True)
+        self._connection.send()
+        try:
+            await self._connection.until(feed.is_answered, deadline)
+        except TimeoutError:
+            raise WaitTimeout("the broker has not answered in time") from None
+        finally:
+            if not feed.stands:
+                self._core.unsubscribe(feed)
+        if feed.error is not None:
+            raise feed.error
+        return AsyncBatches(self._connection, feed)
 
     async def next_of(
         self, subscriptions: Sequence[AsyncSubscription], timeout_s: float | None = None

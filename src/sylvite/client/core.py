@@ -12,6 +12,7 @@ from typing import Any
 
 from sylvite.client.feed import Feed
 from sylvite.client.ticket import Published, Question, Ticket
+from sylvite.core.batch import Batch, Passage
 from sylvite.core.event import EVENT_BYTES_MAX, Event, Gap, Offset
 from sylvite.core.level import BY_POLICY, Level
 from sylvite.core.pattern import Filter
@@ -32,6 +33,7 @@ from sylvite.wire.messages import (
     Pong,
     Progress,
     Refuse,
+    Replicated,
     Start,
     Subscribed,
     Unsubscribe,
@@ -194,11 +196,18 @@ class ClientCore:
         self._seq += count
         return ticket
 
-    def relayed(self, block: bytes, count: int, sender: str, source_epoch: int, seq: int) -> Ticket:
+    def relayed(
+        self, block: bytes, count: int, sender: str, source_epoch: int, seq: int, passage: Passage | None = None
+    ) -> Ticket:
         """As `ticket`, for a block of somebody else: of `sender`, whose source epoch and seq these are."""
         ticket = self.ticket(block, count, Level.SYNCED)
         ticket.origin = (sender, source_epoch, seq)
+        ticket.passage = passage
         return ticket
+
+    def replicated(self, epoch: int, offset: int) -> None:
+        """Say that the cluster has what the log has below `offset`."""
+        self._say(Replicated(epoch, offset))
 
     def publish(self, ticket: Ticket) -> None:
         """Say a block, for the first time or again; the broker will not take it twice.
@@ -260,6 +269,13 @@ class ClientCore:
         if credit := feed.take_credit():
             self._say(Credit(feed.number, credit))
         return events
+
+    def take_whole(self, feed: Feed) -> Batch | Gap | Progress:
+        """As `Feed.take_whole`; the broker gets back the credit for what is taken."""
+        item = feed.take_whole()
+        if credit := feed.take_credit():
+            self._say(Credit(feed.number, credit))
+        return item
 
     def advance(self, feed: Feed, offset: int) -> None:
         """Everything below `offset` is done."""

@@ -119,17 +119,26 @@ class Feed:
         item = self.waiting[0]
         if isinstance(item, Batch):
             return self._take_of(item)
-        self.waiting.popleft()
+        whole = self.take_whole()
+        return [whole] if isinstance(whole, Gap) else []
+
+    def take_whole(self) -> Batch | Gap | Progress:
+        """Return what the next delivery is, not decoded; of a batch, the first events may have been handed out before."""
+        item = self.waiting.popleft()
+        if isinstance(item, Batch):
+            self.wanted = max(self.wanted, item.last + 1)
+            self._given_back += len(item.raw)
+            return item
         if isinstance(item, Progress):
             self.wanted = max(self.wanted, item.offset)
-            return []
+            return item
         self.wanted = item.next
         if item.reason == "reset":
             self._resets -= 1
             # A log that was wiped may never reach the end of the old one: then what was to be read ends here.
             self.end = min(self.end, self._new_end)
             self.done = min(self.done, item.next)
-        return [item]
+        return item
 
     def _take_of(self, batch: Batch) -> list[Event | Gap]:
         # Decoded, data may take seventy times its bytes: so not all of a large batch at once.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from sylvite.core.batch import Passage
 from sylvite.core.event import Offset, Position
 from sylvite.core.level import Level
 from sylvite.errors import AckTimeout, AckUnknown, SylviteError
@@ -29,10 +30,10 @@ class Ticket:
     """One block that was published: `published` is its first event, or `error` is why not; neither while it is open.
 
     `source_epoch` and `seq` name it to the broker: said again, it is not taken twice.  `origin`: of somebody else, whose
-    sender, source epoch and seq these are.
+    sender, source epoch and seq these are; `passage`: how it has come.
     """
 
-    __slots__ = ("block", "count", "error", "level", "origin", "published", "seq", "source_epoch")
+    __slots__ = ("block", "count", "error", "level", "origin", "passage", "published", "seq", "source_epoch")
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Ticket:
     ) -> None:
         self.source_epoch, self.seq, self.count = source_epoch, seq, count
         self.level, self.block, self.origin = level, block, origin
+        self.passage: Passage | None = None
         self.published: Published | None = None
         self.error: SylviteError | None = None
 
@@ -52,7 +54,7 @@ class Ticket:
         if self.origin is None:
             return Publish(self.level, self.seq, self.block)
         sender, source_epoch, seq = self.origin
-        return Relay(self.level, self.seq, source_epoch, seq, sender, self.block)
+        return Relay(self.level, self.seq, source_epoch, seq, sender, self.block, self.passage)
 
     def is_answered(self) -> bool:
         return self.published is not None or self.error is not None

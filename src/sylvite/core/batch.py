@@ -7,7 +7,7 @@ numbers are little-endian.
             0     4     magic, b"SyB1"
             4     4     size of the whole batch
             8     4     CRC-32C of everything from byte 12 on; 0 where a batch was cut for one reader
-            12    2     reserved, 0
+            12    2     size of the passage: 0, or 64
             14    2     size of the sender
             16    8     base: the offset of the first event
             24    8     epoch of the log
@@ -16,7 +16,8 @@ numbers are little-endian.
             48    8     source epoch: a random number of the publisher's
             56    8     source seq of the first event; the next ones count on
             64    s     sender, UTF-8
-            64+s        block
+            64+s  p     passage: how another has brought it here, see `Passage`
+            64+s+p      block
 
     block   0     4     count of events; 0 in a sync mark
             4     4     size of the tag list
@@ -61,6 +62,7 @@ from sylvite.errors import EventTooBig, InvalidData, RemoteProtocolError
 
 MAGIC = b"SyB1"
 HEADER = Struct("<4sIIHHQQQqQQ")
+PASSAGE = Struct("<QQQQqQQ8x")
 BLOCK_HEADER = Struct("<III")
 _LINK = Struct("<QI")
 
@@ -82,6 +84,28 @@ _tags_encoder = msgspec.msgpack.Encoder()
 
 
 Collect = Callable[[str, Mapping[str, Any]], bool]
+
+
+class Passage(NamedTuple):
+    """How a block has come here that another has brought.
+
+    `first`, `next`: of a source that comes in its order: from seq `first` on there is nothing of it before `next` but what
+    is in this block; both 0 where that is not known.
+    `epoch`, `until`: of the log of another master, where this block ends there; 0 for what did not come from one.
+    `stamp_ns`: when that master took it.  `stream`, `number`: the stream that has brought it, and the message in it.
+    """
+
+    first: int = 0
+    next: int = 0
+    epoch: int = 0
+    until: int = 0
+    stamp_ns: int = 0
+    stream: int = 0
+    number: int = 0
+
+    @property
+    def is_from_master(self) -> bool:
+        return self.epoch != 0
 
 
 class BlockBuilder:
@@ -218,14 +242,16 @@ def encode_batch(
     sender: str,
     source_epoch: int,
     source_seq: int,
+    passage: Passage | None = None,
 ) -> bytes:
     """Return a batch whose checksum is still 0."""
     name = sender.encode()
-    size = HEADER.size + len(name) + len(block)
+    way = b"" if passage is None else PASSAGE.pack(*passage)
+    size = HEADER.size + len(name) + len(way) + len(block)
     header = HEADER.pack(
-        MAGIC, size, 0, 0, len(name), base, epoch, durable, stamp_ns, source_epoch, source_seq
+        MAGIC, size, 0, len(way), len(name), base, epoch, durable, stamp_ns, source_epoch, source_seq
     )  # fmt: skip
-    return b"".join((header, name, block))
+    return b"".join((header, name, way, block))
 
 
 class Batch:
@@ -244,6 +270,7 @@ class Batch:
         "crc",
         "durable",
         "epoch",
+        "passage_size",
         "raw",
         "sender_size",
         "source_epoch",
@@ -255,14 +282,14 @@ class Batch:
         """`tags`: the distinct tags, where they are known already."""
         try:
             (
-                magic, size, self.crc, _, self.sender_size, self.base, self.epoch, self.durable, self.stamp_ns,
+                magic, size, self.crc, self.passage_size, self.sender_size, self.base, self.epoch, self.durable, self.stamp_ns,
                 self.source_epoch, self.source_seq,
             ) = HEADER.unpack_from(raw)  # fmt: skip
-            self._block = HEADER.size + self.sender_size
+            self._block = HEADER.size + self.sender_size + self.passage_size
             self.count: int = BLOCK_HEADER.unpack_from(raw, self._block)[0]
         except struct.error as error:
             raise RemoteProtocolError(f"a batch is cut short: {len(raw)} bytes") from error
-        if magic != MAGIC or size != len(raw):
+        if magic != MAGIC or size != len(raw) or self.passage_size not in (0, PASSAGE.size):
             raise RemoteProtocolError("what should be a batch is none")
         self.raw = raw
         self._columns: Columns | None = None
@@ -287,7 +314,19 @@ class Batch:
 
     @property
     def sender(self) -> str:
-        return str(self.raw[HEADER.size : self._block], "utf-8", "replace")
+        return str(self.raw[HEADER.size : HEADER.size + self.sender_size], "utf-8", "replace")
+
+    @property
+    def passage(self) -> Passage | None:
+        """How it has come here; None for what was published here."""
+        if not self.passage_size:
+            return None
+        return Passage(*PASSAGE.unpack_from(self.raw, HEADER.size + self.sender_size))
+
+    @property
+    def block(self) -> bytes:
+        """The block, as it was published."""
+        return self.raw[self._block :]
 
     @property
     def tags(self) -> list[str]:
@@ -318,6 +357,16 @@ class Batch:
             return None, 0
         cause, hop = _LINK.unpack_from(self.raw, links_at + _LINK.size * index)
         return (None if cause == _NO_CAUSE else cause), hop
+
+    def without_causes(self) -> bytes:
+        """Return the batch with no causes, for another log: they are offsets in this one.  Hops stay; it has no checksum."""
+        links_at = self.columns.links_at
+        if links_at is None:
+            return self.raw
+        changed = bytearray(self.raw)
+        for at in range(links_at, links_at + _LINK.size * self.count, _LINK.size):
+            changed[at : at + 8] = _NO_CAUSE.to_bytes(8, "little")
+        return bytes(changed)
 
     def origin(self) -> Origin:
         return Origin(self.epoch, self.stamp_ns, self.sender, self.source_epoch)
@@ -381,7 +430,7 @@ class Batch:
         parts += [raw[starts[index] : starts[index] + sizes[index]] for index in indexes]
         size = block + len(columns) + sum(map(len, parts))
         header = HEADER.pack(
-            MAGIC, size, 0, 0, self.sender_size, self.base, self.epoch, self.durable, self.stamp_ns,
+            MAGIC, size, 0, self.passage_size, self.sender_size, self.base, self.epoch, self.durable, self.stamp_ns,
             self.source_epoch, self.source_seq,
         )  # fmt: skip
         return b"".join((header, raw[HEADER.size : block], columns, *parts))

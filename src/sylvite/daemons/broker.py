@@ -23,6 +23,7 @@ from sylvite.daemons.configuration import Configuration, report
 from sylvite.daemons.logs import LogWish, begin
 from sylvite.daemons.options.changing import broker_wants_start
 from sylvite.daemons.options.computing import TCP, bus_of
+from sylvite.daemons.options.master import MasterOptions
 from sylvite.daemons.options.node import NodeOptions
 from sylvite.daemons.precautions import check_file, secure_folder, secure_process
 from sylvite.daemons.process import log_as, on_signals, run, say_ready
@@ -66,7 +67,10 @@ Beside = Callable[[Path], AbstractAsyncContextManager[None]]
 
 def options_of(node: NodeOptions, ready_fd: int | None = None) -> BrokerOptions:
     """Return what the broker of a node is told."""
-    return BrokerOptions(folder=node.data_dir, socket=bus_of(node), settings=node.broker, ready_fd=ready_fd)
+    settings = node.broker
+    if isinstance(node, MasterOptions) and node.cluster:
+        settings = msgspec.structs.replace(settings, has_cluster=True)
+    return BrokerOptions(folder=node.data_dir, socket=bus_of(node), settings=settings, ready_fd=ready_fd)
 
 
 def main(

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-from sylvite.core.batch import EMPTY_BLOCK, Batch, encode_batch
+from sylvite.core.batch import EMPTY_BLOCK, Batch, Passage, encode_batch
 from sylvite.core.event import Gap
 from sylvite.errors import DiskFull, EventLogError, LogFailed, LogInUse, LogNotUnderstood, NoSuchCursor
 from sylvite.eventlog import retention
@@ -48,7 +48,7 @@ class LogSettings(msgspec.Struct, frozen=True):
 
 
 class NewBatch(msgspec.Struct, frozen=True):
-    """A block to append, and who it comes from.  `tags`: its distinct tags, where they are known."""
+    """A block to append, and who it comes from.  `tags`: its distinct tags, where they are known; `passage`: who has brought it."""
 
     block: bytes
     count: int
@@ -56,6 +56,7 @@ class NewBatch(msgspec.Struct, frozen=True):
     source_epoch: int
     source_seq: int
     tags: list[str] | None = None
+    passage: Passage | None = None
 
 
 class SyncJob:
@@ -146,7 +147,7 @@ class EventLog(History):
         for entry in entries:
             raw = encode_batch(
                 entry.block, base=base, epoch=self._epoch, durable=self.synced, stamp_ns=now_ns, sender=entry.sender,
-                source_epoch=entry.source_epoch, source_seq=entry.source_seq,
+                source_epoch=entry.source_epoch, source_seq=entry.source_seq, passage=entry.passage,
             )  # fmt: skip
             raws.append(sealed(raw))
             base += entry.count
@@ -169,7 +170,9 @@ class EventLog(History):
             batches.append(batch)
             active.index.note(batch, position)
             position += len(raw)
-            self.sources.note(entry.sender, entry.source_epoch, entry.source_seq, entry.count, batch.base, self._epoch)
+            self.sources.note(
+                entry.sender, entry.source_epoch, entry.source_seq, entry.count, batch.base, self._epoch, entry.passage
+            )  # fmt: skip
         self._tail.extend(batches)
         self._tail_size += position - first
         self.unsynced_bytes += position - first

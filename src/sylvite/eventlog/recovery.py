@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import msgspec
 
-from sylvite.core.batch import Batch
+from sylvite.core.batch import Batch, Passage
 from sylvite.errors import LogDamaged, LogNotUnderstood
 from sylvite.eventlog.history import Segment
 from sylvite.eventlog.index import Index, Summary, durable_by_summaries, load_summary, save_summary
@@ -48,6 +48,7 @@ class _Place(msgspec.Struct, frozen=True):
     sender: str
     source_epoch: int
     source_seq: int
+    passage: Passage | None
 
     @property
     def next(self) -> int:
@@ -151,7 +152,7 @@ def recover(storage: Storage, log_id: str, *, proven: int, accept_loss: bool) ->
     sources = _sources_of(storage, segments[:-1], from_start=not segments or segments[0].base == 0)
     for place in last_batches:
         sources.note(
-            place.sender, place.source_epoch, place.source_seq, place.count, place.base, segments[-1].epoch
+            place.sender, place.source_epoch, place.source_seq, place.count, place.base, segments[-1].epoch, place.passage
         )  # fmt: skip
     if end < durable:
         if not accept_loss:
@@ -267,7 +268,9 @@ def _read_whole(storage: Storage, segment: Segment) -> _Seen:
 
 
 def _place(batch: Batch, position: int, end: int) -> _Place:
-    return _Place(position, end, batch.base, batch.count, batch.sender, batch.source_epoch, batch.source_seq)
+    return _Place(
+        position, end, batch.base, batch.count, batch.sender, batch.source_epoch, batch.source_seq, batch.passage
+    )  # fmt: skip
 
 
 def _close_end(storage: Storage, segment: Segment, seen: _Seen, durable: int, notes: list[Note]) -> int:
@@ -383,5 +386,7 @@ def _sources_of(storage: Storage, segments: list[Segment], *, from_start: bool) 
         seen = _read_whole(storage, segment)
         sources.complete = sources.complete and not seen.damages
         for place in seen.batches:
-            sources.note(place.sender, place.source_epoch, place.source_seq, place.count, place.base, segment.epoch)
+            sources.note(
+                place.sender, place.source_epoch, place.source_seq, place.count, place.base, segment.epoch, place.passage
+            )  # fmt: skip
     return sources

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from sylvite.core.batch import PASSAGE, Passage
 from sylvite.core.event import CONTAINERS_MAX, is_costly
 from sylvite.core.level import Level
 from sylvite.core.pattern import Filter
@@ -110,7 +111,9 @@ class Ask(Message, frozen=True):
 class Relay(Message, frozen=True):
     """A block of somebody else, for whom the one that relays answers: a minion's, brought by its link.
 
-    `sender`, `source_epoch` and `seq` are of whom it comes from; `ref` is what `Ack` and `Refuse` name as seq.
+    `sender`, `source_epoch` and `seq` are of whom it comes from; `ref` is what `Ack` and `Refuse` name as seq.  `passage`:
+    what a link knows of the minion's order, and what the bridge of a cluster knows of the log that it comes from; then
+    `sender` ends with the master, as in `uid:0@mars`.
     """
 
     level: int
@@ -119,6 +122,14 @@ class Relay(Message, frozen=True):
     seq: int
     sender: str
     block: bytes
+    passage: Passage | None = None
+
+
+class Replicated(Message, frozen=True):
+    """What this log has below `offset` is kept by the cluster too; `epoch` is that of the log, of now."""
+
+    epoch: U64
+    offset: U64
 
 
 # -- What a broker says ------------------------------------------------------------------------------------------
@@ -218,14 +229,14 @@ class Bye(Message, frozen=True):
 
 
 KINDS: dict[int, type[Message]] = {
-    1: Hello, 2: Publish, 3: Subscribe, 4: Unsubscribe, 5: Credit, 6: Advance, 7: Ask, 8: Relay,
+    1: Hello, 2: Publish, 3: Subscribe, 4: Unsubscribe, 5: Credit, 6: Advance, 7: Ask, 8: Relay, 9: Replicated,
     33: Welcome, 34: Ack, 35: Refuse, 36: Subscribed, 37: Deliver, 38: Missed, 39: Progress, 40: Answer,
     65: Ping, 66: Pong, 67: Bye,
 }  # fmt: skip
 _NUMBERS = {kind: number for number, kind in KINDS.items()}
 _PUBLISH, _DELIVER, _RELAY = _NUMBERS[Publish], _NUMBERS[Deliver], _NUMBERS[Relay]
 _PUBLISH_HEAD = Struct("<BQ")
-_RELAY_HEAD = Struct("<BQQQB")
+_RELAY_HEAD = Struct("<BQQQHB")
 _DELIVER_HEAD = Struct("<I")
 _DELIVER_FRAME = Struct("<IBI")
 assert _DELIVER_FRAME.size == HEADER.size + _DELIVER_HEAD.size
@@ -277,8 +288,9 @@ def encode(message: Message) -> bytes:
         return encode_frame(_DELIVER, _DELIVER_HEAD.pack(message.subscription) + message.batch)
     if isinstance(message, Relay):
         sender = message.sender.encode()
-        head = _RELAY_HEAD.pack(message.level, message.ref, message.source_epoch, message.seq, len(sender))
-        return encode_frame(_RELAY, head + sender + message.block)
+        way = b"" if message.passage is None else PASSAGE.pack(*message.passage)
+        head = _RELAY_HEAD.pack(message.level, message.ref, message.source_epoch, message.seq, len(sender), len(way))
+        return encode_frame(_RELAY, b"".join((head, sender, way, message.block)))
     return _packed.encode(message)
 
 
@@ -309,13 +321,15 @@ def decode(kind: int, body: bytes) -> Message:
 
 
 def _decode_relay(body: bytes) -> Relay:
-    level, ref, source_epoch, seq, size = _RELAY_HEAD.unpack_from(body)
+    level, ref, source_epoch, seq, size, way_size = _RELAY_HEAD.unpack_from(body)
     _check_seq(seq)
     _check_seq(ref)
-    end = _RELAY_HEAD.size + size
-    if end > len(body):
-        raise RemoteProtocolError("a Relay ends within its sender")
-    return Relay(level, ref, source_epoch, seq, str(body[_RELAY_HEAD.size : end], "utf-8"), body[end:])
+    way = _RELAY_HEAD.size + size
+    end = way + way_size
+    if end > len(body) or way_size not in (0, PASSAGE.size):
+        raise RemoteProtocolError("a Relay ends within its sender, or what follows it")
+    passage = Passage(*PASSAGE.unpack_from(body, way)) if way_size else None
+    return Relay(level, ref, source_epoch, seq, str(body[_RELAY_HEAD.size : way], "utf-8"), body[end:], passage)
 
 
 def _check_seq(seq: int) -> None:

@@ -24,6 +24,7 @@ from sylvite.wire.messages import (
     Publish,
     Refuse,
     Relay,
+    Replicated,
     Subscribe,
     Subscribed,
     Unsubscribe,
@@ -45,7 +46,9 @@ Table = Mapping[State, Mapping[type[Message], State]]
 CLIENT_SAYS: Table = {
     State.GREETING: {Hello: State.READY},
     State.READY: {
-        **dict.fromkeys((Publish, Relay, Subscribe, Unsubscribe, Credit, Advance, Ask, Ping, Pong), State.READY),
+        **dict.fromkeys(
+            (Publish, Relay, Replicated, Subscribe, Unsubscribe, Credit, Advance, Ask, Ping, Pong), State.READY
+        ),
         Bye: State.CLOSED,
     },
     State.CLOSED: {},

@@ -1,0 +1,48 @@
+"""`sylvite cluster bridge`: the part of a master that shares its log with others, alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sylvite.cli.cluster import require_library
+from sylvite.cli.command import Example, GlobalOptions, command, pass_options
+from sylvite.cli.daemon_options import given, given_logging, logging_options, part_option
+from sylvite.cli.master_place import bus_of_part, dir_option, folder_of_part
+
+EXAMPLES = (
+    Example("sylvite cluster bridge --master /etc/sylvite/master", "As `sylvite master` starts it", endless=True),
+)  # fmt: skip
+
+
+@command("bridge", examples=EXAMPLES)
+@part_option
+@dir_option
+@click.option("--ready-fd", type=click.IntRange(min=3), metavar="N", help="Write a line there once it is at work.")
+@logging_options
+@pass_options
+def bridge(
+    options: GlobalOptions,
+    master_file: Path | None,
+    folder: Path | None,
+    ready_fd: int | None,
+    log_level: str | None,
+    log_format: str | None,
+    log_file: Path | None,
+) -> int:
+    """Share the log of a master with the others of its cluster, until SIGTERM or Ctrl-C.
+
+    `sylvite master` runs this beside a broker where the option `cluster` names servers of NATS. While they are away, what is
+    to go there waits in the log.
+    """
+    require_library()
+    from sylvite.daemons.cluster import main
+    from sylvite.daemons.configuration import part_configuration
+
+    configuration = part_configuration(
+        master_file,
+        given(data_dir=folder_of_part(folder, master_file)) | given_logging(log_level, log_format, log_file),
+    )
+    socket = bus_of_part(options, master_file, configuration.options)
+    return main(configuration, socket, ready_fd=ready_fd)

@@ -1,0 +1,103 @@
+"""Bridge: this master's log into the stream, and the others' out of it into the log.  An ordinary client of the broker.
+
+What connects the two is the log: it is what waits while the servers are away, and it says how far it has everybody's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from sylvite.client.async_client import AsyncClient
+from sylvite.cluster.audit import Audit, first_to_send
+from sylvite.cluster.connection import Connection
+from sylvite.cluster.down import Down
+from sylvite.cluster.settings import ClusterSettings
+from sylvite.cluster.stream import Stream, check_node
+from sylvite.cluster.telling import Telling
+from sylvite.cluster.up import Up
+from sylvite.errors import ClusterError, InvalidSetting, SylviteError
+
+PAUSE_S = (0.25, 5.0)
+SAY_S = 1.0
+logger = logging.getLogger("sylvite.cluster")
+
+
+class Bridge:
+    """`node`: the name of this master among the others."""
+
+    def __init__(self, bus: AsyncClient, settings: ClusterSettings, node: str) -> None:
+        self._bus, self._settings, self._node = bus, settings, check_node(node)
+        self._telling = Telling(bus)
+        self._cut_off_s: float | None = None
+        self._stream_id = 0
+
+    async def run(self) -> None:
+        """Bridge until it is cancelled; where the servers are away, wait for them.
+
+        Raises:
+            InvalidSetting: credentials or certificates cannot be used.
+        """
+        telling = asyncio.create_task(self._telling.run(), name="cluster: events")
+        pause_s = PAUSE_S[0]
+        try:
+            while True:
+                began_s = time.monotonic()
+                try:
+                    async with await Connection.open(self._settings, name=f"sylvite {self._node}") as connection:
+                        await self._session(connection)
+                except InvalidSetting:
+                    raise
+                except (SylviteError, OSError) as error:
+                    self._lost(error)
+                pause_s = PAUSE_S[0] if time.monotonic() - began_s > 2 * PAUSE_S[1] else min(2 * pause_s, PAUSE_S[1])
+                await asyncio.sleep(pause_s)
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+
+    def _lost(self, error: Exception) -> None:
+        if self._cut_off_s is None:
+            self._cut_off_s = time.monotonic()
+        self._telling.tell("cut_off", node=self._node, reason=str(error))
+
+    def _is_back(self) -> None:
+        since_s, self._cut_off_s = self._cut_off_s, None
+        if since_s is not None:
+            self._telling.tell("back", node=self._node, after_s=round(time.monotonic() - since_s, 1))
+
+    async def _session(self, connection: Connection) -> None:
+        stream = Stream(connection, self._node)
+        state = await stream.open()
+        since: int | None = None
+        if state.is_new or self._stream_id not in (0, state.id):
+            since = await first_to_send(self._bus, self._settings)
+            if self._stream_id:
+                self._telling.tell("reseeded", node=self._node, first=since, reason="the stream was made anew")
+        self._stream_id = state.id
+        up, down = Up(self._bus, stream, since), Down(self._bus, stream, self._telling)
+        audit = Audit(self._bus, stream, up, down, self._telling, state)
+        self._is_back()
+        await _first_to_end(up.run(), down.run(), audit.run(), self._keep_saying(up), connection.closed.wait())
+
+    async def _keep_saying(self, up: Up) -> None:
+        while True:
+            up.say()
+            await asyncio.sleep(SAY_S)
+
+
+async def _first_to_end(*work: Coroutine[Any, Any, Any]) -> None:
+    """Run all until one ends; raise what it has raised."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        raise ClusterError("the connection has ended")
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

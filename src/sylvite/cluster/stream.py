@@ -1,0 +1,301 @@
+"""The stream: what all masters publish to and read, in JetStream.  Names, settings, and the two ways: in and out.
+
+    sylvite_log         the stream: a message for each batch of each master's log
+    sylvite.log.NODE    the subject that the master NODE alone may publish to
+    sylvite.say.NODE    what NODE says to the other bridges, in no stream (cluster/words.py)
+
+`sylvite` is the cluster's name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from typing import Any, Self, cast
+
+import msgspec
+import nats.errors
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.js import api
+from nats.js.client import JetStreamContext
+from nats.js.errors import FetchTimeoutError, NotFoundError
+
+from sylvite.cluster.carried import MESSAGE_BYTES_MAX
+from sylvite.cluster.connection import Connection
+from sylvite.cluster.outgoing import Message
+from sylvite.cluster.settings import ClusterSettings
+from sylvite.errors import ClusterUnfit, ClusterUnreachable, InvalidSetting
+
+FETCH_S = 1.0
+HEARTBEAT_S = 0.25
+FETCH_MESSAGES = 256
+FETCH_BYTES = 4 * 1024 * 1024
+"""So much of the stream waits here, as far as the size of messages can be foretold."""
+FORGET_S = 30.0
+DUPLICATES_S = 120.0
+HEADERS_BYTES = 1024
+_is_node = re.compile(r"[A-Za-z0-9_.-]{1,128}").fullmatch
+
+
+def check_node(node: str) -> str:
+    """Return the name of a master.  Raises InvalidSetting: it cannot stand in a subject."""
+    if _is_node(node) is None:
+        raise InvalidSetting("cluster.node", node, "must be 1 to 128 letters, digits, dots, - or _")
+    return node
+
+
+def _token(node: str) -> str:
+    return node.replace(".", "%")
+
+
+def log_subject(settings: ClusterSettings, node: str) -> str:
+    return f"{settings.name}.log.{_token(node)}"
+
+
+def say_subject(settings: ClusterSettings, node: str = "*") -> str:
+    return f"{settings.name}.say.{_token(node)}"
+
+
+def node_of(subject: str) -> str:
+    """Return which master a subject belongs to."""
+    return subject.rpartition(".")[2].replace("%", ".")
+
+
+def stream_name(settings: ClusterSettings) -> str:
+    return f"{settings.name}_log"
+
+
+def may_publish(settings: ClusterSettings, node: str) -> tuple[str, ...]:
+    """Return the subjects that the user of a master needs to publish to, for its bridge: none of another master's."""
+    name = stream_name(settings)
+    return (
+        log_subject(settings, node),
+        say_subject(settings, node),
+        f"$JS.API.STREAM.INFO.{name}",
+        f"$JS.API.STREAM.CREATE.{name}",
+        f"$JS.API.STREAM.MSG.GET.{name}",
+        f"$JS.API.CONSUMER.CREATE.{name}.>",
+        f"$JS.API.CONSUMER.DELETE.{name}.>",
+        f"$JS.API.CONSUMER.MSG.NEXT.{name}.>",
+    )
+
+
+def stream_config(settings: ClusterSettings) -> api.StreamConfig:
+    """Return the settings that the stream is made with."""
+    return api.StreamConfig(
+        name=stream_name(settings),
+        description="The logs of the masters of a Sylvite cluster",
+        subjects=[f"{settings.name}.log.*"],
+        retention=api.RetentionPolicy.LIMITS,
+        discard=api.DiscardPolicy.OLD,
+        storage=api.StorageType.FILE,
+        num_replicas=settings.replicas,
+        max_age=settings.keep_s or 0,
+        max_bytes=settings.keep_bytes or -1,
+        max_msgs=-1,
+        duplicate_window=min(DUPLICATES_S, settings.keep_s or DUPLICATES_S),
+        deny_delete=True,
+        deny_purge=True,
+        allow_rollup_hdrs=False,
+    )
+
+
+class StreamState(msgspec.Struct, frozen=True):
+    """`id`: another one for each time that the stream is made.  `first`, `last`: numbers of messages; none has `last` + 1 yet."""
+
+    id: int
+    first: int
+    last: int
+    is_new: bool = False
+
+
+class Fetched(msgspec.Struct, frozen=True):
+    node: str
+    number: int
+    data: bytes
+
+
+class Confirmed(msgspec.Struct, frozen=True):
+    """What has become of a message: `error` is empty where the stream has it."""
+
+    number: int
+    error: str
+
+
+class Stream:
+    def __init__(self, connection: Connection, node: str) -> None:
+        self.connection, self.node = connection, check_node(node)
+        self.settings = connection.settings
+        self.name = stream_name(self.settings)
+
+    async def open(self) -> StreamState:
+        """Make the stream if it is not there; return how it is.
+
+        Raises:
+            ClusterUnfit: it has other settings, or the servers take no message as large as a batch.
+            ClusterError: the servers do not answer, or refuse.
+        """
+        if self.connection.payload_bytes_max < MESSAGE_BYTES_MAX + HEADERS_BYTES:
+            reason = f"takes messages of at most {self.connection.payload_bytes_max} bytes, and a batch may have {MESSAGE_BYTES_MAX}"
+            raise ClusterUnfit(f"NATS server {self.connection.server}", reason, "set `max_payload: 8MB`")
+        with self.connection.asking(f"looking at the stream {self.name}"):
+            try:
+                info, is_new = await self.connection.jetstream.stream_info(self.name), False
+            except NotFoundError:
+                info, is_new = await self.connection.jetstream.add_stream(stream_config(self.settings)), True
+        self._check(info.config)
+        return _state_of(info, is_new=is_new)
+
+    async def state(self) -> StreamState | None:
+        """Return how the stream is now; None where there is none.  Raises ClusterError."""
+        with self.connection.asking(f"looking at the stream {self.name}"):
+            try:
+                return _state_of(await self.connection.jetstream.stream_info(self.name))
+            except NotFoundError:
+                return None
+
+    async def last_of_ours(self) -> bytes | None:
+        """Return what the last message of this master carries; None where there is none.  Raises ClusterError."""
+        with self.connection.asking(f"reading the stream {self.name}"):
+            try:
+                found = await self.connection.jetstream.get_last_msg(self.name, log_subject(self.settings, self.node))
+            except NotFoundError:
+                return None
+        return found.data or b""
+
+    def _check(self, config: api.StreamConfig) -> None:
+        wanted = stream_config(self.settings)
+        wrong = [
+            f"{name} is {getattr(config, name)!r}, not {getattr(wanted, name)!r}"
+            for name in ("subjects", "retention", "storage", "discard")
+            if getattr(config, name) != getattr(wanted, name)
+        ]
+        if (config.num_replicas or 1) < self.settings.replicas:
+            wrong.append(f"it has {config.num_replicas} replicas, not {self.settings.replicas}")
+        if wrong:
+            raise ClusterUnfit(
+                f"the stream {self.name}",
+                "; ".join(wrong),
+                "let it be as Sylvite makes it, or give the cluster another name",
+            )
+
+
+def _state_of(info: api.StreamInfo, *, is_new: bool = False) -> StreamState:
+    assert info.created is not None
+    return StreamState(int(info.created.timestamp() * 1e6), info.state.first_seq, info.state.last_seq, is_new)
+
+
+class Writer:
+    """Puts messages into the stream.  `answers`: what has become of them, as it is heard."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.answers: asyncio.Queue[Confirmed] = asyncio.Queue()
+        self._stream = stream
+        self._nats = stream.connection.nats
+        self._subject = log_subject(stream.settings, stream.node)
+        self._inbox = self._nats.new_inbox()
+        self._subscription: Subscription | None = None
+
+    async def __aenter__(self) -> Self:
+        with self._stream.connection.asking("listening for answers"):
+            self._subscription = await self._nats.subscribe(f"{self._inbox}.*", cb=self._heard)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._subscription is not None:
+            try:
+                await self._subscription.unsubscribe()
+            except (nats.errors.Error, OSError):
+                pass  # It has gone with the connection.
+
+    async def send(self, message: Message) -> None:
+        """Raises ClusterUnreachable: there is no connection at the moment."""
+        headers = {"Nats-Msg-Id": message.id, "Nats-Expected-Stream": self._stream.name}
+        with self._stream.connection.asking("publishing to the stream"):
+            await self._nats.publish(
+                self._subject, message.data, reply=f"{self._inbox}.{message.number}", headers=headers
+            )  # fmt: skip
+
+    async def _heard(self, answer: Msg) -> None:
+        number = int(answer.subject.rpartition(".")[2])
+        self.answers.put_nowait(Confirmed(number, _error_in(answer)))
+
+
+def _error_in(answer: Msg) -> str:
+    if not answer.data:
+        return "nobody answers for the stream"
+    try:
+        said = msgspec.json.decode(answer.data, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        return f"an answer that is none: {error}"
+    if (refused := said.get("error")) is not None:
+        return str(cast("dict[str, Any]", refused).get("description", refused))
+    if said.get("duplicate"):
+        # Each message has a name that was never used: whoever has used it wants ours to be dropped.
+        return "somebody else has used the name of our message"
+    return ""
+
+
+class Reader:
+    """Takes messages out of the stream, in its order."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._pull: JetStreamContext.PullSubscription | None = None
+        self._many = 8
+
+    async def open(self, number: int) -> None:
+        """Begin with the message of this number, or the first behind it.  Raises ClusterError."""
+        await self.close()
+        config = api.ConsumerConfig(
+            deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=max(number, 1),
+            ack_policy=api.AckPolicy.NONE,
+            inactive_threshold=FORGET_S,
+            num_replicas=1,
+            mem_storage=True,
+        )
+        with self._stream.connection.asking("reading the stream"):
+            self._pull = await self._stream.connection.jetstream.pull_subscribe(
+                f"{self._stream.settings.name}.log.*", stream=self._stream.name, config=config
+            )
+
+    async def fetch(self) -> Sequence[Fetched]:
+        """Return what comes next; nothing where nothing has come for FETCH_S.
+
+        Raises:
+            ClusterError: nobody answers any more: open it again.
+        """
+        assert self._pull is not None
+        with self._stream.connection.asking("reading the stream"):
+            try:
+                messages = await self._pull.fetch(self._many, timeout=FETCH_S, heartbeat=HEARTBEAT_S)
+            except FetchTimeoutError:
+                return ()
+            except (TimeoutError, nats.errors.TimeoutError) as error:
+                if self._stream.connection.is_connected and (await self._is_there()):
+                    return ()
+                raise ClusterUnreachable(
+                    self._stream.connection.servers, "whoever reads the stream for us has gone"
+                ) from error
+        largest = max(len(message.data) for message in messages)
+        self._many = max(1, min(FETCH_MESSAGES, FETCH_BYTES // (largest + 1)))
+        return [Fetched(node_of(each.subject), each.metadata.sequence.stream, each.data) for each in messages]
+
+    async def _is_there(self) -> bool:
+        assert self._pull is not None
+        try:
+            await self._pull.consumer_info()
+        except NotFoundError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        if self._pull is not None:
+            pull, self._pull = self._pull, None
+            try:
+                await pull.unsubscribe()
+            except (nats.errors.Error, OSError):
+                pass  # It has gone with the connection.

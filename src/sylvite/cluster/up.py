@@ -1,0 +1,168 @@
+"""Up: this master's log, on its way into the stream.  A durable cursor moves on once the stream has what is before it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from typing import Any
+
+from sylvite.client.async_client import AsyncClient
+from sylvite.client.batches import AsyncBatches
+from sylvite.cluster.carried import NOWHERE, Place
+from sylvite.cluster.outgoing import Message, Outgoing
+from sylvite.cluster.stream import Stream, Writer
+from sylvite.core.batch import Batch
+from sylvite.core.event import Gap
+from sylvite.errors import ClusterError, ClusterUnreachable, ConnectionLost
+
+CURSOR = "cluster"
+ANSWER_S = 5.0
+"""A message that is not confirmed for so long is sent again, with all behind it."""
+PAUSE_S = (0.1, 2.0)
+RESEED_S = 5.0
+"""At least so long a time lies between two beginnings from further back."""
+logger = logging.getLogger("sylvite.cluster")
+
+
+def _new_run() -> int:
+    return int.from_bytes(os.urandom(8), "little")
+
+
+class Up:
+    """`until`: everything in the log below this offset is in the stream, or not for it; `place`: of our last message there."""
+
+    def __init__(self, bus: AsyncClient, stream: Stream, since: int | None = None) -> None:
+        """`since`: where in the log to begin, instead of at the cursor."""
+        self.until = 0
+        self.place = NOWHERE
+        self.confirmed_s = 0.0
+        """When the stream has confirmed something last, by the monotonic clock; 0: nothing yet."""
+        self._bus, self._stream = bus, stream
+        self._out = Outgoing(stream.node, NOWHERE, 0, _new_run())
+        self._lock = asyncio.Lock()
+        self._room = asyncio.Event()
+        self._since = since
+        self._began_s = 0.0
+        self._reseed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Send until it is cancelled.
+
+        Raises:
+            ClusterError: the servers refuse; or this log is not the one that it was.
+            SylviteError: the bus refuses.
+        """
+        while True:
+            self._reseed.clear()
+            since, self._since = self._since, None
+            batches = await self._bus.read_batches(CURSOR, since=since)
+            before = Place(batches.epoch, batches.start) if batches.epoch else NOWHERE
+            self._out = Outgoing(self._stream.node, before, batches.start, _new_run())
+            self._began_s = time.monotonic()
+            self._note()
+            try:
+                async with Writer(self._stream) as writer:
+                    await self._until_reseed(writer, batches)
+            finally:
+                batches.close()
+
+    def reseed(self, offset: int) -> bool:
+        """Send again what the log has from an offset on, in place of going on; return whether that is begun.
+
+        It is not where it is on its way already, or has only just been.
+        """
+        is_coming = offset >= self._out.until
+        if is_coming or self._reseed.is_set() or time.monotonic() - self._began_s < RESEED_S:
+            return False
+        self._since = offset
+        self._reseed.set()
+        return True
+
+    def say(self) -> None:
+        """Tell the broker how far the stream has its log."""
+        try:
+            self._bus.say_replicated(self._bus.welcome.epoch, self.until)
+        except ConnectionLost:
+            pass  # It is said again, and the broker that comes next knows nothing of this one's publishers.
+
+    async def _until_reseed(self, writer: Writer, batches: AsyncBatches) -> None:
+        tasks: list[asyncio.Task[Any]] = [
+            asyncio.create_task(self._pump(writer, batches), name="cluster: up"),
+            asyncio.create_task(self._hear(writer, batches), name="cluster: answers"),
+            asyncio.create_task(self._reseed.wait(), name="cluster: reseed"),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _pump(self, writer: Writer, batches: AsyncBatches) -> None:
+        out = self._out
+        while True:
+            while not out.has_room():
+                self._room.clear()
+                await self._room.wait()
+            item = await batches.next()
+            async with self._lock:
+                match item:
+                    case Batch():
+                        if (message := out.take(item)) is not None:
+                            await self._try(writer, [message])
+                    case Gap(reason="reset"):
+                        raise ClusterError("this master's log is not the one that it was")
+                    case Gap():
+                        out.miss(item.next)
+                    case None:
+                        pass
+                    case _:
+                        out.skip(item.offset)
+            self._moved(batches)
+
+    async def _try(self, writer: Writer, messages: list[Message]) -> bool:
+        """Send; what does not leave is found missing, and sent again."""
+        try:
+            for message in messages:
+                await writer.send(message)
+        except ClusterUnreachable:
+            return False
+        return True
+
+    async def _hear(self, writer: Writer, batches: AsyncBatches) -> None:
+        out, pause_s = self._out, PAUSE_S[0]
+        while True:
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    answer = await writer.answers.get()
+            except TimeoutError:
+                reason = "" if out.is_empty else "it is not confirmed in time"
+            else:
+                reason = answer.error if out.is_of_run(answer.number) else ""
+                if not answer.error and out.confirm(answer.number):
+                    pause_s = PAUSE_S[0]
+                    self.confirmed_s = time.monotonic()
+                    self._moved(batches)
+            if reason:
+                async with self._lock:
+                    logger.warning("from @%d on this log is sent again: %s", out.until, reason)
+                    await asyncio.sleep(pause_s)
+                    while not self._stream.connection.is_connected:
+                        await asyncio.sleep(PAUSE_S[0])
+                    await self._try(writer, out.again(_new_run()))
+                pause_s = min(2 * pause_s, PAUSE_S[1])
+
+    def _moved(self, batches: AsyncBatches) -> None:
+        if self._out.has_room():
+            self._room.set()
+        if self._out.until > self.until:
+            self._note()
+            batches.advance(self.until)
+            self.say()
+
+    def _note(self) -> None:
+        self.until, self.place = self._out.until, self._out.place

@@ -1,0 +1,53 @@
+"""The bridge of a master to the others of its cluster, as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from sylvite.client.async_client import AsyncClient
+from sylvite.cluster.bridge import Bridge
+from sylvite.cluster.settings import join_servers
+from sylvite.daemons.configuration import Configuration
+from sylvite.daemons.options.master import MasterOptions
+from sylvite.daemons.precautions import secure_process
+from sylvite.daemons.process import log_as, on_signals, run, say_ready
+from sylvite.daemons.systemd import notify
+from sylvite.errors import InvalidSetting
+
+logger = logging.getLogger("sylvite.cluster")
+
+
+def main(configuration: Configuration[MasterOptions], socket: Path, *, ready_fd: int | None = None) -> int:
+    """Bridge until SIGTERM or SIGINT; return the exit code.  `socket`: of the bus of this master.
+
+    Raises:
+        SylviteError: it could not start: no cluster is named, no bus, no credentials.
+    """
+    secure_process()
+    log_as(configuration)
+    return run(_serve(configuration, socket, ready_fd))
+
+
+async def _serve(configuration: Configuration[MasterOptions], socket: Path, ready_fd: int | None) -> int:
+    options = configuration.options
+    settings = options.cluster
+    if not settings:
+        raise InvalidSetting("cluster", "", "names no servers of NATS: there is nothing to bridge to")
+    stopping = asyncio.Event()
+    on_signals(stopping.set, configuration.reload)
+    async with AsyncClient.connect(socket, name="cluster") as bus:
+        bridge = Bridge(bus, settings, settings.node or options.id)
+        running = asyncio.create_task(bridge.run(), name="cluster: bridge")
+        logger.info("bridging to %s", join_servers(settings.servers))
+        say_ready(ready_fd)
+        waiting = asyncio.create_task(stopping.wait(), name="cluster: signals")
+        await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
+        notify("STOPPING=1")
+        for task in (running, waiting):
+            task.cancel()
+        ended, _ = await asyncio.gather(running, waiting, return_exceptions=True)
+        if isinstance(ended, Exception):
+            raise ended
+    return 0
