@@ -34,7 +34,7 @@ from sylvite.daemons.configuration import Configuration
 from sylvite.daemons.options.master import MasterOptions
 from sylvite.daemons.options.webhooks import BODY_BYTES_MAX, WebhookIn
 from sylvite.daemons.secret_files import read_secrets
-from sylvite.errors import SylviteError
+from sylvite.errors import NotAuthenticated, SylviteError
 
 if TYPE_CHECKING:
     from sylvite.api.service import Service
@@ -139,7 +139,7 @@ class Hooks:
             shown = check(hook.settings.scheme, delivery, hook.checking, time.time())
         except NotShown as error:
             await self._refuse(name if hook is not None else UNKNOWN, error, address)
-            raise
+            raise NotAuthenticated("this delivery is not accepted") from error
         tag, data = make_event(name, hook.rule, delivery, shown)
         builder = BlockBuilder()
         builder.add(tag, pack_data(data))
@@ -171,7 +171,7 @@ class Hooks:
         self.counts.setdefault(name, Counts()).refused += 1
         refusals = self._refusals.setdefault(name, _Refusals())
         refusals.count += 1
-        refusals.last = error.reason
+        refusals.last = str(error)
         if time.monotonic() - refusals.told_s > TOLD_EVERY_S:
             await self._tell(name, refusals, address)
         if self._patience.is_over(address, FAILURES_MAX, FAILURES_S):

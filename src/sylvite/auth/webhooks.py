@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from sylvite.errors import InvalidInput, NotAuthenticated
+from sylvite.errors import InvalidInput, SylviteError
 
 WINDOW_S = 300.0
 """How far the time in a signature may be from ours, either way."""
@@ -49,6 +49,12 @@ class Secret:
     def __repr__(self) -> str:
         return "***"
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._text.encode(), other._text.encode())
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
     def reveal(self) -> str:
         return self._text
 
@@ -71,16 +77,10 @@ class Shown(NamedTuple):
     key: bytes
 
 
-class NotShown(NotAuthenticated):
-    """The sender has not shown that he knows the secret.  `_reason` is for our own log, not for strangers."""
+class NotShown(SylviteError):
+    """The sender has not shown that he knows the secret.  Why is for our own log, not for strangers."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__("this delivery is not accepted")
-        self._reason = reason
-
-    @property
-    def reason(self) -> str:
-        return self._reason
+    code = "not_shown"
 
 
 class Checking(NamedTuple):

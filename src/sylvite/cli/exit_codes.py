@@ -103,6 +103,9 @@ EXIT_CODES: Mapping[str, int] = {
     "wrong_type": USAGE,
     "wrong_method": USAGE,
     "not_acceptable": USAGE,
+    "no_such_webhook": NO,
+    "webhook_not_taken": NO,
+    "not_shown": NOT_ALLOWED,
     "not_found": NO,
     "not_installed": CONFIGURATION,
     # More than one master

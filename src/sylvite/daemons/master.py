@@ -11,12 +11,14 @@ from sylvite.daemons.options.master import MasterOptions
 from sylvite.daemons.precautions import secure_process
 from sylvite.daemons.process import log_as, on_signals
 from sylvite.daemons.supervision import Part, Supervisor
+from sylvite.export.store import FILE
 
 PARTS = (
     ("broker", ("broker",)),
     ("salt-sockets", ("salt-sockets",)),
     ("jobs", ("jobs", "keep")),
     ("api", ("api",)),
+    ("webhooks", ("webhooks", "run")),
     ("link", ("link",)),
 )
 """What a master is made of, in the order in which it starts: a name, and the command of `sylvite` that is the part.
@@ -40,6 +42,7 @@ def parts(configuration: Configuration[MasterOptions], given: Sequence[str] = ()
         "jobs": options.job_cache,
         "salt-sockets": options.salt_sockets,
         "api": options.rest_cherrypy.port is not None,
+        "webhooks": bool(options.webhooks_out) or (options.data_dir / FILE).exists(),
     }
     return [
         # -P: nothing is imported from the folder that the master was started in.

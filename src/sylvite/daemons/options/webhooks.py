@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from sylvite.core.duration import parse_bytes, parse_duration_s
+from sylvite.export.settings import NAME, WebhookSettings
 
-NAME = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 BODY_BYTES_MAX = 1024 * 1024
 """Of a delivery, as of an event."""
 _durations = ("window", "timeout", "give_up")
@@ -27,19 +27,10 @@ class WebhookIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     id_header: str = "Idempotency-Key"
 
 
-class WebhookOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Which events are posted where: docs/webhooks.md."""
+class WebhookOut(WebhookSettings, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """Which events are posted where, and the file with the secret that they are signed with: docs/webhooks.md."""
 
-    url: str
     secret_file: str
-    tags: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    where: str | None = None
-    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=300)] = msgspec.field(default=15.0, name="timeout")
-    give_up_s: Annotated[float, msgspec.Meta(ge=1, le=30 * 86_400)] = msgspec.field(default=86_400.0, name="give_up")
-    allow_http: bool = False
-    allow_networks: tuple[str, ...] = ()
-    ca_file: str | None = None
 
 
 Name = Annotated[str, msgspec.Meta(pattern=NAME)]

@@ -1,0 +1,46 @@
+"""`sylvite webhooks run`: the part of a master that posts events, alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from sylvite.cli.command import Example, GlobalOptions, command, pass_options
+from sylvite.cli.daemon_options import given, given_logging, logging_options, part_option
+from sylvite.cli.master_place import bus_of_part, dir_option, folder_of_part
+
+EXAMPLES = (
+    Example("sylvite webhooks run --dir ./bus", "Beside a broker", endless=True),
+    Example("sylvite webhooks run --master /etc/sylvite/master", "As `sylvite master` starts it", endless=True),
+)
+
+
+@command("run", examples=EXAMPLES)
+@part_option
+@dir_option
+@click.option("--ready-fd", type=click.IntRange(min=3), metavar="N", help="Write a line there once events are posted.")
+@logging_options
+@pass_options
+def run(
+    options: GlobalOptions,
+    master_file: Path | None,
+    folder: Path | None,
+    ready_fd: int | None,
+    log_level: str | None,
+    log_format: str | None,
+    log_file: Path | None,
+) -> int:
+    """Post the events of all webhooks, until SIGTERM or Ctrl-C.
+
+    `sylvite master` runs this when there are any. A restart goes on where it was: what came meanwhile is in the log.
+    """
+    from sylvite.daemons.configuration import part_configuration
+    from sylvite.daemons.webhooks import main
+
+    configuration = part_configuration(
+        master_file,
+        given(data_dir=folder_of_part(folder, master_file)) | given_logging(log_level, log_format, log_file),
+    )
+    socket = bus_of_part(options, master_file, configuration.options)
+    return main(configuration, socket, ready_fd=ready_fd)

@@ -1,0 +1,47 @@
+"""A bus with `sylvite webhooks run` beside it, and its command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from sylvite.auth.webhooks import Secret
+from sylvite.testing.broker import BrokerProcess
+from tests.daemons.nodes import WITHIN_S, Daemon
+from tests.export.receiver import Receiver
+
+LOCAL = ("--allow-http", "--allow-network", "127.0.0.0/8")
+
+
+class Sender(Daemon):
+    """`sylvite webhooks run`: a context manager."""
+
+    def __init__(self, broker: BrokerProcess, *arguments: str) -> None:
+        place = ("--socket", str(broker.socket), "--dir", str(broker.folder))
+        super().__init__(broker.folder, "webhooks", "run", *place, *arguments)
+        self.broker = broker
+
+    def __enter__(self) -> Sender:
+        super().__enter__()
+        return self
+
+
+def command(broker: BrokerProcess, *words: str, code: int = 0) -> Any:
+    """Run `sylvite webhooks ...` with --json; return what it prints, or the error that it tells."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sylvite", "--json", "--socket", str(broker.socket), "webhooks", *words, "--dir", str(broker.folder)],
+        capture_output=True, text=True, timeout=WITHIN_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    return json.loads((done.stdout or done.stderr or "null").splitlines()[-1])
+
+
+def add(broker: BrokerProcess, name: str, receiver: Receiver, *options: str) -> Secret:
+    """Add a webhook to a receiver of this machine; return what it is signed with."""
+    return Secret(command(broker, "add", name, receiver.url, *LOCAL, *options)["secret"])
+
+
+def listed(broker: BrokerProcess, name: str) -> dict[str, Any]:
+    return next(each for each in command(broker, "list") if each["name"] == name)
