@@ -53,6 +53,10 @@ COMMANDS = {
     "cloud": ("sylvite.cli.cloud:cloud", "Create, list and destroy machines at cloud providers, each step an event."),
     "api": ("sylvite.cli.api:api", "Serve a bus over HTTP until SIGTERM or Ctrl-C."),
     "console": ("sylvite.cli.console:console", "Make a link into the console, which counts once."),
+    "certificate": (
+        "sylvite.cli.certificate:certificate",
+        "Make a key and a certificate for `sylvite api`, signed by itself.",
+    ),
     "webhooks": ("sylvite.cli.webhooks:webhooks", "Look after webhooks: events that are posted to URLs."),
     "tokens": ("sylvite.cli.tokens:tokens", "Look after tokens: who may use the bus over HTTP."),
     "status": ("sylvite.cli.status:status", "Show how the broker is doing."),
