@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from bench import minions
 from bench.budgets import Row
-from bench.jobs import WITHIN_S, link_of, master, until
+from bench.jobs import WITHIN_S, master, part_of, until
 from bench.processes import Line, Worker, cpu_s, memory_bytes
 from sylvite.auth.keys import KeyPair
 from sylvite.jobs.local_client import LocalClient
@@ -94,5 +94,5 @@ def measure(count: int, rest_s: float = REST_S) -> Idle:
             os.kill(link, signal.SIGKILL)
             holding.ready(WITHIN_S)
             back_s = time.monotonic() - begun
-            until(lambda: link_of(found.pid) != link, "there is no new link")
+            until(lambda: part_of(found.pid, "link") != link, "there is no new link")
     return Idle(count, session, in_s, cpu, ping_s, back_s)

@@ -134,11 +134,15 @@ class Master:
 
     pid = 0
 
-    def __init__(self, folder: Path, python: str | Path = sys.executable) -> None:
+    def __init__(
+        self, folder: Path, python: str | Path = sys.executable, more: Mapping[str, object] | None = None
+    ) -> None:
         self.folder, (self.port,), self.python = folder, free_ports(1), str(python)
         self.data, self.file = folder / "m" / "data", folder / "master"
-        write_config(self.file, {**self.places("m"), "id": "master", "interface": "127.0.0.1", "ret_port": self.port})
-        self.place = MasterPlace(socket=folder / "m" / "run" / "bus.sock", data_dir=self.data)
+        options = {**self.places("m"), "id": "master", "interface": "127.0.0.1", "ret_port": self.port}
+        write_config(self.file, {**options, **(more or {})})
+        self.bus = folder / "m" / "run" / "bus.sock"
+        self.place = MasterPlace(socket=self.bus, data_dir=self.data)
 
     def places(self, below: str) -> dict[str, object]:
         at = self.folder / below
@@ -151,20 +155,22 @@ class Master:
 
 
 @contextmanager
-def master(folder: Path, python: str | Path = sys.executable) -> Generator[tuple[Master, int]]:
-    """A master that runs, and the process of its link."""
-    found = Master(folder, python)
+def master(
+    folder: Path, python: str | Path = sys.executable, more: Mapping[str, object] | None = None
+) -> Generator[tuple[Master, int]]:
+    """A master that runs, and the process of its link.  `more`: options of its file."""
+    found = Master(folder, python, more)
     with daemon(folder, found.python, "-m", "sylvite", "master", "--config", str(found.file)) as process:
         found.pid = process.pid
-        yield found, link_of(process.pid)
+        yield found, part_of(process.pid, "link")
 
 
-def link_of(pid: int) -> int:
-    """Return the process of a master's link.  Raises RuntimeError: it has none."""
+def part_of(pid: int, name: str) -> int:
+    """Return the process of a part of a master, such as its link.  Raises RuntimeError: it has none."""
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        if b"link" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
+        if name.encode() in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
             return int(child)
-    raise RuntimeError("the master has no link")
+    raise RuntimeError(f"the master has no {name}")
 
 
 def pings(place: MasterPlace, count: int, runs: int) -> list[float]:
@@ -240,15 +246,20 @@ def salt_nodes() -> Generator[tuple[Path, Path, Path]]:
             ("master", {"interface": "127.0.0.1", "publish_port": publish, "ret_port": ret, "auto_accept": True}),
             ("minion", {"id": "salty", "master": "127.0.0.1", **ports}),
         ):
-            own = folder / node
-            own.mkdir()
-            write_config(own / node, {
-                "root_dir": own, "sock_dir": own / "s", "pki_dir": own / "pki", "cachedir": own / "cache",
-                "log_file": own / "log", "pidfile": own / "pid", "log_level": "error", **more,
-            })  # fmt: skip
-            program = str(python.parent / f"salt-{node}")
+            program, own = str(python.parent / f"salt-{node}"), salt_folder(folder, node, more)
             stack.enter_context(daemon(folder, program, "-c", str(own), ready=False))
         yield python, folder / "master" / "master", folder / "minion" / "minion"
+
+
+def salt_folder(folder: Path, node: str, more: Mapping[str, object]) -> Path:
+    """Make the folder of one of Salt's daemons, with its configuration; return it."""
+    own = folder / node
+    own.mkdir()
+    write_config(own / node, {
+        "root_dir": own, "sock_dir": own / "s", "pki_dir": own / "pki", "cachedir": own / "cache",
+        "log_file": own / "log", "pidfile": own / "pid", "log_level": "error", **more,
+    })  # fmt: skip
+    return own
 
 
 def ask_salt(python: Path, program: str, *arguments: str) -> Any:

@@ -51,6 +51,19 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
+def family(pid: int) -> set[int]:
+    """Return a process and all that come from it."""
+    found = {pid}
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            children = (thread / "children").read_text().split()
+        except OSError:
+            continue  # It has ended meanwhile.
+        for child in children:
+            found |= family(int(child))
+    return found
+
+
 def memory_bytes(pid: int) -> int:
     """Return the resident memory of a process."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE

@@ -33,6 +33,7 @@ PARTS = (
     Part("bench.jobs", ("Jobs",), ("2 minutes", "1 minute")),
     Part("bench.link", ("The link",), ("5 minutes", "1 minute")),
     Part("bench.names", ("Salt's names",), ("5 minutes", "1 minute")),
+    Part("bench.sse", ("Streams over HTTP",), ("5 minutes", "1 minute")),
 )
 """In the order of the page."""
 HEADINGS = tuple(heading for part in PARTS for heading in part.headings)
