@@ -9,7 +9,6 @@ import ssl
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import nats.errors
 from nats.aio.client import Client
@@ -22,7 +21,7 @@ from sylvite.errors import ClusterError, ClusterRefused, ClusterUnfit, ClusterUn
 
 CONNECT_S = 10.0
 REQUEST_S = 5.0
-PING_S, PINGS_MISSED_MAX = 5, 2
+PING_S, PINGS_MISSED_MAX = 2, 2
 """A server that does not answer (it is paused, say) is given up after that, and another one is asked."""
 RECONNECT_S = 0.25
 FLOORS = ((2, 12, 7), (2, 14, 0))
@@ -70,8 +69,12 @@ class Connection:
         self._refused = ""
 
     @classmethod
-    async def open(cls, settings: ClusterSettings, *, name: str = "sylvite", timeout_s: float = CONNECT_S) -> Self:
+    async def open(
+        cls, settings: ClusterSettings, *, name: str = "sylvite", timeout_s: float = CONNECT_S, unfit_too: bool = False
+    ) -> Self:
         """Try each server once, and return with the first that takes us.
+
+        `unfit_too`: also if it is too old, say: for who wants to find out.
 
         Raises:
             InvalidSetting: credentials or certificates cannot be used.
@@ -80,7 +83,8 @@ class Connection:
         made = cls(settings)
         try:
             await made._connect(read_credentials(settings.credentials), _tls_of(settings), name, timeout_s)
-            made._check_server()
+            if not unfit_too:
+                made._check_server()
         except BaseException:
             await made.close()
             raise
@@ -115,6 +119,11 @@ class Connection:
     @property
     def version(self) -> str:
         return str(self._info().get("version", ""))
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What the server has told of itself."""
+        return dict(self._info())
 
     @property
     def payload_bytes_max(self) -> int:
@@ -277,7 +286,3 @@ def _tls_of(settings: ClusterSettings) -> ssl.SSLContext | None:
     except (OSError, ssl.SSLError) as error:
         raise InvalidSetting("cluster.tls", str(tls), f"cannot be used: {error}") from error
     return context
-
-
-def host_of(url: str) -> str:
-    return urlsplit(url).hostname or url

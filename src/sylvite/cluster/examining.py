@@ -1,0 +1,148 @@
+"""Examining an installation of NATS: collects the facts for lint.py from each server, its system account and its file."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sylvite.cluster.asking import JetStreamAnswer, ServerNamed, ask_all, find_leader
+from sylvite.cluster.conf import read_conf
+from sylvite.cluster.connection import Connection
+from sylvite.cluster.facts import ServerFacts, from_config, from_info, from_varz, key_files
+from sylvite.cluster.lint import Finding, lint_group, lint_servers, unseen
+from sylvite.cluster.settings import ClusterSettings
+from sylvite.errors import ClusterError, InvalidSetting
+
+REACH_S = 5.0
+USER_INFO, VARZ, JSZ = "$SYS.REQ.USER.INFO", "$SYS.REQ.SERVER.PING.VARZ", "$SYS.REQ.SERVER.PING.JSZ"
+
+
+class Examined(msgspec.Struct, frozen=True):
+    """`unseen`: of each server, the rules for which nothing showed what they look at."""
+
+    servers: tuple[ServerFacts, ...]
+    findings: tuple[Finding, ...]
+    unseen: dict[str, list[str]]
+
+
+class _User(msgspec.Struct, frozen=True):
+    server: ServerNamed
+
+
+class _Varz(msgspec.Struct, frozen=True):
+    server: ServerNamed
+    data: dict[str, Any]
+
+
+async def examine(settings: ClusterSettings, system: Path | None, configs: Sequence[Path]) -> Examined:
+    """Look at the servers of a cluster, and return what is wrong with them.
+
+    `system`: credentials of a user of the system account.  `configs`: files of servers, on this machine.
+
+    Raises:
+        InvalidSetting: a file cannot be read.
+        ClusterError: not one server can be reached.
+    """
+    findings: list[Finding] = []
+    servers: dict[str, ServerFacts] = {}
+
+    def add(facts: ServerFacts) -> None:
+        before = servers.get(facts.name)
+        servers[facts.name] = facts if before is None else before.joined(facts)
+
+    failures: list[ClusterError] = []
+    for url, seen in zip(settings.servers, await _reach_each(settings), strict=True):
+        if isinstance(seen, ClusterError):
+            failures.append(seen)
+            findings.append(Finding("reach", "FAIL", url, str(seen), "start it, or take it out of the option cluster"))
+        else:
+            add(seen)
+    if failures and not servers and not configs:
+        raise failures[0]
+    leader = None
+    if system is not None and servers:
+        told, leader = await _ask_system(settings, system)
+        for facts in told:
+            add(facts)
+    for path in configs:
+        add(read_server_file(path))
+    seen_all = tuple(servers.values())
+    findings += lint_servers(seen_all)
+    if settings:
+        with_jetstream = sum(facts.jetstream is True for facts in seen_all)
+        findings += lint_group(len(seen_all), with_jetstream, settings.replicas, leader)
+    return Examined(seen_all, tuple(findings), {facts.name: rules for facts in seen_all if (rules := unseen(facts))})
+
+
+async def _reach_each(settings: ClusterSettings) -> list[ServerFacts | ClusterError]:
+    return await asyncio.gather(*(_reach(settings, server) for server in settings.servers))
+
+
+async def _reach(settings: ClusterSettings, server: str) -> ServerFacts | ClusterError:
+    alone = msgspec.structs.replace(settings, servers=(server,))
+    try:
+        async with await Connection.open(
+            alone, name="sylvite cluster check", timeout_s=REACH_S, unfit_too=True
+        ) as there:
+            before = time.time()
+            users = await ask_all(there, USER_INFO, _User, expected=1)
+            apart_s = _apart(users[0].server.time, before, time.time()) if users else None
+            return from_info(there.info, clock_apart_s=apart_s)
+    except ClusterError as error:
+        return error
+
+
+async def _ask_system(settings: ClusterSettings, system: Path) -> tuple[list[ServerFacts], str]:
+    """Return what each server tells of itself, and who leads; empty: nobody does."""
+    as_system = msgspec.structs.replace(settings, credentials=str(system.absolute()))
+    async with await Connection.open(as_system, name="sylvite cluster check", unfit_too=True) as there:
+        before = time.time()
+        answers = await ask_all(there, VARZ, _Varz)
+        if not answers:
+            raise InvalidSetting(
+                "system", str(system), "is no user of the system account: the servers answer it nothing"
+            )
+        # They answered one after the other; how late each was is not known: what is within is no difference.
+        after = time.time()
+        groups = await ask_all(there, JSZ, JetStreamAnswer)
+    facts = [from_varz(answer.data, clock_apart_s=_apart(answer.server.time, before, after)) for answer in answers]
+    if not any(answer.data.meta_cluster for answer in groups):
+        return facts, "alone"
+    found = find_leader(groups)
+    return facts, "" if found is None else found.leader
+
+
+def _apart(told: str, before: float, after: float) -> float | None:
+    """Return how far a clock is from ours, at least; `before`, `after`: when it was asked, and had answered."""
+    try:
+        there = datetime.fromisoformat(told[:26].rstrip("Z") + "+00:00").timestamp()
+    except ValueError:
+        return None
+    return min(0.0, there - before) + max(0.0, there - after)
+
+
+def read_server_file(path: Path) -> ServerFacts:
+    """Return what the file of a server says.  Raises InvalidSetting."""
+    config = read_conf(path)
+    facts = from_config(config, path, ())
+    named = [path, *map(Path, key_files(config)), *([Path(facts.store)] if facts.store else [])]
+    return msgspec.structs.replace(facts, open_files=tuple(str(each) for each in named if _is_open(each)))
+
+
+def _is_open(path: Path) -> bool:
+    """Say whether others can read a file, or look into a folder; what is not there, or not for us, is not open."""
+    try:
+        status = path.stat()
+        above = path.absolute().parent.stat()
+    except OSError:
+        return False
+    if not status.st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        return False
+    return bool(above.st_mode & (stat.S_IXGRP | stat.S_IXOTH))
