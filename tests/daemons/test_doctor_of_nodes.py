@@ -9,6 +9,7 @@ import pytest
 
 from sylvite import Client
 from tests.daemons.network import Network, Node
+from tests.daemons.nodes import WITHIN_S
 
 
 @pytest.fixture
@@ -84,3 +85,35 @@ def test_a_folder_that_others_may_write_to(network: Network) -> None:
 def test_a_minion_that_knows_no_master(network: Network) -> None:
     alpha = network.minion("alpha", "alpha")
     assert "it knows no master, and trusts none for coming first -> set master_finger" in findings(alpha, "warn")
+
+
+def test_a_minion_whose_master_has_another_key(network: Network) -> None:
+    """It stays and tries again, tells of it here, and there once the key is the right one; or it stops, where that is wanted."""
+    wrong = ":".join(["2f"] * 32)
+    told = "salt/minion/alpha/wrong_master"
+    with network.master.run("master"):
+        right = network.master("keys", "finger").strip()
+        alpha = network.minion("alpha", "alpha", master_finger=f'"{wrong}"')
+        bus_of_alpha = alpha.folder / "var" / "run" / "sylvite" / "minion" / "bus.sock"
+        with alpha.run("minion"), Client.connect(bus_of_alpha) as bus:
+            event = bus.wait(told, since="oldest", timeout_s=WITHIN_S)
+            assert (event.data["found"], event.data["pinned"]) == (right, [wrong])
+            failed = findings(alpha, "FAIL")
+            assert f"is not to be trusted: the master has the key {right}, and not {wrong}" in failed
+            assert "compare with `sylvite keys finger`" in failed
+            assert alpha.ask("status")["minion"]["wrong_master"]["found"] == right
+            assert "MASTER    127.0.0.1" in alpha("status")
+        at = {"id": "alpha", "master": f"127.0.0.1:{network.port}", "acceptance_wait_time": 1}
+        alpha.configure("minion", **at, master_finger=f'"{wrong}"', wrong_master_retry=False)
+        with alpha.run("minion") as minion:
+            assert minion.wait() == 77
+            assert f"the master has the key {right}" in minion.log.read_text()
+            assert "Traceback" not in minion.log.read_text()
+        alpha.configure("minion", **at, master_finger=f'"{right}"')
+        with alpha.run("minion"):
+            network.sees("salt/auth", "data.act == 'pend'")
+            network.master("keys", "accept", "alpha", "--yes")
+            assert network.sees(told).data["data"]["found"] == right
+            assert alpha.ask("status")["minion"]["wrong_master"] is None
+            assert "shows a key that is trusted" in findings(alpha, "ok")
+            assert "MASTER" not in alpha("status")

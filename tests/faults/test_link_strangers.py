@@ -19,7 +19,7 @@ from sylvite.auth.enrolment import Pins, Trust, read_pins
 from sylvite.auth.keys import KeyPair, make_pair
 from sylvite.client.async_client import AsyncClient
 from sylvite.core.event import pack_data
-from sylvite.link import minion_end, tls
+from sylvite.link import minion_end, strangers, tls
 from sylvite.link.messages import Challenge, Down, Prove, Up, Verdict, encode
 from sylvite.link.minion_session import MinionSession
 from sylvite.link.tls import PROTOCOL, master_context, minion_context
@@ -31,6 +31,7 @@ from tests.link.nodes import Node, buses, hurry, play, take, until
 SOON_S = 1.0
 REPEATS = 3
 EVENTS = 20
+TOLD = strangers.TAG.format("alpha")
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +47,7 @@ class FalseMaster:
 
     def __init__(self, pair: KeyPair) -> None:
         self.port = self.connections = self.heard = 0
+        self.fingerprint = pair.fingerprint
         self._pair = pair
 
     @asynccontextmanager
@@ -69,8 +71,8 @@ class FalseMaster:
 
 
 def _meet_strangers(tmp_path: Path, *, without: str | None = None) -> None:
-    counters: dict[str, float] = dict.fromkeys(("said_to_a_stranger", "lost", "pinned_unasked", "came_down"), 0.0)
-    counters["strangers_met"] = 0.0
+    wrong = ("said_to_a_stranger", "lost", "pinned_unasked", "came_down", "not_told_of", "told_of_again")
+    counters: dict[str, float] = dict.fromkeys((*wrong, "strangers_met"), 0.0)
 
     async def scene(node: Node) -> None:
         stranger = FalseMaster(make_pair())
@@ -89,14 +91,21 @@ def _meet_strangers(tmp_path: Path, *, without: str | None = None) -> None:
             counters["said_to_a_stranger"] += stranger.heard
             counters["strangers_met"] = stranger.connections
             counters["came_down"] += len([e async for e in await minion.subscribe("x", since="oldest", until_end=True)])
+            subscription = await minion.subscribe(TOLD, since="oldest", until_end=True)
+            told = [(event.data["found"], tuple(event.data["pinned"])) async for event in subscription]
+            found, pinned = stranger.fingerprint, node.master_pair.fingerprint
+            expected = [(found, (pinned,)), (found, ())]
+            counters["not_told_of"] = len(set(expected) - set(told))
+            counters["told_of_again"] = len(told) - len(set(told))
             node.port = 0
             node.accept()
             async with node.master(), node.minion():
                 arrived = await take(master, EVENTS, "load/secret")
+                counters["not_told_of"] += len(expected) - len(await take(master, len(told), TOLD))
             counters["lost"] += EVENTS - len({event.data["data"]["n"] for event in arrived})
 
     play(tmp_path, scene)
-    limits: dict[str, float] = dict.fromkeys(("said_to_a_stranger", "lost", "pinned_unasked", "came_down"), 0.0)
+    limits: dict[str, float] = dict.fromkeys(wrong, 0.0)
     report("C-08", seed=0, runs=int(counters["strangers_met"]), counters=counters, target=limits, without=without)
 
 

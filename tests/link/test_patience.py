@@ -66,5 +66,18 @@ def test_of_several_masters_each_has_to_reject_it() -> None:
     assert waits.gives_up
 
 
+def test_who_meets_only_wrong_masters_gives_up_where_wrong_master_retry_is_off() -> None:
+    for retry in (True, False):
+        waits = patience(masters=2, wrong_master_retry=retry)
+        waits.after_loss(wrong_master=True)
+        waits.after_loss()
+        waits.after_loss(wrong_master=True)
+        waits.after_verdict(PENDING)
+        waits.after_loss(wrong_master=True)
+        assert not waits.gives_up
+        waits.after_loss(wrong_master=True)
+        assert waits.gives_up == (not retry)
+
+
 def test_two_machines_with_one_key_do_not_fight_for_the_connection() -> None:
     assert patience(0.0).after_loss(taken_over=True) == TAKEN_OVER_S

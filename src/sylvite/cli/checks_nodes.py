@@ -121,7 +121,8 @@ def check_minion(options: MinionOptions) -> list[Finding]:
     findings = [runs]
     if options.master_type == "disable":
         return findings
-    if not options.master_finger and not (options.pki_dir / FILE).exists():
+    knows_one = bool(options.master_finger) or (options.pki_dir / FILE).exists()
+    if not knows_one:
         cure = "set master_finger to what `sylvite keys finger` says on the master"
         findings.append(Finding("minion", "warn", "it knows no master, and trusts none for coming first", cure))
     for host, port in master_addresses(options):
@@ -133,12 +134,14 @@ def check_minion(options: MinionOptions) -> list[Finding]:
             findings.append(
                 Finding("minion", "ok", f"the master {host}:{port} takes connections, within {show_duration(reached)}")
             )
+            if knows_one:
+                findings.append(_check_key(options, host, port))
     if runs.state == "ok":
         try:
             with Client.connect(
                 bus_of(options), timeout_s=REACHED_WITHIN_S, reconnect_s=0.0, name="sylvite doctor"
             ) as bus:
-                waiting = minion_facts(bus).waiting
+                waiting = minion_facts(bus, options.id).waiting
         except SylviteError as error:
             return [*findings, Finding("minion", "warn", str(error), "run doctor as the user of the minion")]
         if waiting:
@@ -151,6 +154,34 @@ def check_minion(options: MinionOptions) -> list[Finding]:
         else:
             findings.append(Finding("minion", "ok", "the master has all events"))
     return findings
+
+
+def _check_key(options: MinionOptions, host: str, port: int) -> Finding:
+    """See whether a master shows a key that the minion trusts."""
+    import ssl
+
+    from sylvite.auth.enrolment import WrongMaster, judge_master
+    from sylvite.auth.keys import InvalidKey
+    from sylvite.daemons.masters import KnownMasters
+    from sylvite.link.tls import minion_context, shown_by
+
+    try:
+        pins = KnownMasters(options.pki_dir).pins(options.master_finger, None, trust_first=False)
+        with (
+            socket.create_connection((host, port), REACHED_WITHIN_S) as plain,
+            minion_context().wrap_socket(plain) as connection,
+        ):
+            judge_master(shown_by(connection), pins, time.time_ns())
+    except (WrongMaster, InvalidKey) as error:
+        cure = (
+            "compare with `sylvite keys finger` on the master: if it has another key, set master_finger; if not, "
+            "somebody is in between"
+        )
+        return Finding("minion", "FAIL", f"the master {host}:{port} is not to be trusted: {error}", cure)
+    except (OSError, ssl.SSLError, SylviteError) as error:
+        cure = "run doctor as the user of the minion, and look at what the master logs"
+        return Finding("minion", "warn", f"the key of the master {host}:{port} was not seen: {error}", cure)
+    return Finding("minion", "ok", f"the master {host}:{port} shows a key that is trusted")
 
 
 def _check_bus(name: str, options: Any) -> Finding:

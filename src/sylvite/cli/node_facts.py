@@ -21,6 +21,8 @@ KEYS = "keys"
 UPLINK = "uplink"
 WAITING_MAX = 10_000
 """So many events of the outbox are counted."""
+WRONG_MASTER_SINCE = "2h"
+"""As long as it is met, it is told of each hour."""
 
 
 class MasterFacts(msgspec.Struct, frozen=True):
@@ -34,9 +36,13 @@ class MasterFacts(msgspec.Struct, frozen=True):
 
 
 class MinionFacts(msgspec.Struct, frozen=True):
-    """`waiting`: events that the master does not have yet."""
+    """`waiting`: events that the master does not have yet.  `wrong_master`: what was told last of one that is not trusted.
+
+    None where a trusted one has let the minion in since.
+    """
 
     waiting: int
+    wrong_master: dict[str, Any] | None = None
 
 
 def load_nodes() -> tuple[Loaded[MasterOptions] | None, Loaded[MinionOptions] | None]:
@@ -69,20 +75,37 @@ def master_facts(options: MasterOptions) -> MasterFacts:
     return MasterFacts(connected, away, ids[State.PENDING], ids[State.DENIED], due)
 
 
-def minion_facts(bus: Client) -> MinionFacts:
+def minion_facts(bus: Client, minion: str) -> MinionFacts:
     """Return what its bus says.  Raises SylviteError."""
+    return MinionFacts(_waiting(bus), _wrong_master(bus, minion))
+
+
+def _waiting(bus: Client) -> int:
     from sylvite.core.known_tags import BEACONS, OUTBOX, RETURN
 
     cursors = [cursor for cursor in bus.ask("cursors")["cursors"] if cursor["name"] == UPLINK]
     if not cursors:
-        return MinionFacts(0)
+        return 0
     count = 0
     with bus.subscribe(exact=(OUTBOX, RETURN, BEACONS), since=int(cursors[0]["offset"]), until_end=True) as outbox:
         for _ in outbox:
             count += 1
             if count >= WAITING_MAX:
                 break
-    return MinionFacts(count)
+    return count
+
+
+def _wrong_master(bus: Client, minion: str) -> dict[str, Any] | None:
+    from sylvite.core.known_tags import OUTBOX
+    from sylvite.link.strangers import TAG
+
+    with bus.subscribe(exact=TAG.format(minion), since=WRONG_MASTER_SINCE, until_end=True) as told:
+        events = list(told)
+    if not events:
+        return None
+    let_in = f"data.tag == 'salt/minion/{minion}/start'"
+    with bus.subscribe(exact=OUTBOX, where=let_in, since=events[-1].offset, until_end=True) as since:
+        return None if any(True for _ in since) else events[-1].data
 
 
 def facts_of_bus(bus: Client, log_folder: str) -> dict[str, Any]:
@@ -92,7 +115,7 @@ def facts_of_bus(bus: Client, log_folder: str) -> dict[str, Any]:
         if master is not None and of_log(master, log_folder):
             return {"master": msgspec.to_builtins(master_facts(master.options))}
         if minion is not None and of_log(minion, log_folder):
-            return {"minion": msgspec.to_builtins(minion_facts(bus))}
+            return {"minion": msgspec.to_builtins(minion_facts(bus, minion.options.id))}
     except SylviteError:
         return {}  # `sylvite doctor` says what is wrong; here the bus alone is looked at.
     return {}

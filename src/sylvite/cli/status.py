@@ -195,6 +195,9 @@ def _node(painter: Painter, node: dict[str, Any]) -> list[str]:
         lines.append(
             _line(painter, "outbox", f"{show_number_of(minion['waiting'], 'event')} that the master has not yet")
         )
+        if wrong := minion["wrong_master"]:
+            text = f"{wrong['master']} is not to be trusted: {wrong['reason']}"
+            lines.append(_line(painter, "MASTER", painter.paint(printable(text), color.RED)))
     return lines
 
 

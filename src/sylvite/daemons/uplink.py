@@ -91,7 +91,7 @@ class Uplink:
 
     async def _watch(self, end: MinionEnd, error: SylviteError) -> None:
         await end.is_over.wait()
-        self.given_up = error
+        self.given_up = end.stranger or error
         signal.raise_signal(signal.SIGTERM)  # In order, as if somebody had told it to.
 
 
@@ -132,6 +132,7 @@ def _patience(options: MinionOptions) -> PatienceSettings:
         acceptance_wait_time_s=options.acceptance_wait_time_s,
         acceptance_wait_time_max_s=options.acceptance_wait_time_max_s,
         rejected_retry=options.rejected_retry,
+        wrong_master_retry=options.wrong_master_retry,
     )
 
 

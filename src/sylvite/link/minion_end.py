@@ -34,10 +34,12 @@ from sylvite.core.known_tags import BEACONS
 from sylvite.core.known_tags import OUTBOX as OUTBOX_TAG
 from sylvite.core.known_tags import RETURN as RETURN_TAG
 from sylvite.errors import ConnectionLost, InvalidData, RemoteProtocolError, SylviteError
+from sylvite.link import strangers
 from sylvite.link.master_wire import MasterWire
 from sylvite.link.messages import TAKEN_OVER, Verdict
 from sylvite.link.patience import Patience, PatienceSettings
 from sylvite.link.renewal import Renewal
+from sylvite.link.strangers import Strangers
 from sylvite.link.tls import minion_context, shown_by
 from sylvite.link.tls_pipe import TlsPipe
 from sylvite.link.uplink import Load, Uplink
@@ -62,7 +64,10 @@ def _load_of(event: Event) -> Mapping[str, Any]:
 
 
 class MinionEnd:
-    """`is_over`: set where the minion gives up: every master has rejected its key."""
+    """`is_over`: set where the minion gives up: every master has rejected its key, or is not to be trusted.
+
+    `stranger`: what was wrong with the master that was met last; None where it is trusted, or was not reached.
+    """
 
     def __init__(
         self,
@@ -86,12 +91,14 @@ class MinionEnd:
         """
         self.uplink = Uplink(pair, minion)
         self.is_over = asyncio.Event()
+        self.stranger: SylviteError | None = None
         self._changed = asyncio.Event()
         """Set when something has come from the master, or a connection is over."""
         self._room = asyncio.Event()
         self._bus, self._masters, self._pins = bus, list(masters), pins
         self._minion, self._token, self._keep_pins, self._on_up = minion, token, keep_pins, on_up
         self._renewal, self._verdicts = Renewal(pair, on_renewed), VerdictLog(minion)
+        self._strangers = Strangers(minion)
         least_s, most_s = BACK_OFF_S
         settings = patience or PatienceSettings(recon_default_s=least_s, recon_max_s=most_s)
         self._patience = Patience(settings, random_chance, len(self._masters))
@@ -151,9 +158,12 @@ class MinionEnd:
         attempt = 0
         while not self._patience.gives_up:
             host, port = self._masters[attempt % len(self._masters)]
-            self.refused = ""
+            self.refused, self.stranger = "", None
             try:
                 verdict = await self._session(host, port)
+            except (WrongMaster, InvalidKey) as error:
+                self.stranger, verdict = error, None
+                await self._tell_stranger(f"{host}:{port}", error)
             except (OSError, ssl.SSLError, SylviteError) as error:
                 logger.warning("the master at %s:%d is not reached: %s", host, port, error)
                 verdict = None
@@ -167,10 +177,12 @@ class MinionEnd:
                 pause_s = self._patience.after_verdict(verdict)
                 attempt += 1
             else:
-                pause_s = self._patience.after_loss()
+                pause_s = self._patience.after_loss(wrong_master=self.stranger is not None)
                 attempt += 1
-            await asyncio.sleep(pause_s)
-        logger.error("the key of this minion was rejected; with rejected_retry it would ask again")
+            if not self._patience.gives_up:
+                await asyncio.sleep(pause_s)
+        if self.stranger is None:
+            logger.error("the key of this minion was rejected; with rejected_retry it would ask again")
         self.is_over.set()
 
     async def _session(self, host: str, port: int) -> Verdict | None:
@@ -192,6 +204,8 @@ class MinionEnd:
                 self._wire = None
                 self.uplink.lost()
                 self._changed.set()
+        if self.stranger is not None:
+            raise self.stranger
         if verdict is None and self.refused:
             raise ConnectionLost(self.refused)
         if self.refused and verdict is not None and verdict.state == State.ACCEPTED:
@@ -222,11 +236,24 @@ class MinionEnd:
             trust = judge_master(fingerprint, self._pins, time.time_ns())
             self.uplink.connect(fingerprint, self._token)
         except (WrongMaster, InvalidKey) as error:
-            self.refused = str(error)
+            self.stranger = error
             wire.end()
             return False
         self._wire, self._found = wire, (fingerprint, trust)
         return True
+
+    async def _tell_stranger(self, master: str, error: SylviteError) -> None:
+        facts = self._strangers.met(master, error, [pin.fingerprint for pin in self._pins.pins], time.monotonic())
+        if facts is None:
+            logger.debug("the master at %s is still not to be trusted: %s", master, error)
+            return
+        logger.error(
+            "the master at %s is not to be trusted, and was told nothing: %s. Compare with `sylvite keys finger` there: "
+            "if it has another key, set master_finger; if not, somebody is in between", master, error,
+        )  # fmt: skip
+        tag = strangers.TAG.format(self._minion)
+        await self._publish(tag, facts)
+        await self._publish(OUTBOX_TAG, {"tag": tag, "data": facts, "events": None, "pretag": None})
 
     def received(self, wire: MasterWire, data: bytes) -> None:
         if wire is not self._wire:
@@ -264,6 +291,7 @@ class MinionEnd:
             self._keep_pins(pins)
         self._token = None
         self._verdicts.was_in()
+        self._strangers.was_in()
         self._renewal.was_in()
         self._offer_successor()
         self._tell_missed()

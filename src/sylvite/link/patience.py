@@ -25,27 +25,30 @@ class PatienceSettings(msgspec.Struct, frozen=True, kw_only=True):
     acceptance_wait_time_s: float = 10.0
     acceptance_wait_time_max_s: float = 0.0
     rejected_retry: bool = True
+    wrong_master_retry: bool = True
 
 
 class Patience:
     def __init__(self, settings: PatienceSettings, chance: Chance, masters: int = 1) -> None:
         """`masters`: how many there are to be asked."""
         self._settings, self._chance, self._masters = settings, chance, masters
-        self._failures = self._asked = self._rejections = 0
+        self._failures = self._asked = self._rejections = self._strangers = 0
 
     @property
     def gives_up(self) -> bool:
-        """Say whether every master, one after the other, has rejected the key, and that is the end."""
-        return not self._settings.rejected_retry and self._rejections >= self._masters
+        """Say whether every master, one after the other, has rejected the key or was a wrong one, and that is the end."""
+        is_rejected = not self._settings.rejected_retry and self._rejections >= self._masters
+        return is_rejected or (not self._settings.wrong_master_retry and self._strangers >= self._masters)
 
     def was_in(self) -> None:
         """A master has let us in."""
-        self._failures = self._asked = self._rejections = 0
+        self._failures = self._asked = self._rejections = self._strangers = 0
 
-    def after_loss(self, *, taken_over: bool = False) -> float:
+    def after_loss(self, *, taken_over: bool = False, wrong_master: bool = False) -> float:
         """Return how long to wait where a connection has ended, or was not made."""
         settings, failures = self._settings, self._failures
         self._failures += 1
+        self._strangers = self._strangers + 1 if wrong_master else 0
         if taken_over:
             return TAKEN_OVER_S * (1 + self._chance())
         # It grows from the first time on, also where it is by chance: of many minions that have lost their master at
@@ -59,6 +62,7 @@ class Patience:
         """Return how long to wait where the master did not let us in."""
         settings = self._settings
         self._asked += 1
+        self._strangers = 0
         self._rejections = self._rejections + 1 if verdict.state == State.REJECTED else 0
         wait_s = settings.acceptance_wait_time_s
         if 0 < verdict.retry_s < wait_s and verdict.state == State.PENDING:

@@ -42,7 +42,7 @@ def _strict(context: ssl.SSLContext) -> None:
     context.set_alpn_protocols([PROTOCOL])
 
 
-def shown_by(connection: ssl.SSLObject) -> Fingerprint:
+def shown_by(connection: ssl.SSLObject | ssl.SSLSocket) -> Fingerprint:
     """Return the fingerprint of the key that the other side has proven to have.
 
     Raises:

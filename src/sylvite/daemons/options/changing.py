@@ -16,8 +16,8 @@ AT_START = frozenset(
         "sharedsecret", "pam_service", "cluster",
         # Of a minion
         "master", "master_port", "master_type", "random_master", "master_finger", "file_client", "use_master_when_local",
-        "auth_timeout", "acceptance_wait_time", "acceptance_wait_time_max", "rejected_retry", "recon_default",
-        "recon_max", "recon_randomize", "ping_interval", "process_count_max", "minion_jid_queue_hwm", "grains",
+        "auth_timeout", "acceptance_wait_time", "acceptance_wait_time_max", "rejected_retry", "wrong_master_retry",
+        "recon_default", "recon_max", "recon_randomize", "ping_interval", "process_count_max", "minion_jid_queue_hwm", "grains",
     )
 )  # fmt: skip
 """All others count at once when the files are read again, or are read anew by each command that needs them."""

@@ -94,6 +94,13 @@ class MinionOptions(NodeOptions, frozen=True, kw_only=True):
         msgspec.field(default=0.0, name="acceptance_wait_time_max")
     )
     rejected_retry: Annotated[Flag, About("Ask again although the key was rejected, rather than stop.")] = False
+    wrong_master_retry: Annotated[
+        Flag,
+        About(
+            "Try again although the master has shown a key that is not trusted, rather than stop.",
+            "Ours: Salt stops where master_finger does not fit.",
+        ),
+    ] = True
     recon_default_s: Annotated[Milliseconds, About("The shortest wait before the minion connects again.")] = (
         msgspec.field(default=1.0, name="recon_default")
     )
