@@ -20,7 +20,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sylvite.api import sockets
 from sylvite.api.console import Console
 from sylvite.api.entry import Answer, Entry
-from sylvite.api.hooks import hook_entries
 from sylvite.api.origins import Origins
 from sylvite.api.problems import NotFound, WrongMethod, problem
 from sylvite.api.salt.entries import SaltApi
@@ -91,7 +90,7 @@ async def _failed(request: Request, error: Exception) -> Response:
 def make_app(service: Service, salt: SaltApi) -> ASGIApp:
     rest = salt.settings.rest
     origins = Origins(rest.cors_origin)
-    routes = _routes([*Console(service).entries(), *native_entries(service), *hook_entries(service), *_with_page(salt, rest)], origins)
+    routes = _routes([*Console(service).entries(), *native_entries(service), *_with_page(salt, rest)], origins)
     routes += [
         WebSocketRoute("/v1/events/ws", partial(sockets.native, service)),
         WebSocketRoute("/ws", partial(sockets.salt, salt)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
@@ -27,7 +28,7 @@ from sylvite.api.reading import Reading
 from sylvite.api.service import Service
 from sylvite.api.streaming import NDJSON, SSE, Form, Stream
 from sylvite.api.tail import encode_item
-from sylvite.core.event import Event
+from sylvite.core.event import Event, Gap
 from sylvite.errors import InvalidInput, InvalidSetting, NoSuchOffset, WaitTimeout
 
 CURL_DEFAULT = "application/x-www-form-urlencoded"
@@ -36,6 +37,38 @@ PAGE_S = 5.0
 """A page is given when it is full, or after so long: the next one goes on where it ended."""
 LINES_BYTES_MAX = 8 * 1024 * 1024
 PAGE_BYTES_MAX = 8 * 1024 * 1024
+
+
+class Published(msgspec.Struct, frozen=True):
+    """`offset`, `id`: of the first event; `level`: what the acknowledgement survives."""
+
+    offset: int
+    id: str
+    count: int
+    level: str
+
+
+class EventShown(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An event in its envelope.  `cause`: the offset of the one that it answers, and `hop`: how many stand before it."""
+
+    offset: int
+    epoch: str
+    stamp: str
+    tag: str
+    sender: str
+    source: str
+    data: dict[str, Any]
+    cause: int | None = None
+    hop: int | None = None
+
+
+class History(msgspec.Struct, frozen=True):
+    """`next`: what `after` of the next page is; null where nothing was looked at.  `end`: nothing is behind it now."""
+
+    items: list[EventShown]
+    gaps: list[Gap]
+    next: str | None
+    end: bool
 
 
 async def publish(service: Service, request: Request) -> Response:
@@ -54,12 +87,7 @@ async def publish(service: Service, request: Request) -> Response:
     service.access.count_events(caller.token, len(events))
     accepted = await service.publishing.publish(caller, events, request.headers.get("idempotency-key", ""))
     first = accepted.published
-    said = {
-        "offset": first.offset,
-        "id": id_of(first.position),
-        "count": accepted.events,
-        "level": first.level.name.lower(),
-    }
+    said = Published(first.offset, id_of(first.position), accepted.events, first.level.name.lower())
     return answer(said, 201)
 
 

@@ -17,12 +17,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sylvite.api.answers import answer
+from sylvite.api.answers import Items, answer
 from sylvite.api.bodies import read_body
-from sylvite.api.entry import Entry
 from sylvite.api.hook_memory import Memory
 from sylvite.api.hook_rules import Rule, make_event, read_rule
-from sylvite.api.parameters import id_of
+from sylvite.api.parameters import check_names, id_of
 from sylvite.api.patience import Patience
 from sylvite.api.problems import TooManyRequests
 from sylvite.auth.webhooks import Checking, Delivery, NotShown, check
@@ -116,10 +115,10 @@ class Hooks:
         hook = self._hooks.get(name)
         return BODY_BYTES_MAX if hook is None else hook.settings.max_bytes
 
-    def shown(self) -> list[dict[str, object]]:
+    def shown(self) -> list[HookItem]:
         """Return the hooks without their secrets, and what has come."""
         return [
-            {"name": name, "scheme": hook.settings.scheme, "tag": hook.settings.tag, **msgspec.structs.asdict(self.counts[name])}
+            HookItem(name, hook.settings.scheme, hook.settings.tag, **msgspec.structs.asdict(self.counts[name]))
             for name, hook in self._hooks.items()
         ]  # fmt: skip
 
@@ -199,34 +198,41 @@ def _read(name: str, settings: WebhookIn) -> _Hook:
     return _Hook(settings, checking, read_rule(setting, settings.scheme, settings.tag, settings.headers))
 
 
-class HookEntries:
-    """The entries of hooks: one for senders, who have a secret in the place of a token, and one for operators."""
+class HookItem(msgspec.Struct, frozen=True):
+    """A hook, without its secret, and what has come: `Counts`."""
 
-    def __init__(self, service: Service) -> None:
-        self._service, self._hooks = service, service.hooks
-
-    async def deliver(self, request: Request) -> Response:
-        """POST /v1/hooks/{name}: a delivery of a sender who shows that he knows the secret."""
-        name = str(request.path_params["name"])
-        body = await read_body(request, self._hooks.bytes_max(name))
-        address = request.client.host if request.client is not None else ""
-        headers: dict[str, str] = {}
-        for header, value in request.headers.items():
-            # What stands there twice is nothing that can be compared: who is behind a proxy may have read the other one.
-            headers[header] = f"{headers[header]}, {value}" if header in headers else value
-        taken = await self._hooks.take(name, Delivery(headers, body), address)
-        said = {"offset": taken.position.offset, "id": id_of(taken.position), "repeated": not taken.is_new}
-        return answer(said, 201 if taken.is_new else 200)
-
-    async def list_all(self, request: Request) -> Response:
-        """GET /v1/hooks: the hooks, without their secrets, and what has come."""
-        self._service.access.require(request, "status:read")
-        return answer({"items": self._hooks.shown()})
+    name: str
+    scheme: str
+    tag: str
+    accepted: int
+    repeated: int
+    refused: int
 
 
-def hook_entries(service: Service) -> list[Entry]:
-    entries = HookEntries(service)
-    return [
-        Entry("POST", "/v1/hooks/{name}", "", entries.deliver),
-        Entry("GET", "/v1/hooks", "status:read", entries.list_all),
-    ]
+class Delivered(msgspec.Struct, frozen=True):
+    """Where the event is.  `repeated`: it was there already."""
+
+    offset: int
+    id: str
+    repeated: bool
+
+
+async def deliver(service: Service, request: Request) -> Response:
+    """POST /v1/hooks/{name}: a delivery of a sender who shows that he knows the secret."""
+    name = str(request.path_params["name"])
+    body = await read_body(request, service.hooks.bytes_max(name))
+    address = request.client.host if request.client is not None else ""
+    headers: dict[str, str] = {}
+    for header, value in request.headers.items():
+        # What stands there twice is nothing that can be compared: who is behind a proxy may have read the other one.
+        headers[header] = f"{headers[header]}, {value}" if header in headers else value
+    taken = await service.hooks.take(name, Delivery(headers, body), address)
+    said = Delivered(taken.position.offset, id_of(taken.position), not taken.is_new)
+    return answer(said, 201 if taken.is_new else 200)
+
+
+async def list_all(service: Service, request: Request) -> Response:
+    """GET /v1/hooks: the hooks, without their secrets, and what has come."""
+    service.access.require(request, "status:read")
+    check_names(request.query_params)
+    return answer(Items(service.hooks.shown()))

@@ -67,7 +67,7 @@ class JobShown(JobItem, frozen=True):
     returns: dict[str, Returned]
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class JobWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`target`: docs/targets.md.  `keywords`: arguments by name.  `timeout_s`: wait so long for what the minions return."""
 
     target: str | list[str]
@@ -78,7 +78,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=WAIT_S_MAX)] | None = None
 
 
-class Started(msgspec.Struct, frozen=True, omit_defaults=True):
+class JobStarted(msgspec.Struct, frozen=True, omit_defaults=True):
     """`minions`: who is expected to answer; nobody: then nothing was published.  `returns`: where they were waited for."""
 
     jid: str
@@ -116,20 +116,20 @@ async def start(service: Service, request: Request) -> Response:
     """POST /v1/jobs: run a function on minions; the answer does not wait for what they return, unless it is told to."""
     caller = service.access.require(request, "jobs:run")
     check_names(request.query_params)
-    wanted = decode(await read_body(request, BODY_BYTES_MAX), Wanted)
+    wanted = decode(await read_body(request, BODY_BYTES_MAX), JobWanted)
     _check(caller, wanted.function)
     local = _client(service)
     options: JobOptions = {"tgt_type": wanted.target_type, "user": caller.name, "kwarg": wanted.keywords or None}
     if wanted.timeout_s is None:
         published = await local.pub(wanted.target, wanted.function, wanted.arguments, **options)
-        return answer(Started(published.get("jid", ""), published.get("minions", [])), 202)
+        return answer(JobStarted(published.get("jid", ""), published.get("minions", [])), 202)
     deadline = time.monotonic() + wanted.timeout_s
     publication, returns = await local.start(wanted.target, wanted.function, wanted.arguments, **options)
     found: dict[str, Returned] = {}
     async with returns:
         while (each := await returns.next(max(deadline - time.monotonic(), 0.0))) is not None:
             found[each.minion] = _heard(each.data)
-    return answer(Started(publication.jid if publication.minions else "", publication.minions, found), 200)
+    return answer(JobStarted(publication.jid if publication.minions else "", publication.minions, found), 200)
 
 
 async def end(service: Service, request: Request) -> Response:
@@ -144,9 +144,9 @@ async def end(service: Service, request: Request) -> Response:
     have = {each.minion for each in answers}
     waiting = [minion for minion in listed.job.minions if minion not in have]
     if not waiting:
-        return answer(Started("", []), 202)
+        return answer(JobStarted("", []), 202)
     published = await _client(service).pub(waiting, KILL, [jid], tgt_type="list", user=caller.name)
-    return answer(Started(published.get("jid", ""), published.get("minions", [])), 202)
+    return answer(JobStarted(published.get("jid", ""), published.get("minions", [])), 202)
 
 
 def _client(service: Service) -> AsyncLocalClient:

@@ -61,14 +61,14 @@ class KeyShown(KeyItem, frozen=True):
     others: list[KeyItem]
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class KeyMove(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`fingerprint`: of the key that was looked at: no other is then moved."""
 
     action: Action
     fingerprint: str | None = None
 
 
-class Done(KeyItem, frozen=True):
+class KeyMoved(KeyItem, frozen=True):
     """The key as it is now; one that was deleted, as it was."""
 
     action: Action
@@ -105,10 +105,10 @@ async def move(service: Service, request: Request) -> Response:
     """POST /v1/keys/{id}: accept, reject, revoke or delete a key."""
     service.access.require(request, "keys:write")
     check_names(request.query_params)
-    wanted = decode(await read_body(request, BODY_BYTES_MAX), Wanted)
+    wanted = decode(await read_body(request, BODY_BYTES_MAX), KeyMove)
     bus = _Announcing(service.bus, asyncio.get_running_loop())
     key = await asyncio.to_thread(_move, service.keys, str(request.path_params["id"]), wanted, bus)
-    return answer(Done(**msgspec.structs.asdict(_item(key)), action=wanted.action))
+    return answer(KeyMoved(**msgspec.structs.asdict(_item(key)), action=wanted.action))
 
 
 class _Announcing:
@@ -127,7 +127,7 @@ def _read(folder: Path, id_: str | None) -> list[Key]:
         return keyring.all_keys(id_)
 
 
-def _move(folder: Path, id_: str, wanted: Wanted, bus: _Announcing) -> Key:
+def _move(folder: Path, id_: str, wanted: KeyMove, bus: _Announcing) -> Key:
     act, move_ = _ACTS[wanted.action]
     with Keyring.open(folder) as keyring:
         key = _choose(keyring.all_keys(id_), id_, act, wanted.fingerprint)

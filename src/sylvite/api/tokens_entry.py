@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from starlette.requests import Request
@@ -21,13 +21,33 @@ from sylvite.errors import NotAllowed
 BODY_BYTES_MAX = 64 * 1024
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TokenWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`expires_s`: how long it lives.  `owner`: of whoever asks, unless it is said."""
 
     scopes: Annotated[list[str], msgspec.Meta(min_length=1)]
     owner: str | None = None
     expires_s: float = LIFE_S
     note: str = ""
+
+
+class TokenShown(msgspec.Struct, frozen=True):
+    """A token without its text: `Token.shown`.  Times are nanoseconds since 1970; `used_ns` is 0 for one that was never used."""
+
+    id: str
+    owner: str
+    backend: str
+    scopes: list[str]
+    perms: list[Any]
+    made_ns: int
+    until_ns: int
+    used_ns: int
+    note: str
+
+
+class TokenMade(TokenShown, frozen=True):
+    """`token`: its text, which is shown this once."""
+
+    token: str
 
 
 async def whoami(service: Service, request: Request) -> Response:
@@ -45,7 +65,7 @@ async def list_all(service: Service, request: Request) -> Response:
 async def create(service: Service, request: Request) -> Response:
     """POST /v1/tokens: a new one; its text is in this answer alone."""
     caller = service.access.require(request, "tokens:admin")
-    wanted = decode(await read_body(request, BODY_BYTES_MAX), Wanted)
+    wanted = decode(await read_body(request, BODY_BYTES_MAX), TokenWanted)
     scopes = [parse_scope(text) for text in wanted.scopes]
     if lacking := caller.grant.lacks(scopes):
         raise NotAllowed(f"nobody hands on what he has not: {', '.join(map(str, lacking))}")
