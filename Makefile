@@ -41,13 +41,22 @@ test: .venv/ready ## Run all tests, in three streams beside each other: they wai
 	@$(PY) -m tests.compat.real_salt
 	@touch $@
 
+.node/ready: tests/api/node/package.json tests/api/node/package-lock.json
+	@mkdir -p .node && cp $^ .node/
+	@command -v npm >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		echo "Installing Debian's npm, for a test: once" >&2 && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm >/dev/null; } || \
+		echo "There is no npm: the test of npm's client of Salt's API is left out" >&2
+	@! command -v npm >/dev/null || npm ci --silent --no-audit --no-fund --prefix .node
+	@touch $@
+
 test-bad-days: .venv/ready
 	@$(PY) -m pytest -q $(BAD_DAYS)
 
 test-programs: .venv/ready .venv-salt/ready
 	@$(PY) -m pytest -q $(PROGRAMS)
 
-test-others: .venv/ready
+test-others: .venv/ready .node/ready
 	@$(PY) -m pytest -q $(addprefix --ignore=,$(BAD_DAYS) $(PROGRAMS)) tests
 
 check: lint test ## What a change has to pass
@@ -102,4 +111,4 @@ dist: .venv/ready ## Build the wheels, that with Salt's names too
 	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation -w dist . ./compat
 
 clean: ## Remove what the other targets made
-	rm -rf .venv .venv-lock .venv-salt $(FAULTS) dist .hypothesis .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .node .venv .venv-lock .venv-salt $(FAULTS) dist .hypothesis .ruff_cache .pytest_cache .import_linter_cache

@@ -163,6 +163,19 @@ def test_runners_one_after_the_other(library: Library, bus: Bus, write: Write) -
     assert inner == ["runner.state.orchestrate", "runner.test.exception", "runner.event.send", "runner.event.send"]
 
 
+def test_the_steps_of_a_file_are_shown_and_not_run(library: Library, write: Write, bus: Bus) -> None:
+    write("srv/deploy.sls", "first: {salt.runner: [{name: event.send}, {tag: myco/first}]}\n")
+    found = run(library, "state.orchestrate_show_sls", "deploy")
+    assert found == {
+        "mars_master": {
+            "first": {"salt": ["runner", {"name": "event.send"}, {"tag": "myco/first"}], "__sls__": "deploy"}
+        }
+    }
+    assert [tag for tag, _ in bus.fired if tag.startswith("myco/")] == []
+    (said,) = run(library, "state.orchestrate_show_sls", "*")["mars_master"]
+    assert "there is no such file" in said
+
+
 def test_a_step_that_is_not_needed_has_succeeded(library: Library, write: Write) -> None:
     write("srv/orch/init.sls", "a: {salt.runner: [{name: test.arg}]}\nb: {salt.runner: [{name: x}, {onfail: [a]}]}\n")
     found = run(library, "state.orch", "orch")

@@ -180,3 +180,12 @@ def test_who_is_connected(library: Library, tmp_path: Path) -> None:
             store.came(minion, "192.0.2.1", 1)
         store.left("db1", "goodbye", 2)
     assert wheel(library, "minions.connected") == ["web1", "web2"]
+
+
+def test_options_that_are_for_others_to_see(make_library: MakeLibrary) -> None:
+    library = make_library(id="m", saltgui_pages=["minions"], sharedsecret="hidden", nodegroups={"web": "web*"})
+    found = wheel(library, "config.values")
+    assert found["saltgui_pages"] == ["minions"]
+    assert found["nodegroups"] == {"web": "web*"}
+    assert "hidden" not in str(found)
+    assert "sharedsecret" not in found

@@ -65,6 +65,29 @@ def orch(mods: str, saltenv: str = "base", pillar: Mapping[str, Any] | None = No
     return orchestrate(mods, saltenv, pillar)
 
 
+def orchestrate_show_sls(
+    mods: str, saltenv: str = "base", pillar: Mapping[str, Any] | None = None
+) -> dict[str, dict[str, Any] | list[str]]:
+    """
+    Show the steps of a file, and run none.
+
+    As state.orchestrate; where there is no such file, a list that says so stands in the place of the steps.
+
+    CLI Example:
+
+        sylvite run state.orchestrate_show_sls orch.deploy
+    """
+    whose = f"{__opts__.get('id', 'master')}_master"
+    try:
+        path = _file_of(mods, saltenv)
+    except InvalidOrchestration as error:
+        return {whose: [str(error)]}
+    steps = read_steps(read_source(path), str(path), pillar or {})
+    return {
+        whose: {step.id: {"salt": [step.kind, {"name": step.name}, step.options], "__sls__": mods} for step in steps}
+    }
+
+
 def _file_of(mods: str, saltenv: str) -> Path:
     roots = cast("Mapping[str, list[str]]", __opts__.get("file_roots", {})).get(saltenv, [])
     parts = mods.split(".")
