@@ -42,7 +42,10 @@ Answering = Callable[[Got], Reply]
 class Receiver:
     """A context manager.  `answer` may be replaced while it runs."""
 
-    def __init__(self, answer: Answering = lambda _: Reply(), tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, answer: Answering = lambda _: Reply(), tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+    ) -> None:
+        self._host = host
         self.answer: Answering = answer
         self.got: list[Got] = []
         self.new: queue.Queue[Got] = queue.Queue()
@@ -71,7 +74,7 @@ class Receiver:
             def log_message(self, format: str, *arguments: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer((host, 0), Handler)
         self._server.daemon_threads = True
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
@@ -83,7 +86,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/hook?a=1"
+        return f"http://{self._host}:{self.port}/hook?a=1"
 
     def __enter__(self) -> Receiver:
         self._thread.start()

@@ -1,0 +1,122 @@
+"""Safeguards taken out of webhooks, for the negative controls: each changes the process that it is called in."""
+
+# pyright: reportPrivateUsage=false
+# Safeguards are inside of what they guard.
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Callable, Sequence
+
+from sylvite.api.hook_memory import Known, Memory
+from sylvite.auth import webhooks
+from sylvite.client.async_client import AsyncClient
+from sylvite.client.core import new_source_epoch
+from sylvite.client.ticket import Published
+from sylvite.core.event import Offset
+from sylvite.core.level import Level
+from sylvite.export import posting
+from sylvite.export.address import Address
+from sylvite.export.posting import Poster
+from sylvite.export.sending import Letter, Sender
+from tests.faults.controls import replace
+
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+_later: set[asyncio.Task[Published]] = set()
+
+
+def _no_signatures() -> None:
+    def take(given: Sequence[bytes], expected: Sequence[bytes], what: str) -> None:
+        pass
+
+    replace(webhooks, "_check_any", take)
+
+
+def _no_window() -> None:
+    def take(text: str, now_s: float, window_s: float) -> None:
+        pass
+
+    replace(webhooks, "_check_time", take)
+
+
+def _no_memory() -> None:
+    def begin(memory: Memory, hook: str, key: bytes, now_ns: int) -> Known:
+        return Known(new_source_epoch())
+
+    replace(Memory, "begin", begin)
+
+
+def _answer_before_the_sync() -> None:
+    relay = AsyncClient.relay
+
+    async def relay_later(
+        bus: AsyncClient, sender: str, source_epoch: int, seq: int, block: bytes, count: int
+    ) -> Published:
+        async def later() -> Published:
+            await asyncio.sleep(0.2)
+            return await relay(bus, sender, source_epoch, seq, block, count)
+
+        task = asyncio.create_task(later())
+        _later.add(task)
+        task.add_done_callback(_later.discard)
+        return Published(Offset(0), 0, Level.SYNCED)
+
+    replace(AsyncClient, "relay", relay_later)
+
+
+def _any_address() -> None:
+    def take(address: Address, allowed: object) -> bool:
+        return True
+
+    replace(posting, "is_allowed", take)
+
+
+def _connect_by_name() -> None:
+    connect = Poster._connect
+
+    async def connect_again(poster: Poster, addresses: Sequence[Address]) -> Stream:
+        return await connect(poster, await posting.look_up(poster._target.host, poster._target.port))
+
+    replace(Poster, "_connect", connect_again)
+
+
+def _one_behind_the_other() -> None:
+    """All webhooks post in one line."""
+    deliver, line = Sender._deliver, asyncio.Lock()
+
+    async def wait_and_deliver(sender: Sender, letter: Letter) -> bool:
+        async with line:
+            return await deliver(sender, letter)
+
+    replace(Sender, "_deliver", wait_and_deliver)
+
+
+HOOK_CONTROLS: dict[str, Callable[[], None]] = {
+    "signatures": _no_signatures,
+    "the window": _no_window,
+    "remembering deliveries": _no_memory,
+    "an answer behind the sync": _answer_before_the_sync,
+    "looking at addresses": _any_address,
+    "connecting to what was looked at": _connect_by_name,
+    "a task for each": _one_behind_the_other,
+}
+
+
+def lead(names: dict[str, list[list[str]]]) -> None:
+    """Let names lead to these addresses: another list each time that one is looked up, the last one for ever."""
+    real, left = socket.getaddrinfo, {name: list(lists) for name, lists in names.items()}
+
+    def look_up(host: str, port: int, *arguments: object, **more: object) -> list[object]:
+        lists = left.get(host)
+        if lists is None:
+            return list(real(host, port, type=socket.SOCK_STREAM))
+        found = lists.pop(0) if len(lists) > 1 else lists[0]
+        families = {4: socket.AF_INET, 6: socket.AF_INET6}
+        return [
+            (families[ipaddress.ip_address(address).version], socket.SOCK_STREAM, 6, "", (address, port))
+            for address in found
+        ]
+
+    replace(socket, "getaddrinfo", look_up)
