@@ -25,7 +25,7 @@ const broken = (fingerprint) => fingerprint.split(":").flatMap((byte, at) => (at
 
 export function keys(root, parameters, { who, signal }) {
   const mayMove = can(who, "keys:write");
-  const again = kept(root, { fetch_: () => get("v1/keys", signal), show, signal, noMaster: "Keys are those of minions, and there are minions where there is a master: sylvite master." });
+  const again = kept(root, { fetch_: () => get("v1/keys", signal), show, signal, every_ms: 2000, noMaster: "Keys are those of minions, and there are minions where there is a master: sylvite master." });
 
   function show({ items }) {
     if (!items.length) return notice("quiet", "No keys yet", "A minion that starts and finds this master shows its key here.");

@@ -97,7 +97,7 @@ export class LongList {
     for (let index = first; index < last; index += 1) {
       const item = this.at(index);
       const key = this.key(item);
-      const row = this.#rows.get(key) ?? h("div.row", { role: "option", id: `${this.#id}-${key}` }, this.row(item));
+      const row = this.#rows.get(key) ?? h("div.row", { role: "option", id: `${this.#id}-${key}` }, this.row(item).map((cell) => [cell, " "]));
       row.dataset.index = index;
       row.style.setProperty("transform", `translateY(${index * ROW_PX}px)`);
       row.setAttribute("aria-posinset", index + 1);

@@ -15,7 +15,7 @@ export function minions(root, parameters, { who, signal }) {
   put(root, h("div.filter", h("div.field", h("label", { for: "minion-filter" }, "Name"), filter)), body);
   const list = h("div");
   kept(body, {
-    fetch_: () => get("v1/minions", signal), signal, noMaster: "There are minions where there is a master: sylvite master.",
+    fetch_: () => get("v1/minions", signal), signal, every_ms: 2000, noMaster: "There are minions where there is a master: sylvite master.",
     show: ({ items }) => { found = items; draw(); return list; },
   });
 
