@@ -304,6 +304,16 @@ class ClusterUnfit(ClusterError):
         self.what, self.reason, self.cure = what, reason, cure
 
 
+class LeaseLost(ClusterError):
+    """Another master has taken over what we wanted to do: it must not be done by us."""
+
+    code = "lease_lost"
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"the lease {name} is not ours: {reason}; leave it to whoever has it")
+        self.name, self.reason = name, reason
+
+
 # -- The log -----------------------------------------------------------------------------------------------------
 
 

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import nats.errors
+import nats.js.errors
+from nats.js.api import StreamConfig
 
 from sylvite.cluster.connection import Connection
-from sylvite.cluster.dev import DevCluster
+from sylvite.cluster.dev import START_S, DevCluster
 from sylvite.cluster.settings import ClusterSettings
 
 
@@ -36,10 +39,23 @@ def make_whole(servers: DevCluster) -> None:
 
 async def _forget(servers: DevCluster) -> None:
     await servers.wait_until_led()
-    async with await Connection.open(settings(servers), name="tests") as connection:
+    async with asyncio.timeout(START_S), await Connection.open(settings(servers), name="tests") as connection:
         for stream in await connection.jetstream.streams_info():
             assert stream.config.name is not None
             await connection.jetstream.delete_stream(stream.config.name)
+        await _wait_until_placed(connection)
+
+
+async def _wait_until_placed(connection: Connection) -> None:
+    """Wait until a stream can be put on all three: whoever leads may take one for away for a while after it is back."""
+    while True:
+        try:
+            await connection.jetstream.add_stream(StreamConfig(name="probe", subjects=["probe"], num_replicas=3))  # type: ignore[reportUnknownMemberType]
+            await connection.jetstream.delete_stream("probe")
+        except (nats.js.errors.APIError, nats.errors.TimeoutError):
+            await asyncio.sleep(0.1)
+        else:
+            return
 
 
 def is_paused(pid: int) -> bool:

@@ -110,6 +110,7 @@ EXIT_CODES: Mapping[str, int] = {
     "not_installed": CONFIGURATION,
     # More than one master
     "cluster_error": NO,
+    "lease_lost": NO,
     "cluster_unreachable": NOT_REACHABLE,
     "cluster_refused": NOT_ALLOWED,
     "cluster_unfit": CONFIGURATION,

@@ -152,6 +152,8 @@ class Connection:
         """Return the error of ours that one of nats-py means."""
         if isinstance(error, APIError) and not isinstance(error, ServiceUnavailableError):
             said = error.description or str(error)
+            if "offline" in said:
+                return ClusterUnreachable(self.servers, f"{what}: {said}")  # A server is on its way back, say.
             if error.err_code in _WRONG_SETTINGS:
                 return ClusterUnfit(
                     what, said, f"look at its {_WRONG_SETTINGS[error.err_code]}: `sylvite cluster check`"
