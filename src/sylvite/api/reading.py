@@ -6,7 +6,6 @@ subscription of its own.  There is no seam: each event comes once, and in order.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from typing import NamedTuple, cast
@@ -102,7 +101,7 @@ class Reading:
                     place = _behind(found, place)
                     if seen := [entry for entry in found if self.sees(entry)]:
                         yield seen
-                elif not (await asyncio.wait([self._tail.news()], timeout=idle_s))[0]:
+                elif not await self._tail.wait(idle_s):
                     yield []
 
     async def _subscribe(self, since: Since, *, until_end: bool = False) -> AsyncSubscription:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from typing import Any
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -125,7 +126,10 @@ class Stream:
         gone = asyncio.ensure_future(_until_gone(receive))
         pieces = self._reading.pieces(HEARTBEAT_S)
         try:
-            await self._run(pieces, gone, send)
+            with until_done(gone, self._ending):
+                await self._run(pieces, send)
+            if self._ending.done() and not gone.done():
+                await send({"type": "http.response.body", "body": self._form.end(self._ending.result())})
         finally:
             gone.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -133,32 +137,46 @@ class Stream:
             await pieces.aclose()
             self._close()
 
-    async def _run(self, pieces: AsyncGenerator[list[Entry]], gone: asyncio.Future[None], send: Send) -> None:
+    async def _run(self, pieces: AsyncGenerator[list[Entry]], send: Send) -> None:
+        form = self._form
         raw = [(name.encode(), value.encode()) for name, value in self._headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": raw})
-        await send({"type": "http.response.body", "body": self._form.begin(), "more_body": True})
-        while True:
-            coming = asyncio.ensure_future(anext(pieces))
-            await asyncio.wait([coming, gone, self._ending], return_when=asyncio.FIRST_COMPLETED)
-            if gone.done() or self._ending.done():
-                coming.cancel()
-                with contextlib.suppress(asyncio.CancelledError, SylviteError):
-                    await coming
-                if not gone.done():
-                    await send({"type": "http.response.body", "body": self._form.end(self._ending.result())})
-                return
-            try:
-                entries = coming.result()
-            except SylviteError as error:
-                await send({"type": "http.response.body", "body": self._form.end(str(error))})
-                return
-            form = self._form
-            body = b"".join([entry.form(form.name, form.entry) for entry in entries]) or form.heartbeat()
-            try:
+        await send({"type": "http.response.body", "body": form.begin(), "more_body": True})
+        try:
+            async for entries in pieces:
+                body = b"".join([entry.form(form.name, form.entry) for entry in entries]) or form.heartbeat()
                 async with asyncio.timeout(STALL_S):
                     await send({"type": "http.response.body", "body": body, "more_body": True})
-            except TimeoutError:
-                return
+        except SylviteError as error:
+            await send({"type": "http.response.body", "body": form.end(str(error))})
+        except TimeoutError:
+            pass
+
+
+@contextlib.contextmanager
+def until_done(*futures: asyncio.Future[Any]) -> Generator[None]:
+    """Leave the block when one of these is done, wherever it waits: as `asyncio.timeout` does it, without an error."""
+    task = asyncio.current_task()
+    assert task is not None
+    has_left = is_cut = False
+
+    def cut(_: asyncio.Future[Any]) -> None:
+        nonlocal is_cut
+        if not has_left and not is_cut:
+            is_cut = True
+            task.cancel()
+
+    for future in futures:
+        future.add_done_callback(cut)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not is_cut or task.uncancel():
+            raise  # Somebody else wants its end.
+    finally:
+        has_left = True
+        for future in futures:
+            future.remove_done_callback(cut)
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import msgspec
 
@@ -73,7 +74,7 @@ class Tail:
         self._watchers = 0
         self._task: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
-        self._news: asyncio.Future[None] | None = None
+        self._waiting: set[asyncio.Future[bool]] = set()
 
     @asynccontextmanager
     async def watched(self) -> AsyncGenerator[None]:
@@ -107,11 +108,18 @@ class Tail:
         end = min(start + most, len(self._entries))
         return [self._entries[index] for index in range(start, end)]
 
-    def news(self) -> asyncio.Future[None]:
-        """Return what is done when the next entry is there."""
-        if self._news is None or self._news.done():
-            self._news = asyncio.get_running_loop().create_future()
-        return self._news
+    async def wait(self, timeout_s: float) -> bool:
+        """Wait for the next entry, for so long; return whether there is news."""
+        # One future and one timer: each event wakes thousands who wait here, and `asyncio.wait` costs several times as much.
+        loop = asyncio.get_running_loop()
+        news: asyncio.Future[bool] = loop.create_future()
+        timer = loop.call_later(timeout_s, partial(_tell, news, is_there=False))
+        self._waiting.add(news)
+        try:
+            return await news
+        finally:
+            timer.cancel()
+            self._waiting.discard(news)
 
     def _append(self, item: Event | Gap) -> None:
         entry = Entry(item)
@@ -124,8 +132,9 @@ class Tail:
         self._tell_news()
 
     def _tell_news(self) -> None:
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+        for news in self._waiting:
+            _tell(news, is_there=True)
+        self._waiting = set()
 
     async def _start(self) -> None:
         subscription = await self._bus.subscribe(on_gap=self._append, credit_bytes=CREDIT_BYTES)
@@ -157,3 +166,8 @@ class Tail:
     @property
     def is_running(self) -> bool:
         return self._task is not None and not self._task.done()
+
+
+def _tell(news: asyncio.Future[bool], *, is_there: bool) -> None:
+    if not news.done():
+        news.set_result(is_there)
