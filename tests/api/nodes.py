@@ -6,7 +6,7 @@ import http.client
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -30,13 +30,19 @@ class Answer(NamedTuple):
 class Api(Daemon):
     """`sylvite api` in front of a broker: a context manager.  `options`: of a master's file that it reads."""
 
-    def __init__(self, broker: BrokerProcess, *arguments: str, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        broker: BrokerProcess,
+        *arguments: str,
+        options: Mapping[str, Any] | None = None,
+        before: Sequence[str] = (),
+    ) -> None:
         place = ["--socket", str(broker.socket), "--dir", str(broker.folder)]
         if options is not None:
             file = broker.folder.parent / "master.yaml"
             file.write_text(json.dumps(options))
             place += ["--master", str(file)]
-        super().__init__(broker.folder, "api", *place, "--listen", "127.0.0.1:0", *arguments)
+        super().__init__(broker.folder, "api", *place, "--listen", "127.0.0.1:0", *arguments, before=before)
         self.broker = broker
 
     @property

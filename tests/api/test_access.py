@@ -1,4 +1,4 @@
-"""Who may do what: every entry of the interface with every kind of token."""
+"""Who may do what.  Every entry with every kind of token: tests/faults/test_http_access.py."""
 
 from __future__ import annotations
 
@@ -6,61 +6,12 @@ import json
 import threading
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from sylvite.api.access import FAILURES_MAX
-from sylvite.api.entry import SECRET
-from sylvite.api.scopes import VERBS
-from sylvite.api.verb_table import NATIVE
 from sylvite.testing.broker import BrokerProcess
 from tests.api.nodes import EVERYTHING, WITHIN_S, Api
-
-PATTERN = "/**"
-
-
-class Entry(NamedTuple):
-    method: str
-    path: str
-    scope: str
-
-
-ENTRIES = [Entry(method, path, scope) for method, path, scope, *_ in NATIVE]
-
-
-def path_of(entry: Entry) -> str:
-    path = (
-        entry.path.replace("{offset}", "0")
-        .replace("{id}", "aaaaaaaa")
-        .replace("{name}", "none")
-        .replace("{jid}", "20261123224730771814")
-    )
-    return path + "?timeout=0.1" if path.endswith("/wait") else path
-
-
-def scopes_but(verb: str) -> list[str]:
-    return [f"{name}:{about.example}" if about.separator else name for name, about in VERBS.items() if name != verb]
-
-
-@pytest.fixture(scope="module")
-def tokens(api: Api) -> dict[str, str]:
-    """Return tokens that have all but one of the verbs, by the one that they lack."""
-    return {verb: api.token(*scopes_but(verb), owner=f"not-{verb.replace(':', '-')}") for verb in VERBS}
-
-
-@pytest.mark.parametrize("entry", ENTRIES, ids=[f"{entry.method} {entry.path}" for entry in ENTRIES])
-def test_each_entry_asks_for_its_scope(api: Api, token: str, tokens: dict[str, str], entry: Entry) -> None:
-    status = 200 if not entry.scope else 401
-    assert api.ask(entry.method, path_of(entry)).status == status, "without a token"
-    if entry.scope == SECRET:
-        return
-    if entry.scope in VERBS:
-        answer = api.ask(entry.method, path_of(entry), tokens[entry.scope])
-        assert (answer.status, answer.json["code"]) == (403, "not_allowed")
-    for verb, without in tokens.items():
-        if verb != entry.scope and not entry.path.endswith("stream"):
-            assert api.ask(entry.method, path_of(entry), without).status not in (401, 403), verb
 
 
 def test_a_token_in_the_address_is_not_taken(api: Api, token: str) -> None:

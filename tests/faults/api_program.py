@@ -1,0 +1,64 @@
+"""The api with a safeguard taken out, for negative controls: `python -m tests.faults.api_program SAFEGUARD ... sylvite api ...`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sylvite.api.scopes import Grant
+from sylvite.api.service import Service
+from sylvite.api.tokens import TokenStore
+from sylvite.cli.main import main
+from tests.faults.controls import replace
+
+
+def _yes(*_: object, **__: object) -> bool:
+    return True
+
+
+def _any_scope() -> None:
+    replace(Grant, "allows", _yes)
+
+
+def _any_tag() -> None:
+    replace(Grant, "may_read", _yes)
+
+
+def _no_end_of_tokens() -> None:
+    """Let every token that is known count for ever."""
+    check = TokenStore.check
+
+    def check_as_if_new(store: TokenStore, text: str, now_ns: int) -> Any:
+        return check(store, text, 0)
+
+    replace(TokenStore, "check", check_as_if_new)
+    replace(TokenStore, "still_counts", _yes)
+
+
+def _no_look_at_streams() -> None:
+    """Look at a token when a stream is opened, and never again."""
+
+    async def look_after(_: Service) -> None:
+        await asyncio.Event().wait()
+
+    replace(Service, "look_after", look_after)
+
+
+SAFEGUARDS: Mapping[str, Callable[[], None]] = {
+    "scopes of entries": _any_scope,
+    "the look at each event": _any_tag,
+    "the end of a token": _no_end_of_tokens,
+    "the look at open streams": _no_look_at_streams,
+}
+
+
+def before(safeguard: str) -> tuple[str, ...]:
+    """Return what stands before the command of an api that is to run without it."""
+    return (sys.executable, "-m", "tests.faults.api_program", safeguard)
+
+
+if __name__ == "__main__":
+    SAFEGUARDS[sys.argv[1]]()
+    sys.exit(main(sys.argv[sys.argv.index("sylvite") + 1 :]))
