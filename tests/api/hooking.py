@@ -26,15 +26,15 @@ HOOKS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def configure(folder: Path, hooks: dict[str, dict[str, Any]] = HOOKS) -> Path:
-    """Write a configuration with these hooks and their secrets; return its path."""
+def configure(folder: Path, hooks: dict[str, dict[str, Any]] = HOOKS, **options: Any) -> Path:
+    """Write a configuration with these hooks and their secrets, and other options; return its path."""
     for name, secrets in SECRETS.items():
         file = folder / name
         file.write_text("".join(f"{secret.reveal()}\n" for secret in secrets))
         file.chmod(0o600)
     wanted = {name: {**hook, "secret_file": str(folder / hook["secret_file"])} for name, hook in hooks.items()}
     config = folder / "hooks.yaml"
-    config.write_text(json.dumps({"webhooks_in": wanted}))
+    config.write_text(json.dumps({"webhooks_in": wanted, **options}))
     return config
 
 

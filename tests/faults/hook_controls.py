@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Sequence
 
 from sylvite.api.hook_memory import Known, Memory
+from sylvite.api.patience import Patience
 from sylvite.auth import webhooks
 from sylvite.client.async_client import AsyncClient
 from sylvite.client.core import new_source_epoch
@@ -93,6 +94,13 @@ def _one_behind_the_other() -> None:
     replace(Sender, "_deliver", wait_and_deliver)
 
 
+def _patience_without_end() -> None:
+    def is_never_over(patience: Patience, who: object, most: int, within_s: float) -> bool:
+        return False
+
+    replace(Patience, "is_over", is_never_over)
+
+
 HOOK_CONTROLS: dict[str, Callable[[], None]] = {
     "signatures": _no_signatures,
     "the window": _no_window,
@@ -100,6 +108,7 @@ HOOK_CONTROLS: dict[str, Callable[[], None]] = {
     "an answer behind the sync": _answer_before_the_sync,
     "looking at addresses": _any_address,
     "connecting to what was looked at": _connect_by_name,
+    "an end of patience": _patience_without_end,
     "a task for each": _one_behind_the_other,
 }
 

@@ -25,12 +25,13 @@ class HookSite:
 
     def __init__(
         self, forks: Forks, folder: Path, *, without: str | None = None, hooks: dict[str, dict[str, Any]] = HOOKS,
-        names: dict[str, list[list[str]]] | None = None,
+        names: dict[str, list[list[str]]] | None = None, **options: Any,
     ) -> None:  # fmt: skip
+        """`options`: others of the master's file."""
         self.forks, self.folder, self.port = forks, folder / "bus", free_port()
         self.parts: dict[str, int] = {}
         self._without, self._names = without, names or {}
-        self._options = configure(folder, hooks)
+        self._options = configure(folder, hooks, **options)
         self._connection: http.client.HTTPConnection | None = None
 
     @property
