@@ -11,8 +11,10 @@ from typing import Any, NamedTuple, cast
 import pytest
 import yaml
 
+from sylvite import Client
+from sylvite.jobs.jid import JidMaker
 from tests.api.rest import JSON, PERMS, SECRET, Rest
-from tests.daemons.nodes import WITHIN_S
+from tests.daemons.nodes import WITHIN_S, until
 from tests.docs.blocks import PROJECT
 
 GOLDEN = PROJECT / "tests" / "golden" / "rest"
@@ -239,6 +241,31 @@ def test_what_the_master_s_file_does_not_allow(rest: Rest) -> None:
         "POST", "/login", json.dumps({"username": "ann", "password": SECRET, "eauth": "sharedsecret"}), JSON
     )
     assert nobody.status == 401, "a user without permissions"
+
+
+def test_a_job_with_a_jid_of_one_s_own(rest: Rest, session: str) -> None:
+    """It has that jid, once; where it may not be run, who waits for it by its jid hears so, and not what else was said."""
+    jid = JidMaker().make(time.time_ns())
+    low = {"client": "local_async", "tgt": "*", "fun": "test.ping", "jid": jid}
+    assert rest.run(session, **low) == {"jid": jid, "minions": ["minion-0042"]}
+    with Client.connect(rest.site.bus) as bus:
+        bus.wait(f"salt/job/{jid}/ret/minion-0042", since="oldest", timeout_s=WITHIN_S)
+
+        def is_taken() -> bool:
+            answer = rest.ask("POST", "/", json.dumps(low), {**JSON, "X-Auth-Token": session})
+            return answer.status == 400 and "there is a job" in answer.body.decode()
+
+        until(is_taken)
+        bob, other = rest.log_in("bob"), JidMaker().make(time.time_ns())
+        refused = {**low, "fun": "cmd.run", "arg": ["id"], "jid": other, "username": "bob", "password": "secret"}
+        assert rest.ask("POST", "/", json.dumps(refused), {**JSON, "X-Auth-Token": bob}).status == 403
+        event = bus.wait(f"salt/job/{other}/error", since="oldest", timeout_s=WITHIN_S)
+        assert event.data["error"] == {"name": "AuthorizationError", "message": "Authorization error occurred."}
+        assert (event.data["fun"], event.data["user"]) == ("cmd.run", "bob")
+        assert "secret" not in str(event.data)
+    for wrong in ("nonsense", "../../x", f"{other}/new"):
+        answer = rest.ask("POST", "/", json.dumps({**low, "jid": wrong}), {**JSON, "X-Auth-Token": session})
+        assert answer.status == 400
 
 
 @pytest.mark.parametrize(

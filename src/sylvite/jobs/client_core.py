@@ -5,6 +5,7 @@ Files are read here, and nothing is said on the bus.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import time
@@ -15,7 +16,7 @@ from typing import Any, Protocol
 import msgspec
 
 from sylvite.client.address import bus_in
-from sylvite.errors import NotAllowed
+from sylvite.errors import InvalidInput, NoSuchJob, NotAllowed
 from sylvite.jobs import minions as minions_file
 from sylvite.jobs.active import RUNNING
 from sylvite.jobs.batching import Batching, BatchLimits, read_size
@@ -181,6 +182,18 @@ class JobCore:
 
     def new_jid(self) -> str:
         return self._maker.make(time.time_ns())
+
+    def check_new(self, jid: str) -> None:
+        """See to it that a jid which somebody has chosen is no other job's, as far as jobs are kept.
+
+        Raises:
+            InvalidInput: it is.  JobStoreFailed: the jobs cannot be read.
+        """
+        path = self.place.data_dir / JOBS_FILE
+        if path.exists():
+            with read_jobs(path) as reader, contextlib.suppress(NoSuchJob):
+                reader.find(jid)
+                raise InvalidInput(f"there is a job {jid} already; leave jid out, and the new one gets one of its own")
 
     def cached(self, jid: str) -> dict[str, dict[str, Any]]:
         """Return the returns of a job that the master has kept, in the shape of `cmd_iter`.

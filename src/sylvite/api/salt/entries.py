@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import tarfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,7 @@ from sylvite.api.entry import Entry
 from sylvite.api.parameters import check_names
 from sylvite.api.reading import Reading
 from sylvite.api.salt import bodies
-from sylvite.api.salt.lows import Lows, read_lowstate
+from sylvite.api.salt.lows import Lows, read_lowstate, refusal_of
 from sylvite.api.salt.sessions import URL_NAMES, Sessions
 from sylvite.api.salt.stream import SALT
 from sylvite.api.service import Service
@@ -28,7 +29,7 @@ from sylvite.api.settings import CLIENTS, ApiSettings
 from sylvite.api.streaming import Stream
 from sylvite.core.pattern import Filter
 from sylvite.core.tag import check_tag
-from sylvite.errors import InvalidInput, InvalidSetting, NotAuthenticated
+from sylvite.errors import InvalidInput, InvalidSetting, NotAllowed, NotAuthenticated, SylviteError
 from sylvite.functions.data import stamp
 from sylvite.jobs.client_core import MasterPlace
 
@@ -36,6 +37,7 @@ HOOK_TAG = "salt/netapi/hook"
 HIDDEN_HEADERS = frozenset(("x-auth-token", "authorization", "cookie", "proxy-authorization"))
 """Of a request to the hook: an event is no place for secrets."""
 SESSION, CREDENTIALS = "session", "credentials"
+logger = logging.getLogger("sylvite.api")
 PLEASE_LOG_IN = {"status": None, "return": "Please log in"}
 
 
@@ -135,11 +137,23 @@ class SaltApi:
         found: list[Any] = []
         for low in read_lowstate(said):
             person = await self.sessions.person(low, _address(request))
-            found.append(await self.lows.run(low, person.name, person.perms))
+            found.append(await self._run(low, person.name, person.perms))
         return bodies.answer(request, {"return": found})
 
     async def _low(self, low: Mapping[str, Any], caller: Caller) -> Any:
-        return await self.lows.run(low, caller.token.owner, caller.token.perms)
+        return await self._run(low, caller.token.owner, caller.token.perms)
+
+    async def _run(self, low: Mapping[str, Any], user: str, perms: Sequence[Any]) -> Any:
+        """Run a low; whoever waits for a job by its jid hears that it may not be run."""
+        try:
+            return await self.lows.run(low, user, perms)
+        except NotAllowed:
+            if (refusal := refusal_of(low, user)) is not None:
+                try:
+                    await self.service.bus.publish(*refusal)
+                except SylviteError as error:
+                    logger.warning("%s could not be told: %s", refusal[0], error)
+            raise
 
     async def _runner(self, caller: Caller, function: str, **kwarg: Any) -> Any:
         return await self._low({"client": "runner", "fun": function, "kwarg": kwarg}, caller)

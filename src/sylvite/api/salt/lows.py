@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from sylvite.api.salt.perms import Covers, may_call, may_run, names_minions
 from sylvite.api.settings import CLIENTS, ApiSettings
-from sylvite.errors import InvalidInput, InvalidTarget, NotAllowed
+from sylvite.errors import InvalidInput, InvalidJid, InvalidTarget, NotAllowed
 from sylvite.functions.arguments import KEYWORD_MARK
 from sylvite.functions.async_clients import AsyncRunnerClient, AsyncWheelClient
+from sylvite.functions.data import stamp
 from sylvite.functions.errors import FunctionFailed
 from sylvite.jobs.async_local_client import AsyncLocalClient
 from sylvite.jobs.client_core import JobCore, MasterPlace
+from sylvite.jobs.jid import parse_jid
 from sylvite.jobs.publishing import JobOptions
 from sylvite.jobs.targets import Target, parse_target
 
@@ -21,6 +24,7 @@ LOWS_MAX = 100
 TIMEOUT_S_MAX = 3600.0
 RUN_S = 300.0
 """Salt's `rest_timeout`."""
+NOT_AUTHORIZED = {"name": "AuthorizationError", "message": "Authorization error occurred."}
 _CREDENTIALS = frozenset(("token", "username", "password", "eauth", "sharedsecret"))
 _OF_A_JOB = ("ret", "metadata", "delimiter", "start_event")
 
@@ -126,6 +130,9 @@ class Lows:
             raise NotAllowed(f"this user may not run {', '.join(listed)[:80]} there")
         options = cast("JobOptions", {name: low[name] for name in _OF_A_JOB if low.get(name) is not None})
         options["tgt_type"], options["user"], options["kwarg"] = type_, user, _kwarg_of(low)
+        if (jid := _jid_of(low)) is not None:
+            await asyncio.to_thread(self._core.check_new, jid)
+            options["jid"] = jid
         local = await self.local()
         if client == "local_async":
             return await local.run_job(target, functions, arg, **options)
@@ -163,6 +170,28 @@ class Lows:
             return bool(meant) and meant <= set(minions.expected(allowed))
 
         return covers
+
+
+def refusal_of(low: Mapping[str, Any], user: str) -> tuple[str, dict[str, Any]] | None:
+    """Return the event that a job may not be run, as Salt's masters tell it; None where the job has no jid to name it by."""
+    try:
+        jid = _jid_of(low)
+    except InvalidJid:
+        return None
+    if jid is None or not str(low.get("client")).startswith("local"):
+        return None
+    load: dict[str, Any] = {name: low.get(name, "") for name in ("fun", "arg", "tgt", "ret", "tgt_type")}
+    load |= {"jid": jid, "user": user, "error": NOT_AUTHORIZED, "_stamp": stamp(time.time_ns())}
+    return f"salt/job/{jid}/error", load
+
+
+def _jid_of(low: Mapping[str, Any]) -> str | None:
+    """Return the jid that a job is to have; None where one is made.  Raises InvalidJid."""
+    jid = low.get("jid")
+    if not jid:
+        return None
+    parse_jid(str(jid))
+    return str(jid)
 
 
 def _covers_none(target: str) -> bool:
