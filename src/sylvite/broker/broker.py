@@ -200,7 +200,8 @@ class Broker:
         size = 0
         for batch in self.intake.append(now_ns):
             size += len(batch.raw)
-            self.readers.offer(batch, now_ns)
+            if batch.count:
+                self.readers.offer(batch, now_ns)
         self._is_bulk = size >= BULK_BYTES
         if len(log.segments) != self._segments_seen:
             self.retain()

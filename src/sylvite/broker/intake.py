@@ -13,7 +13,7 @@ from sylvite.auth.peer import Peer
 from sylvite.auth.policy import OWN_PREFIX, Policy
 from sylvite.broker.replication import Replication
 from sylvite.broker.settings import Limits
-from sylvite.core.batch import Batch, BlockBuilder, Passage, check_published
+from sylvite.core.batch import EMPTY_BLOCK, Batch, BlockBuilder, Passage, check_published
 from sylvite.core.event import pack_data
 from sylvite.core.level import BY_POLICY, Level
 from sylvite.core.tag import check_tag
@@ -281,6 +281,10 @@ class Intake:
                 self._incoming.append(entry)
                 self._wanted()
                 return
+            if (passed := self._passed(batch)) is not None:
+                self._incoming.append(msgspec.structs.replace(entry, batch=passed))
+                self._wanted()
+                return
             error = StaleSequence(
                 f"seq {batch.source_seq} of this publisher is too old to tell whether it is in the log; read the log to find out"
             )
@@ -297,6 +301,16 @@ class Intake:
             connection.send(ack)
         else:
             self._waiting.append((self._log.end, connection, ack))
+
+    def _passed(self, batch: NewBatch) -> NewBatch | None:
+        """Return what is to be written of a block that a minion has brought here as well: that its place was passed."""
+        passage = batch.passage
+        if passage is None or not passage.is_from_master:
+            return None
+        _, node = split_sender(batch.sender)
+        if passage.until <= self._log.sources.origins.until(node, passage.epoch):
+            return None
+        return NewBatch(EMPTY_BLOCK, 0, f"@{node}", 0, 0, [], passage)
 
     # -- When the disk has answered --------------------------------------------------------------------------------
 

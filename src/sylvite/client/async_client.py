@@ -286,7 +286,9 @@ class AsyncClient:
         incoming = Incoming(self._core, feed, self._connection.send, ack=ack, on_gap=on_gap, until_end=until_end)
         return AsyncSubscription(self._connection, incoming)
 
-    async def read_batches(self, cursor: str, *, since: int | None = None, timeout_s: float = ANSWER_S) -> AsyncBatches:
+    async def read_batches(
+        self, cursor: str = "", *, since: int | None = None, timeout_s: float = ANSWER_S
+    ) -> AsyncBatches:
         """Return all that is in the log and what comes, undecoded, in whole batches, from where a durable cursor is.
 
         At first it is at the oldest event.  `since`: an offset; the cursor is moved there.

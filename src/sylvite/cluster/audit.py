@@ -94,9 +94,14 @@ class Audit:
         word = words.decode(message.data)
         if isinstance(word, At):
             self._note(node, word)
-        elif isinstance(word, Again) and word.node == self._stream.node and self._up.reseed(word.offset):
-            reason = f"{node} lacks some of it"
-            self._telling.tell("reseeded", node=self._stream.node, first=word.offset, reason=reason)
+        elif isinstance(word, Again) and word.node == self._stream.node:
+            await self._send_again(word.offset, f"{node} lacks some of it")
+
+    async def _send_again(self, offset: int, reason: str) -> None:
+        """Send the log again from an offset on, but no more of it than the stream keeps."""
+        first = max(offset, await first_to_send(self._bus, self._stream.settings))
+        if self._up.reseed(first, is_anew=first > offset):
+            self._telling.tell("reseeded", node=self._stream.node, first=first, reason=reason)
 
     def _note(self, node: str, at: At) -> None:
         other = self._others.setdefault(node, _Other())
@@ -173,10 +178,8 @@ class Audit:
                 )
         if place.epoch == expected.epoch and place.until >= expected.until:
             return
-        first = place.until if place.epoch == expected.epoch else await first_to_send(self._bus, self._stream.settings)
-        if self._up.reseed(first):
-            reason = "the stream ends before what it had"
-            self._telling.tell("reseeded", node=self._stream.node, first=first, reason=reason)
+        offset = place.until if place.epoch == expected.epoch else 0
+        await self._send_again(offset, "the stream ends before what it had")
 
 
 async def first_to_send(bus: AsyncClient, settings: ClusterSettings) -> int:

@@ -68,7 +68,10 @@ class Down:
     def _begin_behind(self, reached: Reached) -> int:
         """Return the number of the message behind which to begin."""
         if reached.stream != self.state.id:
-            return 0  # Another stream: what is here already is known by its place.
+            # Another stream: what is here already is known by its place.
+            if self.state.first > 1:
+                self.incoming.stream_has_lost()
+            return 0
         if reached.number > self.state.last:
             self._telling.tell("rolled_back", had=reached.number, has=self.state.last)
             return 0
@@ -85,16 +88,16 @@ class Down:
                 self.refused += 1
                 self._telling.tell("refused", each.node, node=each.node, number=each.number, reason=str(error))
                 continue
-            if self._is_wanted(carried):
-                brought.append(_brought(carried, self.state.id, each.number))
+            if self._is_wanted(carried, is_old=each.number <= self.state.last):
+                brought.append(brought_of(carried, self.state.id, each.number))
         for lost in self.incoming.lost:
             self._telling.tell("gap", lost.node, node=lost.node, first=lost.first, next=lost.next, count=lost.count)
         self.incoming.lost.clear()
         await self._bring(brought)
         self.taken += len(brought)
 
-    def _is_wanted(self, carried: Carried) -> bool:
-        verdict = self.incoming.judge(carried, time.monotonic())
+    def _is_wanted(self, carried: Carried, *, is_old: bool) -> bool:
+        verdict = self.incoming.judge(carried, time.monotonic(), is_old=is_old)
         if verdict is Verdict.TAKE:
             self.incoming.took(carried)
             return True
@@ -133,7 +136,7 @@ def _may_pass(error: SylviteError | None) -> bool:
     return isinstance(error, AckUnknown) or (error is not None and error.code in PASSING)
 
 
-def _brought(carried: Carried, stream: int, number: int) -> Brought:
+def brought_of(carried: Carried, stream: int, number: int) -> Brought:
     batch = carried.batch
     first, next_ = _stretch(batch)
     passage = Passage(first, next_, batch.epoch, batch.next, batch.stamp_ns, stream, number)

@@ -32,12 +32,12 @@ class Hole(msgspec.Struct):
 
 
 class Lost(msgspec.Struct, frozen=True):
-    """What will not come any more: offsets in the log of a master.  `count`: at most so many events; None: nobody knows."""
+    """What will not come any more: offsets in the log of a master.  `count`: at most so many events."""
 
     node: str
-    first: int | None
+    first: int
     next: int
-    count: int | None
+    count: int
 
 
 class Incoming:
@@ -48,27 +48,28 @@ class Incoming:
         self.lost: list[Lost] = []
         self._node = node
         self._marks: dict[str, dict[int, int]] = {}
-        self._have_gone: set[str] = set()
+        self._after_loss: set[str] | None = None
+        """Of whom something was taken since the stream has lost what was next for us; None: it has not."""
         for mark in marks:
             self._mark(mark.node, mark.epoch, mark.until)
 
-    def judge(self, carried: Carried, now_s: float) -> Verdict:
-        """Say what to do with a message; `took` is due for one that was stored."""
+    def judge(self, carried: Carried, now_s: float, *, is_old: bool = False) -> Verdict:
+        """Say what to do with a message; `took` is due for one that was stored.
+
+        `is_old`: it was in the stream already when that was found to have lost something.
+        """
         node, before, place = carried.node, carried.before, carried.place
         if node == self._node:
             return Verdict.OWN
-        marks = self._marks.get(node)
-        if marks is None:
-            return Verdict.TAKE  # The first that we see of it.
+        marks = self._marks.get(node, {})
         if place.until <= marks.get(place.epoch, 0):
             return Verdict.AGAIN
         if before == NOWHERE or before.until <= marks.get(before.epoch, 0):
             if before == NOWHERE:
                 self._note_lost(node, marks.get(place.epoch), carried.batch.base)
             return Verdict.TAKE
-        if node in self._have_gone:
-            self._have_gone.discard(node)
-            self._note_lost(node, self.offset_of(node, before.until), carried.batch.base)
+        if is_old and self._after_loss is not None and node not in self._after_loss:
+            self._note_lost(node, self.offset_of(node, before.until) or None, carried.batch.base)
             return Verdict.TAKE
         self.holes.setdefault(node, Hole(self.offset_of(node, before.until), now_s))
         return Verdict.AHEAD
@@ -77,11 +78,12 @@ class Incoming:
         """A message is stored here, or was already."""
         self._mark(carried.node, carried.place.epoch, carried.place.until)
         self.holes.pop(carried.node, None)
-        self._have_gone.discard(carried.node)
+        if self._after_loss is not None:
+            self._after_loss.add(carried.node)
 
     def stream_has_lost(self) -> None:
         """The stream does not keep any more what was next for us: what is missing of each master will not come from it."""
-        self._have_gone.update(self._marks)
+        self._after_loss = set()
 
     def offset_of(self, node: str, below: int | None = None) -> int:
         """Return the offset in the log of a master up to which it is here, as far as that is known."""
@@ -101,5 +103,5 @@ class Incoming:
         marks[epoch] = max(marks.get(epoch, 0), until)
 
     def _note_lost(self, node: str, first: int | None, next_: int) -> None:
-        if first is None or first < next_:
-            self.lost.append(Lost(node, first, next_, None if first is None else next_ - first))
+        if first is not None and first < next_:
+            self.lost.append(Lost(node, first, next_, next_ - first))

@@ -17,6 +17,11 @@ WINDOW_BYTES = 4 * 1024 * 1024
 WINDOW_MESSAGES = 256
 
 
+def is_own(batch: Batch) -> bool:
+    """Say whether a batch was published here, or brought by a minion, and is for the stream."""
+    return batch.passage is None or not batch.passage.is_from_master
+
+
 class Message(msgspec.Struct, frozen=True):
     """`id`: unlike that of any other message, for the servers.  `number`: of it, among all of this `Outgoing`."""
 
@@ -56,9 +61,8 @@ class Outgoing:
 
     def take(self, batch: Batch) -> Message | None:
         """Take the next batch of the log; return what is to be sent of it, if it is for the stream."""
-        passage = batch.passage
         until = batch.last + 1
-        if passage is not None and passage.is_from_master:
+        if not is_own(batch):
             self.skip(until)  # It has come from there.
             return None
         if batch.columns.offsets is not None:

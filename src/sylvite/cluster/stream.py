@@ -29,7 +29,6 @@ from sylvite.cluster.settings import ClusterSettings
 from sylvite.errors import ClusterUnfit, ClusterUnreachable, InvalidSetting
 
 FETCH_S = 1.0
-HEARTBEAT_S = 0.25
 FETCH_MESSAGES = 256
 FETCH_BYTES = 4 * 1024 * 1024
 """So much of the stream waits here, as far as the size of messages can be foretold."""
@@ -271,11 +270,9 @@ class Reader:
         assert self._pull is not None
         with self._stream.connection.asking("reading the stream"):
             try:
-                messages = await self._pull.fetch(self._many, timeout=FETCH_S, heartbeat=HEARTBEAT_S)
-            except FetchTimeoutError:
-                return ()
-            except (TimeoutError, nats.errors.TimeoutError) as error:
-                if self._stream.connection.is_connected and (await self._is_there()):
+                messages = await self._pull.fetch(self._many, timeout=FETCH_S)
+            except (TimeoutError, FetchTimeoutError) as error:
+                if await self._is_there():
                     return ()
                 raise ClusterUnreachable(
                     self._stream.connection.servers, "whoever reads the stream for us has gone"

@@ -11,16 +11,19 @@ from typing import Any
 from sylvite.client.async_client import AsyncClient
 from sylvite.client.batches import AsyncBatches
 from sylvite.cluster.carried import NOWHERE, Place
-from sylvite.cluster.outgoing import Message, Outgoing
+from sylvite.cluster.outgoing import Message, Outgoing, is_own
 from sylvite.cluster.stream import Stream, Writer
 from sylvite.core.batch import Batch
 from sylvite.core.event import Gap
 from sylvite.errors import ClusterError, ClusterUnreachable, ConnectionLost
+from sylvite.wire.messages import Progress
 
 CURSOR = "cluster"
 ANSWER_S = 5.0
 """A message that is not confirmed for so long is sent again, with all behind it."""
 PAUSE_S = (0.1, 2.0)
+LOOK_BACK = 1024
+"""So many events are looked at first for the last one of our own; then sixteen times as many."""
 RESEED_S = 5.0
 """At least so long a time lies between two beginnings from further back."""
 logger = logging.getLogger("sylvite.cluster")
@@ -34,7 +37,7 @@ class Up:
     """`until`: everything in the log below this offset is in the stream, or not for it; `place`: of our last message there."""
 
     def __init__(self, bus: AsyncClient, stream: Stream, since: int | None = None) -> None:
-        """`since`: where in the log to begin, instead of at the cursor."""
+        """`since`: where in the log to begin anew, instead of at the cursor."""
         self.until = 0
         self.place = NOWHERE
         self.confirmed_s = 0.0
@@ -43,7 +46,7 @@ class Up:
         self._out = Outgoing(stream.node, NOWHERE, 0, _new_run())
         self._lock = asyncio.Lock()
         self._room = asyncio.Event()
-        self._since = since
+        self._since, self._is_anew = since, since is not None
         self._began_s = 0.0
         self._reseed = asyncio.Event()
 
@@ -57,8 +60,9 @@ class Up:
         while True:
             self._reseed.clear()
             since, self._since = self._since, None
+            is_anew, self._is_anew = self._is_anew, False
             batches = await self._bus.read_batches(CURSOR, since=since)
-            before = Place(batches.epoch, batches.start) if batches.epoch else NOWHERE
+            before = NOWHERE if is_anew else await self._last_before(batches.start)
             self._out = Outgoing(self._stream.node, before, batches.start, _new_run())
             self._began_s = time.monotonic()
             self._note()
@@ -68,15 +72,15 @@ class Up:
             finally:
                 batches.close()
 
-    def reseed(self, offset: int) -> bool:
+    def reseed(self, offset: int, *, is_anew: bool = False) -> bool:
         """Send again what the log has from an offset on, in place of going on; return whether that is begun.
 
-        It is not where it is on its way already, or has only just been.
+        It is not where it is on its way already, or has only just been.  `is_anew`: nothing of before is to be had.
         """
         is_coming = offset >= self._out.until
         if is_coming or self._reseed.is_set() or time.monotonic() - self._began_s < RESEED_S:
             return False
-        self._since = offset
+        self._since, self._is_anew = offset, is_anew
         self._reseed.set()
         return True
 
@@ -86,6 +90,24 @@ class Up:
             self._bus.say_replicated(self._bus.welcome.epoch, self.until)
         except ConnectionLost:
             pass  # It is said again, and the broker that comes next knows nothing of this one's publishers.
+
+    async def _last_before(self, offset: int) -> Place:
+        """Return the place of the last batch of ours before an offset: what the stream has of us there."""
+        oldest, many = int((await self._bus.ask("log"))["oldest"]), LOOK_BACK
+        place, end = NOWHERE, offset
+        while place == NOWHERE and end > oldest:
+            begin = max(oldest, offset - many)
+            batches = await self._bus.read_batches(since=begin)
+            try:
+                while (item := await batches.next()) is not None and not isinstance(item, Progress):
+                    if isinstance(item, Batch) and item.base < end and is_own(item):
+                        place = Place(item.epoch, item.next)
+                    if (item.next if isinstance(item, Gap) else item.last + 1) >= end:
+                        break
+            finally:
+                batches.close()
+            end, many = begin, 16 * many
+        return place
 
     async def _until_reseed(self, writer: Writer, batches: AsyncBatches) -> None:
         tasks: list[asyncio.Task[Any]] = [

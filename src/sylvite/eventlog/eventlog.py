@@ -173,8 +173,9 @@ class EventLog(History):
             self.sources.note(
                 entry.sender, entry.source_epoch, entry.source_seq, entry.count, batch.base, self._epoch, entry.passage
             )  # fmt: skip
-        self._tail.extend(batches)
-        self._tail_size += position - first
+        with_events = [batch for batch in batches if batch.count]
+        self._tail.extend(with_events)
+        self._tail_size += sum(len(batch.raw) for batch in with_events)
         self.unsynced_bytes += position - first
         self.end = active.next = base
         self._marked = max(self._marked, self.synced)

@@ -93,13 +93,13 @@ class Sources:
         passage: Passage | None = None,
     ) -> None:
         """These events are in the log, from offset `base` on, written in that epoch of the log."""
-        if not count:
-            return
         if passage is not None and passage.is_from_master:
             sender, node = split_sender(sender)
             self.origins.note(node, passage)
             if not comes_in_order(sender):
                 return
+        if not count:
+            return
         key = (sender, source_epoch)
         if comes_in_order(sender):
             first, next_ = (passage.first, passage.next) if passage is not None and passage.next else (0, seq + count)

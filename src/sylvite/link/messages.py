@@ -43,10 +43,14 @@ class Verdict(Message, frozen=True):
 
 
 class Up(Message, frozen=True):
-    """Loads of a minion's outbox, each with its offset there; `epoch` is that of the outbox's log."""
+    """Loads of a minion's outbox, each with its offset there; `epoch` is that of the outbox's log.
+
+    `first`: from this offset on there are no others in the outbox; -1 where the minion does not know.
+    """
 
     epoch: U64
     loads: list[tuple[U64, bytes]]
+    first: int = -1
 
 
 class Taken(Message, frozen=True):

@@ -107,6 +107,8 @@ class MinionSession:
         self._out: list[bytes] = [self._session.send(Challenge(VERSION, master, nonce))]
         self._asking: Asking | None = None
         self._outbox: tuple[int, int] = (0, -1)
+        self._first = -1
+        """From this seq on, what has arrived is all that there is of the minion's outbox."""
 
     def feed(self, data: bytes | memoryview, now_s: int) -> None:
         """Take bytes from the minion.
@@ -181,6 +183,8 @@ class MinionSession:
                 self.goodbye = message.reason[:GOODBYE_CHARACTERS_MAX]
                 raise ConnectionLost(f"the minion has closed the connection: {message.reason}")
             case Up() if self.identity is not None:
+                if self._first < 0 or self._outbox[0] != message.epoch:
+                    self._first = PLACES * min(message.first, OFFSET_MAX) if message.first >= 0 else -1
                 for offset, packed in message.loads:
                     self._arrive(self.identity, message.epoch, offset, packed, now_s)
             case Facts() if self.identity is not None:
@@ -219,12 +223,17 @@ class MinionSession:
         if offset > OFFSET_MAX or (self._outbox[0] == epoch and offset <= self._outbox[1]):
             raise RemoteProtocolError(f"offset {offset} of the outbox comes out of its order")
         self._outbox = (epoch, offset)
+        if not 0 <= self._first <= offset * PLACES:
+            self._first = offset * PLACES
         try:
             is_for_it = partial(self._is_for_minion, who.id)
             events, refusals = forward(who.id, unpack_data(packed), now_s, is_for_it, self._make_jid)
         except InvalidData as error:
             events, refusals = [], [Refusal("", str(error))]
         blocks = _blocks_of(events, offset * PLACES, refusals)
+        if blocks:
+            blocks = _in_their_stretch(blocks, self._first, (offset + 1) * PLACES)
+            self._first = (offset + 1) * PLACES
         self.arrived.append(Arrived(_source_of(who, epoch), epoch, offset, blocks, refusals))
 
 
@@ -247,6 +256,13 @@ def _blocks_of(events: list[Forwarded], seq: int, refusals: list[Refusal]) -> li
         builder.add(tag, packed)
     close()
     return blocks
+
+
+def _in_their_stretch(blocks: list[Block], first: int, next_: int) -> list[Block]:
+    """Say of the blocks of a load that between these seqs the minion has nothing else."""
+    ends = [*(block.seq for block in blocks[1:]), next_]
+    begins = [first, *ends[:-1]]
+    return [block._replace(passage=Passage(begin, end)) for block, begin, end in zip(blocks, begins, ends, strict=True)]
 
 
 def _source_of(who: Identity, outbox_epoch: int) -> int:

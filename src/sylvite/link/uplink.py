@@ -64,6 +64,8 @@ class Uplink:
         self._open: deque[Load] = deque()
         self._open_bytes = 0
         self._said = 0
+        self._taken_next = -1
+        """The offset behind the last load that was taken."""
         self._master: Fingerprint | None = None
         self._token: Token | None = None
         self._nonce = b""
@@ -189,6 +191,7 @@ class Uplink:
 
     def _say_loads(self) -> None:
         while self._said < len(self._open):
+            first = self._open[self._said - 1].offset + 1 if self._said else self._taken_next
             epoch, size = self._open[self._said].epoch, 0
             piece: list[tuple[int, bytes]] = []
             while self._said < len(self._open):
@@ -198,7 +201,7 @@ class Uplink:
                 piece.append((load.offset, load.packed))
                 size += len(load.packed)
                 self._said += 1
-            self._say(Up(epoch, piece))
+            self._say(Up(epoch, piece, first))
 
     def _taken(self, message: Taken) -> None:
         said = islice(self._open, self._said)
@@ -217,4 +220,5 @@ class Uplink:
                 return
             self.done = self._open.popleft()
             self._open_bytes -= len(self.done.packed)
+            self._taken_next = self.done.offset + 1
             self._said -= 1
