@@ -21,6 +21,7 @@ from tests.simulation.world import Violation, World
 FAULTS_S = 600.0
 PEACE_S = 120.0
 """Within so much time after the last fault everything has to have arrived."""
+PACE_IN_PEACE_S = 0.01
 FAULT_EVERY_S = 2.5
 CALLS = ("write", "sync", "open", "read", "rename", "remove", "reserve", "truncate", "sync_folder", "names", "size")
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EMFILE, errno.EACCES)
@@ -132,6 +133,9 @@ class Simulation:
         machine.slow_disk = machine.slow_network = 1.0
         for publisher in self.publishers:
             publisher.is_patient, publisher.publishes = True, False
+        for subscriber in self.subscribers:
+            # One that has dawdled for ten minutes would need as long again.
+            subscriber.pace_s = min(subscriber.pace_s, PACE_IN_PEACE_S)
 
     def _is_settled(self) -> bool:
         return (

@@ -35,6 +35,7 @@ class Subscriber(Client):
     def __init__(self, world: World, machine: Machine, truth: Truth, name: str, habit: Habit) -> None:
         super().__init__(world, machine, name)
         self.truth, self.habit = truth, habit
+        self.pace_s = habit.pace_s
         self.next = 0
         self.events = 0
         self._wants = habit.filter.matcher()
@@ -126,7 +127,7 @@ class Subscriber(Client):
     def _read_soon(self) -> None:
         self._reads = True
         life = self._life
-        self.world.after_s(self.world.about_s(self.habit.pace_s), lambda: self._read(life))
+        self.world.after_s(self.world.about_s(self.pace_s), lambda: self._read(life))
 
     def _read(self, life: int) -> None:
         if life != self._life:
