@@ -18,13 +18,18 @@ from sylvite.testing.broker import BrokerProcess
 from tests.cluster.servers import settings
 
 READY_WITHIN_S = 30.0
+ROOT = Path(__file__).parents[2]
 
 
 class Master:
     """`bus`: its broker, in FOLDER; `bridge`: the process."""
 
-    def __init__(self, folder: Path, servers: DevCluster, node: str, **changes: Any) -> None:
+    def __init__(
+        self, folder: Path, servers: DevCluster, node: str, *, without: str | None = None, **changes: Any
+    ) -> None:
+        """`without`: the safeguard that the bridge is to run without (tests/faults/cluster_controls.py)."""
         self.node = node
+        self._program = ("sylvite",) if without is None else ("tests.faults.cluster_controls", without)
         self.bus = BrokerProcess(folder)
         self.bridge: subprocess.Popen[bytes] | None = None
         self.file = folder / "master.yaml"
@@ -62,8 +67,8 @@ class Master:
         words = ["cluster", "bridge", "--master", str(self.file), "--ready-fd", str(theirs)]
         with self.bridge_log.open("ab") as log:
             self.bridge = subprocess.Popen(
-                [sys.executable, "-m", "sylvite", "--socket", str(self.socket), *words],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[theirs], process_group=0,
+                [sys.executable, "-m", *self._program, "--socket", str(self.socket), *words],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[theirs], process_group=0, cwd=ROOT,
             )  # fmt: skip
         os.close(theirs)
         try:
