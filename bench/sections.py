@@ -32,8 +32,9 @@ PARTS = (
     Part("bench", ("The bus", "Beside other buses"), ("1 hour", "5 minutes")),
     Part("bench.jobs", ("Jobs",), ("2 minutes", "1 minute")),
     Part("bench.link", ("The link",), ("5 minutes", "1 minute")),
-    Part("bench.names", ("Salt's names",), ("5 minutes", "1 minute")),
-    Part("bench.sse", ("Streams over HTTP",), ("5 minutes", "1 minute")),
+    Part("bench.names", ("Salt's names",), ("5 minutes", "2 minutes")),
+    Part("bench.sse", ("Streams over HTTP",), ("5 minutes", "2 minutes")),
+    Part("bench.cluster", ("Between two masters",), ("2 minutes", "half a minute")),
 )
 """In the order of the page."""
 HEADINGS = tuple(heading for part in PARTS for heading in part.headings)
