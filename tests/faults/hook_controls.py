@@ -10,8 +10,13 @@ import ipaddress
 import socket
 from collections.abc import Callable, Sequence
 
+from starlette.requests import HTTPConnection
+
+from sylvite.api import console, console_cookie, origins, sockets
 from sylvite.api.hook_memory import Known, Memory
+from sylvite.api.origins import Origins
 from sylvite.api.patience import Patience
+from sylvite.api.salt import sessions
 from sylvite.auth import webhooks
 from sylvite.client.async_client import AsyncClient
 from sylvite.client.core import new_source_epoch
@@ -101,6 +106,22 @@ def _patience_without_end() -> None:
     replace(Patience, "is_over", is_never_over)
 
 
+def _any_origin() -> None:
+    def take(request: object) -> None:
+        pass
+
+    for module in (console, console_cookie, origins, sessions, sockets):
+        replace(module, "check_origin", take)
+
+
+def _reflect_origins() -> None:
+    def headers(_: Origins, connection: HTTPConnection) -> dict[str, str]:
+        origin = connection.headers.get("origin", "*")
+        return {"access-control-allow-origin": origin, "access-control-allow-credentials": "true"}
+
+    replace(Origins, "headers", headers)
+
+
 HOOK_CONTROLS: dict[str, Callable[[], None]] = {
     "signatures": _no_signatures,
     "the window": _no_window,
@@ -108,6 +129,8 @@ HOOK_CONTROLS: dict[str, Callable[[], None]] = {
     "an answer behind the sync": _answer_before_the_sync,
     "looking at addresses": _any_address,
     "connecting to what was looked at": _connect_by_name,
+    "looking at origins": _any_origin,
+    "a list of origins": _reflect_origins,
     "an end of patience": _patience_without_end,
     "a task for each": _one_behind_the_other,
 }

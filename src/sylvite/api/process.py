@@ -60,6 +60,11 @@ def listening_of(rest: RestCherrypy, port: int) -> Listening:
     return Listening(rest.host, port, certificate, key)
 
 
+def _is_no_refused_socket(record: logging.LogRecord) -> bool:
+    """Leave out what uvicorn says of each WebSocket that is answered with a refusal: strangers could fill the log with it."""
+    return "without completing handshake" not in record.getMessage()
+
+
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -81,6 +86,7 @@ def main(
     log_as(configuration)
     # It tells of itself what we have said already.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(_is_no_refused_socket)
     return run(_serve(configuration, bus, listening, ready_fd))
 
 

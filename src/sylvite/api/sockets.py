@@ -71,8 +71,7 @@ async def salt(api: SaltApi, websocket: WebSocket) -> None:
                     break
     except (WebSocketDisconnect, TimeoutError, KeyError):
         service.streams.close(caller, ending)
-        with contextlib.suppress(RuntimeError):
-            await websocket.close(POLICY)
+        await _close(websocket, POLICY, "")
         return
     await _run(service, websocket, caller, ending, reading, _salt_text, answer=RECEIVED)
 
