@@ -19,7 +19,7 @@ from sylvite.cluster.dev import START_S, DevCluster
 from sylvite.cluster.settings import ClusterSettings
 
 
-def settings(servers: DevCluster, *, node: str = "mars", **changes: Any) -> ClusterSettings:
+def settings(servers: DevCluster, /, *, node: str = "mars", **changes: Any) -> ClusterSettings:
     """Return how a master reaches the servers."""
     given = ClusterSettings(servers=tuple(servers.urls), node=node, credentials=str(servers.credentials("master")))
     return msgspec.structs.replace(given, **changes)

@@ -34,7 +34,15 @@ logger = logging.getLogger("sylvite.cluster")
 
 
 class _Client(Client):
-    """nats-py's, with credentials of ours: its own way to nkeys needs one package more."""
+    """nats-py's, with credentials of ours: its own way to nkeys needs one package more.  And it speaks TLS if the server
+    asks for it, so that whoever sits in between could do without: where we want TLS, nothing is said to such a server."""
+
+    wants_tls = False
+
+    def _connect_command(self) -> bytes:
+        if self.wants_tls and not self._server_info.get("tls_required"):
+            raise nats.errors.SecureConnWantedError
+        return super()._connect_command()
 
     def use(self, credentials: Credentials) -> dict[str, Any]:
         """Return what to connect with."""
@@ -62,6 +70,7 @@ class Connection:
         self.servers = join_servers(settings.servers)
         self.closed = asyncio.Event()
         self._client = _Client()
+        self._client.wants_tls = settings.wants_tls
         self._jetstream: JetStreamContext | None = None
         self._takers: list[Callable[[bool], None]] = []
         self._failures: list[Exception] = []
@@ -166,8 +175,9 @@ class Connection:
         return ClusterUnreachable(self.servers, f"{what}: {reason or type(error).__name__}")
 
     async def close(self) -> None:
-        if not self._client.is_closed:
-            await self._client.close()
+        client = self._client
+        if client.is_connected or client.is_connecting or client.is_reconnecting:
+            await client.close()
         self.closed.set()
 
     async def _connect(self, credentials: Credentials, tls: ssl.SSLContext | None, name: str, timeout_s: float) -> None:
@@ -197,7 +207,8 @@ class Connection:
                 raise self._why_not()
             try:
                 connecting.result()
-            except (nats.errors.Error, OSError, ValueError) as error:
+            except (nats.errors.Error, OSError, ValueError, TypeError, AttributeError) as error:
+                # The latter: what listens there has greeted us with something that nats-py does not check.
                 self._failures.append(error)
                 raise self._why_not() from error
         finally:
@@ -213,7 +224,7 @@ class Connection:
             if isinstance(
                 error, ssl.SSLError | nats.errors.SecureConnRequiredError | nats.errors.SecureConnWantedError
             ):
-                return ClusterRefused(self.servers, f"TLS: {error}")
+                return ClusterRefused(self.servers, f"TLS: {str(error).removeprefix('nats: ')}")
         reasons = dict.fromkeys(str(error) or type(error).__name__ for error in self._failures)
         return ClusterUnreachable(self.servers, "; ".join(reasons) or "no answer in time")
 

@@ -117,11 +117,11 @@ def read_cluster(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     found = cast("dict[str, Any]", value)
-    if not found.get("servers"):
-        raise InvalidSetting("servers", found.get("servers"), "names nobody; a master that is alone has no cluster")
-    if isinstance(found["servers"], str):
-        found = {**found, "servers": _split(found["servers"])}
-    return found
+    servers = found.get("servers")
+    listed = _split(servers) if isinstance(servers, str) else servers
+    if not listed:
+        raise InvalidSetting("servers", servers, "names nobody; a master that is alone has no cluster")
+    return {**found, "servers": listed}
 
 
 def _split(text: str) -> list[str]:
