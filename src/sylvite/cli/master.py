@@ -19,12 +19,19 @@ EXAMPLES = (
 @click.option(
     "--config", type=click.Path(path_type=Path), metavar="FILE", help="Its configuration [/etc/sylvite/master]."
 )
+@click.option("--no-api", is_flag=True, help="Leave the HTTP interface to a `sylvite api --master FILE` of its own.")
 @click.option(
     "--ready-fd", type=click.IntRange(min=3), metavar="N", help="Write a line there once minions can connect."
 )
 @logging_options
 def master(
-    config: Path | None, ready_fd: int | None, log_level: str | None, log_format: str | None, log_file: Path | None
+    config: Path | None,
+    *,
+    no_api: bool,
+    ready_fd: int | None,
+    log_level: str | None,
+    log_format: str | None,
+    log_file: Path | None,
 ) -> int:
     """Run a master until SIGTERM or Ctrl-C: a broker, and the link that minions connect to.
 
@@ -32,7 +39,9 @@ def master(
     """
     from sylvite.daemons.configuration import master_configuration
     from sylvite.daemons.master import main
+    from sylvite.daemons.options.rest import RestCherrypy
 
     logged = given_logging(log_level, log_format, log_file)
     words = [word for name, value in logged.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    return main(master_configuration(config, logged), given=words, ready_fd=ready_fd)
+    without = {"rest_cherrypy": RestCherrypy()} if no_api else {}
+    return main(master_configuration(config, {**logged, **without}), given=words, ready_fd=ready_fd)

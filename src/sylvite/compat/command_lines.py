@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from sylvite.compat.defaults import SALT_FOLDER
 
@@ -69,14 +69,17 @@ _JOBS = (
 )  # fmt: skip
 
 
-_DAEMON = (_value("-u --user"), _value("--pid-file"), Option("--disable-keepalive"))
+_DAEMON = (
+    _value("-l --log-level", "--log-level"), _value("--log-file", "--log-file"),
+    Option("-d --daemon"), _value("-u --user"), _value("--pid-file"), Option("--disable-keepalive"),
+)  # fmt: skip
 
 
 class Program(NamedTuple):
     """`node`: whose configuration it reads."""
 
     command: tuple[str, ...]
-    node: str
+    node: Literal["master", "minion"]
     options: tuple[Option, ...]
     config_word: str = "--config"
 
@@ -89,6 +92,8 @@ PROGRAMS: Mapping[str, Program] = {
     "salt-minion": Program(("minion",), "minion", (*_COMMON, *_DAEMON)),
     "salt-api": Program(("api",), "master", (*_COMMON, *_DAEMON), "--master"),
 }
+
+DAEMONS = ("salt-master", "salt-minion", "salt-api")
 
 
 class Translated(NamedTuple):
@@ -163,6 +168,8 @@ def configuration(node: str, folder: str | None = None) -> str | None:
     """
     named = folder or os.environ.get(f"SALT_{node.upper()}_CONFIG") or os.environ.get("SALT_CONFIG_DIR")
     if named is not None:
-        return os.path.join(named, node) if os.path.isdir(named) else named
+        # Daemons leave the folder that they were started in.
+        path = os.path.abspath(named)
+        return os.path.join(path, node) if os.path.isdir(path) else path
     usual = os.path.join(SALT_FOLDER, node)
     return usual if os.path.isfile(usual) else None

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from sylvite.compat.cloud_lines import translate_cloud
-from sylvite.compat.command_lines import PROGRAMS, UsageError, translate
+from sylvite.compat.command_lines import DAEMONS, PROGRAMS, UsageError, translate
 from sylvite.compat.version import SALT_VERSION
 from sylvite.version import __version__
 
@@ -46,6 +46,10 @@ def run_program(name: str, typed: Sequence[str], main: Main) -> int:
 def _run(name: str, typed: Sequence[str], main: Main) -> int:
     if "--help" in typed or "-h" in typed:
         return main([*(("cloud",) if name == "salt-cloud" else PROGRAMS[name].command), "--help"])
+    if name in DAEMONS:
+        from sylvite.compat.daemon_programs import run_daemon
+
+        return run_daemon(name, typed, main)
     found = translate_cloud(typed) if name == "salt-cloud" else translate(name, typed)
     for note in found.notes:
         sys.stderr.write(f"{note}\n")

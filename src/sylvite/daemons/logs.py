@@ -32,6 +32,8 @@ LEVELS = {
 PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 """What journald makes of a level: sd-daemon(3)."""
 FILE_MODE = 0o600
+STDERR_IS_FILE = "SYLVITE_STDERR_IS_LOG_FILE"
+"""In the environment of a daemon without a terminal: what it logs is not written to both."""
 
 
 class LogWish(msgspec.Struct, frozen=True):
@@ -122,7 +124,7 @@ def begin(wish: LogWish) -> None:
     Raises:
         InvalidSetting: the file cannot be written; nothing is changed.
     """
-    handlers = [_to_stderr(wish)]
+    handlers = [] if wish.file is not None and STDERR_IS_FILE in os.environ else [_to_stderr(wish)]
     if wish.file is not None:
         handlers.append(_to_file(wish, wish.file))
     root = logging.getLogger()

@@ -42,7 +42,7 @@ def compute(options: Options, folder: Path) -> tuple[Options, tuple[str, ...], l
     root = options.root_dir
     for name in _BELOW_ROOT:
         path: Path | None = getattr(options, name)
-        if path is not None and (below := _below(root, path)) != path:
+        if path is not None and (below := below_root(root, path)) != path:
             changes[name] = below
             computed.append(name)
     found = msgspec.structs.replace(options, **changes)
@@ -65,7 +65,7 @@ def bus_of(options: NodeOptions) -> Path:
     return Path(bus_in(options.sock_dir, options.ipc_mode))
 
 
-def _below(root: Path, path: Path) -> Path:
+def below_root(root: Path, path: Path) -> Path:
     """Return a path below the root; one that is there already stays."""
     if path.is_absolute() and path.is_relative_to(root):
         return path

@@ -41,7 +41,7 @@ UNUSED: Mapping[str, str] = {
         multiprocessing worker_threads worker_pools*
     """,
     "it is started as the user that it is to be, by systemd or whoever else": """
-        user sudo_user pidfile max_open_files
+        user sudo_user max_open_files
     """,
     "log_format says how: text or json": """
         log_fmt_* log_datefmt* log_granular_levels key_logfile log_rotate_* log_fmt*
@@ -86,8 +86,8 @@ UNUSED: Mapping[str, str] = {
 }
 """A reason, and the names or shell patterns that it holds for."""
 
-FOR_OTHERS = ("saltgui_*",)
-"""Nothing is said of these: other programs look for them in the configuration."""
+FOR_OTHERS = ("saltgui_*", "pidfile")
+"""Nothing is said of these: other programs look for them in the configuration, such as `salt-master` of sylvite-salt."""
 
 
 def reason_unused(name: str, *, exactly: bool = False) -> str | None:
