@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 
-CHROMIUM = "chromium"
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -22,10 +22,10 @@ DESK = {"width": 1280, "height": 800}
 
 
 def find_chromium() -> str:
-    path = shutil.which(CHROMIUM)
-    if path is None:
-        raise AssertionError("chromium is not there: `make test` installs Debian's, as root; else install it yourself")
-    return path
+    for name in CHROMIUM:
+        if (path := shutil.which(name)) is not None:
+            return path
+    raise AssertionError("there is no Chromium: `make test` installs Debian's, as root; else install it yourself")
 
 
 @contextmanager

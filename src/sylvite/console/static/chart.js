@@ -5,18 +5,24 @@ import { count } from "./format.js";
 
 export const SECONDS = 120;
 
-/** How many there were in each of the last seconds. */
+/** How many there were in each of the last seconds, by the clock of the broker. */
 export class Rates {
   #counts = new Array(SECONDS).fill(0);
-  #now = Math.floor(performance.now() / 1000);
+  #ahead_s = 0;
+  #now = Math.floor(Date.now() / 1000);
 
-  add(number) {
-    this.#turn();
-    this.#counts[this.#now % SECONDS] += number;
+  /** `ahead_s`: how far the clock of the other side is before ours. */
+  set ahead_s(seconds) { this.#ahead_s = seconds; }
+
+  /** Count one event of a second (since 1970). */
+  add(second) {
+    // One from the future is one of a clock that is a little ahead of what we know.
+    if (second > this.#now) this.#turn(Math.min(second, this.#now + SECONDS));
+    if (second > this.#now - SECONDS) this.#counts[Math.min(second, this.#now) % SECONDS] += 1;
   }
 
-  #turn() {
-    const now = Math.floor(performance.now() / 1000);
+  #turn(now = Math.floor(Date.now() / 1000 + this.#ahead_s)) {
+    if (now <= this.#now) return;
     for (let at = Math.max(this.#now + 1, now - SECONDS + 1); at <= now; at += 1) this.#counts[at % SECONDS] = 0;
     this.#now = now;
   }
@@ -26,16 +32,12 @@ export class Rates {
     this.#turn();
     return Array.from({ length: SECONDS }, (_, index) => this.#counts[(this.#now + 1 + index) % SECONDS]);
   }
-
-  /** Of the last whole second. */
-  get last() { return this.all.at(-2); }
 }
 
 export class RateChart {
   #canvas = h("canvas", { "aria-hidden": "true" });
   #now = h("strong.figure", "0");
   #most = h("span.hint");
-  #told_ms = 0;
 
   constructor(rates, signal) {
     this.rates = rates;

@@ -25,7 +25,7 @@ const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
 export function duration(seconds) {
   const all = Math.max(0, seconds);
   if (all < 1) return `${Math.round(all * 1000)} ms`;
-  if (all < 10) return `${all.toFixed(1)} s`;
+  if (all < 10 && !Number.isInteger(all)) return `${all.toFixed(1)} s`;
   const at = UNITS.findIndex(([size]) => all >= size);
   const [size, unit] = UNITS[at];
   const rest = UNITS[at + 1] ? Math.floor((all % size) / UNITS[at + 1][0]) : 0;

@@ -7,7 +7,7 @@ import { Detail, GapItem, Item, row } from "./event.js";
 import { clock, count, plural } from "./format.js";
 import { LongList } from "./list.js";
 import { shortcuts } from "./shortcuts.js";
-import { EventStream } from "./stream.js";
+import { EventStream, secondOf } from "./stream.js";
 
 const KEPT_MAX = 5000;
 const KEPT_CHARACTERS_MAX = 16 * 1024 * 1024;
@@ -89,13 +89,13 @@ class Live {
       key: (item) => item.key, row, onSelect: (item) => this.detail.show(item), onScroll: () => this.#drawPill(),
     });
     this.detail = new Detail(who, () => { this.list.clearSelection(); this.list.element.focus(); });
-    const chart = new RateChart(this.#rates, signal);
+    this.chart = new RateChart(this.#rates, signal);
     put(root,
       h("form.filter", { role: "search", onsubmit: (event) => { event.preventDefault(); this.restart(); } },
         field("Tag", this.tag), field("Condition", this.where), field("From", this.from),
         h("div.field.buttons", this.pause)),
       this.wrong,
-      h("div.strip", chart.element, h("div.strip-text", this.status, this.sampling)),
+      h("div.strip", this.chart.element, h("div.strip-text", this.status, this.sampling)),
       h("div.split", h("div.list-box", this.pill, this.list.element, this.empty), this.detail.element));
     const restart = debounced(() => this.restart(), 300);
     for (const input of [this.tag, this.where]) input.addEventListener("input", restart, { signal });
@@ -132,7 +132,10 @@ class Live {
       filter, since: this.from.value, after,
       onLines: (lines) => this.#take(lines),
       onGap: (gap) => { this.#keep([new GapItem(gap)]); },
-      onState: (state, problem) => this.#tell(state, problem),
+      onState: (state, problem, ahead_s) => {
+        if (state === "live") this.#rates.ahead_s = ahead_s;
+        this.#tell(state, problem);
+      },
     }).start();
   }
 
@@ -147,7 +150,7 @@ class Live {
   }
 
   #take(lines) {
-    this.#rates.add(lines.length);
+    for (const line of lines) this.#rates.add(secondOf(line));
     this.#seen += lines.length;
     const chosen = this.#budget.choose(lines.length);
     let before = -1;
@@ -219,6 +222,7 @@ class Live {
       this.sampling.textContent = `More come than can be read: the list has a sample, about ${SHOWN_S} a second. All are counted, and all are in the log; a narrower filter shows each.`;
     }
     put(this.status, h("span.dot", { "aria-hidden": "true" }), `${this.#paused ? "Paused" : this.state}`, h("span.hint", ` · ${plural(this.#seen, "event")} so far`));
+    if (news) this.chart.draw();
     this.#drawPill();
     this.#drawEmpty();
   }

@@ -56,11 +56,17 @@ async function enter() {
 }
 
 function showLogin(reason = "") {
-  leaving?.abort();
+  leave();
   frame?.end.abort();
   frame = null;
   document.title = "Log in · Sylvite";
   login(app, place().parameters, { entered: enter, reason });
+}
+
+/** End what the page does, and the questions that it has asked. */
+function leave() {
+  leaving?.abort();
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
 }
 
 function over(reason) {
@@ -78,7 +84,7 @@ function place() {
 
 function show() {
   if (!who || !frame) return;
-  leaving?.abort();
+  leave();
   leaving = new AbortController();
   const { name, parameters } = place();
   const page = PAGES.find((each) => each.name === name);

@@ -15,6 +15,15 @@ export function idOf(line) {
   return found ? `${found[2]}.${found[1]}` : null;
 }
 
+let [known, second] = ["", 0];
+/** Return in which second, since 1970, the event in a line was taken. */
+export function secondOf(line) {
+  const at = line.indexOf('"stamp":"') + 9;
+  const text = line.slice(at, at + 19);
+  if (text !== known) [known, second] = [text, Date.parse(`${text}Z`) / 1000];
+  return second;
+}
+
 export class EventStream {
   #aborter = new AbortController();
   #last = null;
@@ -24,7 +33,7 @@ export class EventStream {
   /**
    * `filter`: tag, match, exclude, where.  `since`: where to begin; `after`: behind which event.
    * `onLines`: gets lines, each an event.  `onGap`: gets what is missing.  `onState`: gets a state, and a problem:
-   * connecting, live, lost (it tries again), refused (it does not: the filter is wrong), over (log in again).
+   * connecting, live (and how far the other side's clock is before ours, in seconds), lost (it tries again), refused (it does not: the filter is wrong), over (log in again).
    */
   constructor({ filter, since, after, onLines, onGap, onState }) {
     Object.assign(this, { filter, since, onLines, onGap, onState });
@@ -78,7 +87,8 @@ export class EventStream {
     let timer = setTimeout(abort, SILENCE_MS);
     try {
       const answer = await send(this.#address(), { headers: { ...HEADERS, Accept: "application/x-ndjson" }, signal: inner.signal });
-      this.onState("live");
+      const date_ms = Date.parse(answer.headers.get("Date"));
+      this.onState("live", null, Number.isNaN(date_ms) ? 0 : Math.round((date_ms - Date.now()) / 1000));
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       let rest = "";
       for (;;) {
