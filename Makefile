@@ -12,7 +12,7 @@ KILLS := $(addprefix tests/faults/test_,kills.py restarts.py killed_consumers.py
 # What is measured in seconds against seconds; nothing runs beside it.
 BY_THE_CLOCK := $(addprefix tests/faults/test_,flood.py many_come_back.py recovery_time.py stopped_subscriber.py \
 	link_abuse.py link_many.py link_poison.py)
-BENCHES := bench bench.jobs bench.link bench.names bench.sse
+BENCHES := bench bench.jobs bench.link bench.names bench.sse bench.cluster
 
 .PHONY: help venv run test test-bad-days test-programs test-others check lint format lock bench faults faults-of-kills faults-of-others \
 	faults-by-the-clock clean dist
@@ -50,13 +50,22 @@ test: .venv/ready ## Run all tests, in three streams beside each other: they wai
 	@! command -v npm >/dev/null || npm ci --silent --no-audit --no-fund --prefix .node
 	@touch $@
 
+# Behind npm's: two apt-gets do not go together.
+.venv/chromium: | .venv/ready .node/ready
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		echo "Installing Debian's chromium, for the tests of the console: once, it takes a minute" >&2 && apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; } || \
+		{ echo "The tests of the console need Chromium: install chromium (Debian, Fedora) or Chrome, and try again" >&2; exit 1; }
+	@touch $@
+
 test-bad-days: .venv/ready
 	@$(PY) -m pytest -q $(BAD_DAYS)
 
 test-programs: .venv/ready .venv-salt/ready
 	@$(PY) -m pytest -q $(PROGRAMS)
 
-test-others: .venv/ready .node/ready
+test-others: .venv/ready .node/ready .venv/chromium
 	@$(PY) -m pytest -q $(addprefix --ignore=,$(BAD_DAYS) $(PROGRAMS)) tests
 
 check: lint test ## What a change has to pass
