@@ -6,7 +6,7 @@ import msgspec
 
 from sylvite.auth.policy import PolicySettings
 from sylvite.core.event import EVENT_BYTES_MAX
-from sylvite.eventlog.eventlog import LogSettings
+from sylvite.eventlog.settings import LogSettings
 
 FILES_APART = 256
 """Descriptors that a broker needs beside its connections: segments, listeners, the disk's threads."""

@@ -20,6 +20,7 @@ from sylvite.eventlog.history import History, Segment
 from sylvite.eventlog.index import Index, Summary, index_name, save_summary
 from sylvite.eventlog.recovery import Note, recover
 from sylvite.eventlog.segment import FORMAT, START, SegmentHeader, file_name
+from sylvite.eventlog.settings import LogSettings
 from sylvite.eventlog.storage import File, Storage, is_full, read_whole, write_whole
 
 META = "LOG"
@@ -29,22 +30,6 @@ INTERRUPTED = (
     "a write was interrupted by a lack of memory, or a mistake: what is in the log is not known before the next start"
 )
 """Made beforehand: there may be no memory left to make it."""
-
-
-class LogSettings(msgspec.Struct, frozen=True):
-    """`keep_bytes`, `keep_s`: retention, None for no limit.  `keep_free_bytes`: publishing stops when the disk has less.
-
-    `tail_bytes`: of the newest batches kept in memory, for readers that are nearly live.  `scrub_every_s`: how long after
-    one reading of all sealed segments the next begins, None for never; `scrub_rate_bytes`: of it, at most so many a second.
-    """
-
-    segment_bytes: int = 64 * 1024 * 1024
-    keep_bytes: int | None = None
-    keep_s: float | None = None
-    keep_free_bytes: int = 64 * 1024 * 1024
-    tail_bytes: int = 2 * 1024 * 1024
-    scrub_every_s: float | None = 86_400.0
-    scrub_rate_bytes: int = 4 * 1024 * 1024
 
 
 class NewBatch(msgspec.Struct, frozen=True):

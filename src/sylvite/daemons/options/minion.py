@@ -29,7 +29,7 @@ from sylvite.daemons.options.forms import (
     Texts,
 )
 from sylvite.daemons.options.node import NodeOptions
-from sylvite.eventlog.eventlog import LogSettings
+from sylvite.eventlog.settings import LogSettings
 
 OUTBOX_BYTES = 256 * 1024 * 1024
 """Of the log, which is the outbox too, where nobody says otherwise."""
