@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -34,6 +35,7 @@ def _run(*command: str | Path, **more: str) -> None:
         raise NotInstalled(said[-1] if said else f"{command[0]} failed")
 
 
+@cache
 def interpreter(environment: str) -> Path:
     """Return the Python of an environment; make it first, or anew where its lock file has changed.
 

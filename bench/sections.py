@@ -18,6 +18,8 @@ from typing import NamedTuple, NoReturn
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
 FINDINGS = Path(__file__).parent / "findings.md"
+LOAD = os.getloadavg()[0]
+"""Of the machine, before anything was measured."""
 
 
 class Part(NamedTuple):
@@ -91,7 +93,7 @@ def stamp() -> str:
     )
     return "\n".join([
         f"- {datetime.now(UTC):%Y-%m-%d}, commit {commit.stdout.strip() or 'unknown'}",
-        f"- {_machine()}, Python {platform.python_version()}",
+        f"- {_machine()}, Python {platform.python_version()}; a load of {LOAD:.1f} before the run",
         f"- {', '.join(f'{name} {version(name)}' for name in names)}",
     ])  # fmt: skip
 
