@@ -117,6 +117,15 @@ def test_the_policy_sets_the_level_and_the_least_of_it() -> None:
     assert person.only(Refuse).code == "not_allowed"
 
 
+def test_who_names_no_level_is_answered_though_the_policy_says_none() -> None:
+    bus = Bus(BrokerSettings(policy=PolicySettings(level="none")), syncs=False)
+    person = bus.person()
+    person.publish("a")
+    assert person.only(Ack).level == Level.WRITTEN
+    person.publish("a", level=Level.NONE)
+    assert person.read() == []
+
+
 @pytest.mark.parametrize("level", [Level.REPLICATED, 9])
 def test_a_level_that_cannot_be_is_refused(level: int) -> None:
     person = Bus().person()

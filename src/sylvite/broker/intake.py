@@ -144,6 +144,8 @@ class Intake:
                 least = least_of_tag
         if message.level != BY_POLICY:
             level = _asked_level(message.level, least)
+        elif level is Level.NONE:
+            level = Level.WRITTEN  # Who names no level waits for an answer.
         if level is Level.REPLICATED and not self._replication.is_there:
             raise InvalidSetting("level", "replicated", "needs a cluster; this broker is alone. Use synced")
         batch = NewBatch(message.block, len(columns.sizes), *origin, columns.tags, passage)
