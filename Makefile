@@ -14,11 +14,11 @@ BY_THE_CLOCK := $(addprefix tests/faults/test_,flood.py many_come_back.py recove
 	link_abuse.py link_many.py link_poison.py)
 BENCHES := bench bench.jobs bench.link bench.names bench.sse bench.cluster
 
-.PHONY: help venv run test test-bad-days test-programs test-others check lint format lock bench faults faults-of-kills faults-of-others \
+.PHONY: help venv run run-cluster test test-bad-days test-programs test-others check lint format lock bench faults faults-of-kills faults-of-others \
 	faults-by-the-clock clean dist
 
 help: ## Show this
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | expand -t 16
 
 venv: .venv/ready ## Make the environment in .venv
 
@@ -32,6 +32,9 @@ venv: .venv/ready ## Make the environment in .venv
 
 run: .venv/ready ## Start a master and a minion, let it in, and show events, live
 	@$(PY) examples/run.py
+
+run-cluster: .venv/ready ## Start three NATS servers, two masters that share their events and four minions, and show events, live
+	@$(PY) examples/run_cluster.py
 
 test: .venv/ready ## Run all tests, in three streams beside each other: they wait for most of their time
 	@$(MAKE) --no-print-directory -j3 -k test-bad-days test-programs test-others

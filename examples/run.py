@@ -29,14 +29,17 @@ class Failed(Exception):
 
 
 class Daemon:
-    """`sylvite master` or `sylvite minion`.  It ends with us, however we end: it notices when its socket is closed."""
+    """`sylvite master` or `sylvite minion`.  It ends with us, however we end: it notices when its socket is closed.
 
-    def __init__(self, folder: Path, node: str) -> None:
+    `node`: the name of its configuration; also what it is, unless `kind` says that.
+    """
+
+    def __init__(self, folder: Path, node: str, kind: str | None = None) -> None:
         self.node, self._log = node, folder / f"{node}.log"
         self._ours, theirs = socket.socketpair()
         with theirs, self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [PROGRAM, node, "--config", folder / node, "--ready-fd", str(theirs.fileno())],
+                [PROGRAM, kind or node, "--config", folder / node, "--ready-fd", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(theirs.fileno(),), start_new_session=True,
             )  # fmt: skip
 

@@ -24,11 +24,12 @@ if TYPE_CHECKING:
             "sylvite.cli.cluster_bridge:bridge",
             "Share the log of a master with the others of its cluster, until SIGTERM or Ctrl-C.",
         ),
+        "status": ("sylvite.cli.cluster_status:status", "Show how a cluster is: servers, the stream, masters, leases."),
         "check": ("sylvite.cli.cluster_check:check", "Check NATS servers against the settings that keep our promises."),
     },
 )
 def cluster() -> None:
-    """Look after what several masters share: dev, bridge, check."""
+    """Look after what several masters share: dev, bridge, status, check."""
 
 
 def cluster_options(function: Function) -> Function:

@@ -47,7 +47,9 @@ def dev(options: GlobalOptions, folder: Path | None, masters: str, ready_fd: int
     loss of this machine. Ports and keys stay the same when they are started again in the same folder.
     """
     require_library()
-    from sylvite.cluster.dev import Allowed, DevCluster
+    from sylvite.cluster.dev import DevCluster
+    from sylvite.cluster.permissions import allowed_of
+    from sylvite.cluster.settings import ClusterSettings
     from sylvite.daemons.process import say_ready
     from sylvite.functions.ending import ended_by_term
 
@@ -55,7 +57,7 @@ def dev(options: GlobalOptions, folder: Path | None, masters: str, ready_fd: int
     with (
         ended_by_term(),
         contextlib.suppress(KeyboardInterrupt),
-        DevCluster(folder or FOLDER, dict.fromkeys(names, Allowed())) as servers,
+        DevCluster(folder or FOLDER, {name: allowed_of(ClusterSettings(), name) for name in names}) as servers,
     ):
         _show(options, servers, names)
         say_ready(ready_fd)
@@ -86,7 +88,7 @@ def _show(options: GlobalOptions, servers: DevCluster, names: Sequence[str]) -> 
         return
     click.echo(f"Three NATS servers run below {servers.folder}, until Ctrl-C.  For the file of a master:\n")
     for name in names:
-        click.echo(f"cluster: {{servers: '{urls}', credentials: {_yaml(servers.credentials(name))}}}")
+        click.echo(f"cluster: {{servers: '{urls}', node: '{name}', credentials: {_yaml(servers.credentials(name))}}}")
     click.echo(f"\nWhat to look at them with:\n\n  sylvite cluster check --servers {urls} \\")
     click.echo(f"    --credentials {servers.credentials(names[0])} --system {servers.credentials(SYSTEM)}")
 

@@ -171,7 +171,10 @@ class Connection:
         if self._refused and isinstance(error, TimeoutError):
             refused, self._refused = self._refused, ""
             return ClusterRefused(self.servers, f"{what}: {refused}")
-        reason = "no answer in time" if isinstance(error, TimeoutError) else str(error).removeprefix("nats: ")
+        if isinstance(error, APIError):
+            reason = error.description or "nobody is in charge of it at the moment"
+        else:
+            reason = "no answer in time" if isinstance(error, TimeoutError) else str(error).removeprefix("nats: ")
         return ClusterUnreachable(self.servers, f"{what}: {reason or type(error).__name__}")
 
     async def close(self) -> None:

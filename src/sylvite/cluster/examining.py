@@ -58,7 +58,7 @@ async def examine(settings: ClusterSettings, system: Path | None, configs: Seque
         servers[facts.name] = facts if before is None else before.joined(facts)
 
     failures: list[ClusterError] = []
-    for url, seen in zip(settings.servers, await _reach_each(settings), strict=True):
+    for url, seen in zip(settings.servers, await reach_each(settings), strict=True):
         if isinstance(seen, ClusterError):
             failures.append(seen)
             findings.append(Finding("reach", "FAIL", url, str(seen), "start it, or take it out of the option cluster"))
@@ -68,7 +68,7 @@ async def examine(settings: ClusterSettings, system: Path | None, configs: Seque
         raise failures[0]
     leader = None
     if system is not None and servers:
-        told, leader = await _ask_system(settings, system)
+        told, leader = await ask_system(settings, system)
         for facts in told:
             add(facts)
     for path in configs:
@@ -81,7 +81,8 @@ async def examine(settings: ClusterSettings, system: Path | None, configs: Seque
     return Examined(seen_all, tuple(findings), {facts.name: rules for facts in seen_all if (rules := unseen(facts))})
 
 
-async def _reach_each(settings: ClusterSettings) -> list[ServerFacts | ClusterError]:
+async def reach_each(settings: ClusterSettings) -> list[ServerFacts | ClusterError]:
+    """Return what each server tells a client, or why it does not."""
     return await asyncio.gather(*(_reach(settings, server) for server in settings.servers))
 
 
@@ -99,7 +100,7 @@ async def _reach(settings: ClusterSettings, server: str) -> ServerFacts | Cluste
         return error
 
 
-async def _ask_system(settings: ClusterSettings, system: Path) -> tuple[list[ServerFacts], str]:
+async def ask_system(settings: ClusterSettings, system: Path) -> tuple[list[ServerFacts], str]:
     """Return what each server tells of itself, and who leads; empty: nobody does."""
     as_system = msgspec.structs.replace(settings, credentials=str(system.absolute()))
     async with await Connection.open(as_system, name="sylvite cluster check", unfit_too=True) as there:

@@ -1,0 +1,171 @@
+"""Overview: how a cluster is: its servers, its stream, its masters, who holds which lease."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import nats.errors
+from nats.js import api
+from nats.js.errors import NotFoundError
+
+from sylvite.cluster.connection import Connection
+from sylvite.cluster.examining import ask_system, reach_each
+from sylvite.cluster.facts import ServerFacts
+from sylvite.cluster.leases import Held, Leases, bucket_name
+from sylvite.cluster.settings import ClusterSettings
+from sylvite.cluster.stream import node_of, say_subject, stream_name
+from sylvite.cluster.words import At, decode
+from sylvite.errors import ClusterError
+
+LISTEN_S = 2.5
+"""How long the masters are listened to: each says how far it is about once a second."""
+
+
+class ServerState(msgspec.Struct, frozen=True):
+    """`error`: why it does not answer; empty where it does."""
+
+    url: str
+    name: str
+    version: str
+    error: str
+
+
+class ReplicaState(msgspec.Struct, frozen=True):
+    """`lag`: how many operations it has not got yet."""
+
+    name: str
+    leads: bool
+    current: bool
+    lag: int
+
+
+class StreamStatus(msgspec.Struct, frozen=True):
+    name: str
+    messages: int
+    bytes: int
+    first: int
+    last: int
+    replicas: tuple[ReplicaState, ...]
+
+
+class MasterState(msgspec.Struct, frozen=True):
+    """`heard`: its bridge has said something while we listened.  `until`: the stream has its log below this offset, of
+    `epoch`.  `messages`: so many of it are in the stream."""
+
+    node: str
+    heard: bool
+    epoch: int | None
+    until: int | None
+    messages: int
+
+
+class LeaseState(msgspec.Struct, frozen=True):
+    name: str
+    node: str
+    life_s: float
+    fence: str
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """`leader`: who leads JetStream; None where that was not asked.  `stream`: None where no master has made it yet."""
+
+    cluster: str
+    servers: tuple[ServerState, ...]
+    leader: str | None
+    stream: StreamStatus | None
+    masters: tuple[MasterState, ...]
+    leases: tuple[LeaseState, ...]
+
+
+async def look(settings: ClusterSettings, system: Path | None) -> Overview:
+    """Return how a cluster is; it takes some seconds.  `system`: credentials of a user of the system account.
+
+    Raises:
+        ClusterError: no server can be reached, or they cannot decide anything.
+    """
+    reached = await reach_each(settings)
+    servers = tuple(_server(url, seen) for url, seen in zip(settings.servers, reached, strict=True))
+    leader = None if system is None else (await ask_system(settings, system))[1]
+    async with await Connection.open(settings, name="sylvite cluster status", unfit_too=True) as connection:
+        stream, counts = await _look_at_stream(connection)
+        heard = await _listen(connection)
+        leases = await _held(connection)
+    nodes = sorted({*counts, *heard})
+    return Overview(
+        settings.name,
+        servers,
+        leader,
+        stream,
+        tuple(_master(node, counts.get(node, 0), heard.get(node)) for node in nodes),
+        tuple(LeaseState(each.name, each.node, each.life_s, str(each.fence)) for each in leases),
+    )
+
+
+def _server(url: str, seen: ServerFacts | ClusterError) -> ServerState:
+    if isinstance(seen, ClusterError):
+        return ServerState(url, "", "", str(seen))
+    return ServerState(url, seen.name, seen.version or "", "")
+
+
+def _master(node: str, messages: int, at: At | None) -> MasterState:
+    known = at is not None and bool(at.epoch)
+    return MasterState(
+        node, at is not None, at.epoch if at and known else None, at.until if at and known else None, messages
+    )
+
+
+async def _look_at_stream(connection: Connection) -> tuple[StreamStatus | None, dict[str, int]]:
+    """Return how the stream is, and how many messages of each master it has."""
+    name = stream_name(connection.settings)
+    with connection.asking(f"looking at the stream {name}"):
+        try:
+            info = await connection.jetstream.stream_info(name, subjects_filter=f"{connection.settings.name}.log.*")
+        except NotFoundError:
+            return None, {}
+    state = info.state
+    found = StreamStatus(
+        name, state.messages, state.bytes, state.first_seq, state.last_seq, tuple(_replicas(info.cluster))
+    )
+    return found, {node_of(subject): count for subject, count in (state.subjects or {}).items()}
+
+
+def _replicas(group: api.ClusterInfo | None) -> Sequence[ReplicaState]:
+    if group is None:
+        return ()
+    leader = [ReplicaState(group.leader, leads=True, current=True, lag=0)] if group.leader else []
+    others = [
+        ReplicaState(peer.name or "", leads=False, current=bool(peer.current) and not peer.offline, lag=peer.lag or 0)
+        for peer in group.replicas or []
+    ]
+    return leader + sorted(others, key=lambda each: each.name)
+
+
+async def _listen(connection: Connection) -> dict[str, At | None]:
+    """Return what each master says of itself; None for one that says something else."""
+    heard: dict[str, At | None] = {}
+    with connection.asking("listening to the masters"):
+        subscription = await connection.nats.subscribe(say_subject(connection.settings))  # type: ignore[reportUnknownMemberType] - nats-py's types are partial
+        try:
+            async with asyncio.timeout(LISTEN_S):
+                while True:
+                    message = await subscription.next_msg(timeout=LISTEN_S)
+                    word = decode(message.data)
+                    node = node_of(message.subject)
+                    heard[node] = word if isinstance(word, At) else heard.get(node)
+        except (TimeoutError, nats.errors.TimeoutError):
+            pass  # That is how long it was to be.
+        finally:
+            await subscription.unsubscribe()
+    return {node: at for node, at in heard.items() if at is None or not at.leaving}
+
+
+async def _held(connection: Connection) -> list[Held]:
+    with connection.asking("looking at the leases"):
+        try:
+            await connection.jetstream.stream_info(f"KV_{bucket_name(connection.settings)}")
+        except NotFoundError:
+            return []  # Nobody has wanted one yet; looking makes no bucket.
+    return await Leases(connection).held()
