@@ -52,6 +52,12 @@ def recording(name: str) -> Recording:
     return Recording(words, fired, out, err, code)
 
 
+CAME_FIRST: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "cli_state_event_pretty_count1": [("salt/presence/present", {"present": [MINION]})],
+}
+"""Where an event of the master's own came before the one that was fired."""
+
+
 def alike(text: str) -> str:
     return STAMP.sub("STAMP", JID.sub("JID", text))
 
@@ -92,6 +98,7 @@ def test_recordings(nodes: Nodes, name: str) -> None:
     "name",
     [
         "cli_state_event_plain_count2",
+        "cli_state_event_pretty_count1",
         "cli_state_event_quiet_count1",
         "cli_state_event_regex",
         "cli_state_event_tagmatch_pretty_count1",
@@ -99,29 +106,60 @@ def test_recordings(nodes: Nodes, name: str) -> None:
 )
 def test_recordings_of_watching(nodes: Nodes, name: str) -> None:
     expected = recording(name)
+    fired = CAME_FIRST.get(name, expected.fired)
     with Client.connect(nodes.site.bus) as bus:
         before = count_subscriptions(bus)
         program = start(expected.words, nodes.environment)
         wait_until(lambda: count_subscriptions(bus) > before or program.poll() is not None, "it listens")
         fire = "import salt.utils.event, sys, json\nwith salt.utils.event.MasterEvent(sys.argv[1]) as event:\n    for tag, data in json.loads(sys.argv[2]):\n        event.fire_event(data, tag)\n"
         subprocess.run(
-            [sys.executable, "-c", fire, str(nodes.site.bus.parent), json.dumps(expected.fired)], env=nodes.environment, check=True, timeout=WITHIN_S
+            [sys.executable, "-c", fire, str(nodes.site.bus.parent), json.dumps(fired)], env=nodes.environment, check=True, timeout=WITHIN_S
         )  # fmt: skip
         out, err = program.communicate(timeout=WITHIN_S)
     assert alike(out) == alike(expected.out)
     assert (err, program.returncode) == ("", expected.code)
 
 
-@pytest.mark.parametrize(("program", "code"), [("salt-run", 1), ("salt-call", 0)])
-def test_watching_ends_with_an_interrupt(nodes: Nodes, program: str, code: int) -> None:
-    bus_of = nodes.site.bus if program == "salt-run" else nodes.site.minion_bus
-    with Client.connect(bus_of) as bus:
+@pytest.mark.parametrize("name", ["cli_state_event_sigint", "cli_minion_state_event_local"])
+def test_recordings_of_watching_that_is_interrupted(nodes: Nodes, name: str) -> None:
+    """Ctrl-C: what is said, and the exit code.  Salt goes on with a traceback, where it is the runner."""
+    expected = recording(name)
+    with Client.connect(nodes.bus("master" if expected.words[0] == "salt-run" else "minion")) as bus:
         before = count_subscriptions(bus)
-        watching = start([program, "state.event", "golden/never"], nodes.environment)
+        watching = start(expected.words, nodes.environment)
         wait_until(lambda: count_subscriptions(bus) > before or watching.poll() is not None, "it listens")
         watching.send_signal(signal.SIGINT)
         out, err = watching.communicate(timeout=WITHIN_S)
-    assert (out, err, watching.returncode) == ("", "\nExiting gracefully on Ctrl-c\n", code)
+    assert expected.out.startswith(err)
+    assert (out, err, watching.returncode) == ("", "\nExiting gracefully on Ctrl-c\n", expected.code)
+
+
+def test_the_recording_of_what_a_function_says_of_itself(nodes: Nodes) -> None:
+    """In the form of Salt's; the words are ours, but for the first ones."""
+    expected = recording("cli_run_event_help")
+    out, err, code = run(expected.words, nodes.environment)
+    assert (err, code) == ("", expected.code)
+    shown, recorded = out.splitlines(), expected.out.splitlines()
+    assert shown[:2] == recorded[:2] == ["event.send:", ""]
+    assert shown[2].startswith(recorded[2].rstrip("."))
+    assert all(line.startswith("    ") or not line for line in shown[2:])
+    assert "    CLI Example:" in shown
+    assert "    CLI Example:" in recorded
+
+
+@pytest.mark.parametrize("name", ["cli_state_apply", "cli_state_apply_fail"])
+def test_what_the_recordings_of_states_are_answered_with(nodes: Nodes, name: str) -> None:
+    """There are none here: the answer is Salt's for a function that there is not, and says what there is instead."""
+    expected, missing = recording(name), recording("cli_bad_function")
+    out, err, code = run(expected.words, nodes.environment)
+    assert out.startswith(missing.out.replace("no.such_function", expected.words[2]).rstrip("\n"))
+    assert "There are no states here" in out
+    assert (err, code) == (missing.err, missing.code)
+
+
+def test_every_recording_of_a_command_line_is_played() -> None:
+    played = (Path(__file__).parent / "test_programs.py").read_text()
+    assert [path.stem for path in GOLDEN.glob("cli_*.txt") if f'"{path.stem}"' not in played] == []
 
 
 def test_the_lines_of_our_page_are_those_of_salt_s() -> None:

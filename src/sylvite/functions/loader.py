@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from sylvite.functions.absent import why_absent
 from sylvite.functions.errors import FunctionNotAvailable, ModuleNotLoaded
 from sylvite.functions.module import Function, Module, load_module
 from sylvite.functions.sources import Source, list_sources
@@ -56,7 +57,8 @@ class Loader(Mapping[str, Function]):
         try:
             return self[name]
         except KeyError:
-            raise FunctionNotAvailable(name, self._reasons.get(name.partition(".")[0])) from None
+            reason = self._reasons.get(name.partition(".")[0]) or why_absent(name)
+            raise FunctionNotAvailable(name, reason) from None
 
     @property
     def loaded(self) -> Mapping[str, str]:
