@@ -42,9 +42,10 @@ class WebhookPlace(NamedTuple):
 
 
 def _place(options: GlobalOptions, found: FoundMaster) -> WebhookPlace:
-    from sylvite.daemons.webhooks import read_webhooks_out
+    from sylvite.daemons.webhooks import read_webhook_out
 
-    configured = {} if found.configured is None else read_webhooks_out(found.configured.webhooks_out)
+    wanted = {} if found.configured is None else found.configured.webhooks_out
+    configured = {name: read_webhook_out(name, settings) for name, settings in wanted.items()}
     return WebhookPlace(data_folder(options, found), configured)
 
 

@@ -136,7 +136,7 @@ def _next_step(name: str, *, is_marked: bool, is_run: bool) -> str:
     since = "from now on" if is_marked else "from when that runs and the broker does"
     if is_run:
         return f"{name} is posted to, {since}; `sylvite webhooks test {name}` tries it"
-    return f"{name} is kept; `sylvite webhooks run` posts to it, or a master once it is restarted, {since}"
+    return f"{name} is kept; `sylvite webhooks run` posts to it, or a master once it reads its configuration again (SIGHUP), {since}"
 
 
 @command("remove", examples=(Example("sylvite webhooks remove billing -y", "And forget what is dead", exit_code=1),))

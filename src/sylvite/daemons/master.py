@@ -27,6 +27,10 @@ Each reads the master's configuration itself (`--master FILE`), and reads it aga
 """
 
 
+LATE = ("webhooks",)
+"""Those that begin when the configuration is read again, where they are wanted by then; others wait for the next start."""
+
+
 def main(configuration: Configuration[MasterOptions], *, given: Sequence[str] = (), ready_fd: int | None = None) -> int:
     """Run a master until SIGTERM or SIGINT; return the exit code.  `given`: words for the command line of each part."""
     secure_process()
@@ -59,6 +63,7 @@ async def _run(configuration: Configuration[MasterOptions], given: Sequence[str]
         # Parts have nothing to read where there is a mistake, and would only say it once more.
         if configuration.reload():
             supervisor.hang_up()
+            supervisor.add([part for part in parts(configuration, given) if part.name in LATE])
 
     on_signals(supervisor.stop, reload)
     return await supervisor.run(ready_fd)

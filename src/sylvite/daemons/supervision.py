@@ -40,6 +40,7 @@ class Supervisor:
     def __init__(self, parts: Sequence[Part]) -> None:
         self.processes: dict[str, asyncio.subprocess.Process] = {}
         self._parts = list(parts)
+        self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self._code = 0
         self._said = ""
@@ -59,6 +60,17 @@ class Supervisor:
         self._to_hang_up.update(self.processes)
         self._send_hang_ups()
 
+    def add(self, parts: Sequence[Part]) -> None:
+        """Start those that are not there yet, beside the others; they stop first."""
+        known = {part.name for part in self._parts}
+        for part in parts:
+            if part.name not in known and not self._stopping.is_set():
+                self._parts.append(part)
+                self._begin(part, asyncio.Event())
+
+    def _begin(self, part: Part, started: asyncio.Event) -> None:
+        self._tasks.append(asyncio.create_task(self._keep(part, started), name=f"supervise {part.name}"))
+
     def _send_hang_ups(self) -> None:
         for name in self._to_hang_up & self._ready:
             self._to_hang_up.discard(name)
@@ -69,11 +81,10 @@ class Supervisor:
 
         `ready_fd`: gets what the last part has said when it was ready.
         """
-        tasks: list[asyncio.Task[None]] = []
         try:
-            for part in self._parts:
+            for part in list(self._parts):
                 started = asyncio.Event()
-                tasks.append(asyncio.create_task(self._keep(part, started), name=f"supervise {part.name}"))
+                self._begin(part, started)
                 await self._first_of(started)
                 if self._stopping.is_set():
                     break
@@ -85,7 +96,7 @@ class Supervisor:
             self._stopping.set()
             for part in reversed(self._parts):
                 await self._end(part)
-            await asyncio.gather(*tasks)
+            await asyncio.gather(*self._tasks)
         return self._code
 
     async def _first_of(self, started: asyncio.Event) -> None:

@@ -78,14 +78,21 @@ class Webhooks:
         self._changed = True
 
     def follow(self, configuration: Configuration[MasterOptions]) -> None:
-        """Take what the options of a master say, also once they are read again.  Raises InvalidSetting."""
+        """Take what the options of a master say, also once they are read again."""
+        self._take(configuration.options)
+        configuration.on_change(self._take)
 
-        def take(options: MasterOptions) -> None:
-            self._configured = read_webhooks_out(options.webhooks_out)
-            self._changed = True
-
-        take(configuration.options)
-        configuration.on_change(take)
+    def _take(self, options: MasterOptions) -> None:
+        found: dict[str, Webhook] = {}
+        for name, settings in options.webhooks_out.items():
+            try:
+                found[name] = read_webhook_out(name, settings)
+            except InvalidSetting as error:
+                # One that is wrong costs itself alone, and where it was right before, not even that.
+                logger.error("webhook %s: %s", name, error)
+                if name in self._configured:
+                    found[name] = self._configured[name]
+        self._configured, self._changed = found, True
 
     async def look_after(self) -> None:
         """Begin and end webhooks as they come and go.  Raises JobStoreFailed."""
@@ -136,10 +143,7 @@ class Webhooks:
                 await asyncio.sleep(AGAIN_S)
 
 
-def read_webhooks_out(wanted: Mapping[str, WebhookOut]) -> dict[str, Webhook]:
-    """Return the webhooks of a master's file, with their secrets.  Raises InvalidSetting."""
-    found: dict[str, Webhook] = {}
-    for name, settings in wanted.items():
-        secrets = read_secrets(Path(settings.secret_file), "standard", f"webhooks_out.{name}.secret_file")
-        found[name] = Webhook(name, settings, secrets)
-    return found
+def read_webhook_out(name: str, settings: WebhookOut) -> Webhook:
+    """Return a webhook of a master's file, with its secrets.  Raises InvalidSetting."""
+    secrets = read_secrets(Path(settings.secret_file), "standard", f"webhooks_out.{name}.secret_file")
+    return Webhook(name, settings, secrets)
