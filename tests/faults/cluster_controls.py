@@ -12,6 +12,7 @@ from sylvite.cluster import audit, down, incoming, outgoing
 from sylvite.cluster.carried import Carried, Forged, Place
 from sylvite.cluster.incoming import Verdict
 from sylvite.core.batch import Batch
+from sylvite.errors import RemoteProtocolError
 
 
 def _replace(owner: object, name: str, by: object) -> None:
@@ -42,12 +43,11 @@ def _trust_in_messages() -> None:
     """Take every message for what it says that it is."""
 
     def believe(_: str, data: bytes) -> Carried:
-        head = data.index(b"SyB1")
-        batch = Batch(data[head:])
-        if not batch.count:
-            raise Forged("nothing in it")
-        name = data[21:head].decode()
-        return Carried(name, Place(0, 0), batch)
+        try:
+            head = data.index(b"SyB1")
+            return Carried(data[21:head].decode(), Place(0, 0), Batch(data[head:]))
+        except (ValueError, RemoteProtocolError) as error:
+            raise Forged(str(error)) from error
 
     _replace(down, "decode", believe)
 

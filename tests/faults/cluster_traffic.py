@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Protocol
 
 from nats.js.errors import APIError
 
@@ -82,7 +83,12 @@ class Publisher:
                 return
 
 
-def compare(socket: Path, publisher: Publisher, *, timeout_s: float = ARRIVE_S) -> dict[str, float]:
+class Sent(Protocol):
+    sent: int
+    acknowledged: set[int]
+
+
+def compare(socket: Path, publisher: Sent, *, timeout_s: float = ARRIVE_S) -> dict[str, float]:
     """Return what is wrong in a log, once all that was acknowledged has arrived, or does not in time."""
     numbers: list[int] = []
     missing = set(publisher.acknowledged)

@@ -67,7 +67,6 @@ class Audit:
                     look_at_s = time.monotonic() + LOOK_S
                 await asyncio.sleep(SAY_S)
         finally:
-            await self._leave()
             if not self._nats.is_closed:
                 await said.unsubscribe()
 
@@ -83,7 +82,8 @@ class Audit:
         except ClusterUnreachable:
             pass  # Between two servers: it is said again.
 
-    async def _leave(self) -> None:
+    async def leave(self) -> None:
+        """Tell the others that this master is not there for a while."""
         if self._nats.is_connected:
             await self._say(self._at(leaving=True))
 

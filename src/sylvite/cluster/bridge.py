@@ -81,7 +81,11 @@ class Bridge:
         up, down = Up(self._bus, stream, since), Down(self._bus, stream, self._telling)
         audit = Audit(self._bus, stream, up, down, self._telling, state)
         self._is_back()
-        await _first_to_end(up.run(), down.run(), audit.run(), self._keep_saying(up), connection.closed.wait())
+        try:
+            await _first_to_end(up.run(), down.run(), audit.run(), self._keep_saying(up), connection.closed.wait())
+        except asyncio.CancelledError:
+            await audit.leave()
+            raise
 
     async def _keep_saying(self, up: Up) -> None:
         while True:

@@ -76,6 +76,7 @@ def may_publish(settings: ClusterSettings, node: str) -> tuple[str, ...]:
         f"$JS.API.STREAM.CREATE.{name}",
         f"$JS.API.STREAM.MSG.GET.{name}",
         f"$JS.API.CONSUMER.CREATE.{name}.>",
+        f"$JS.API.CONSUMER.INFO.{name}.>",
         f"$JS.API.CONSUMER.DELETE.{name}.>",
         f"$JS.API.CONSUMER.MSG.NEXT.{name}.>",
     )
@@ -271,12 +272,12 @@ class Reader:
         with self._stream.connection.asking("reading the stream"):
             try:
                 messages = await self._pull.fetch(self._many, timeout=FETCH_S)
-            except (TimeoutError, FetchTimeoutError) as error:
-                if await self._is_there():
-                    return ()
-                raise ClusterUnreachable(
-                    self._stream.connection.servers, "whoever reads the stream for us has gone"
-                ) from error
+            except (FetchTimeoutError, asyncio.TimeoutError):
+                messages = []
+            if not messages and not await self._is_there():
+                raise ClusterUnreachable(self._stream.connection.servers, "who reads the stream for us has gone")
+        if not messages:
+            return ()
         largest = max(len(message.data) for message in messages)
         self._many = max(1, min(FETCH_MESSAGES, FETCH_BYTES // (largest + 1)))
         return [Fetched(node_of(each.subject), each.metadata.sequence.stream, each.data) for each in messages]
