@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from sylvite import Client
 from tests.console.browser import WITHIN_MS, Visit
@@ -166,7 +166,7 @@ def _until(page: Page, holds: Callable[[], bool]) -> None:
 
 def test_of_more_than_can_be_read_it_shows_a_sample_and_says_so(visit: Visit, console: Console) -> None:
     """All are counted; the page stays small, and answers while they come."""
-    page = live(visit, "many/")
+    page = live(visit, "many/", start="5m")
     console.publish("many/a", 20_000, text="x" * 100)
     has_seen(page, 20_000)
     expect(page.get_by_text("the list has a sample")).to_be_visible()
@@ -230,3 +230,52 @@ def test_everything_by_keyboard(visit: Visit, console: Console) -> None:
     expect(dialog).to_be_hidden()
     page.keyboard.press("/")
     expect(page.get_by_label("Tag")).not_to_be_focused()
+
+
+GAPS = "".join(
+    f"{line}\n"
+    for line in (
+        '{"gap":{"first":0,"next":7,"reason":"retention","count":7,"detail":""}}',
+        '{"offset":7,"epoch":"00000000000000aa","stamp":"2026-11-29T07:00:00.000000Z","tag":"old/a","sender":"uid:0","source":"1/0","data":{"n":7}}',
+        '{"gap":{"first":8,"next":8,"reason":"reset","count":null,"detail":""}}',
+    )
+)
+
+
+def test_what_is_missing_stands_in_the_list(visit: Visit) -> None:
+    """As the interface says it: events that retention took, and a log that is another one."""
+    page = visit.page
+    asked: list[str] = []
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) == 1:
+            route.fulfill(content_type="application/x-ndjson", body=GAPS)
+        else:
+            route.continue_()
+
+    page.route("**/v1/events/stream?**", answer)
+    live(visit, "old/")
+    expect(page.get_by_text("7 events are missing here: retention took them.")).to_be_visible()
+    expect(page.get_by_text("The log is another one from here on").first).to_be_visible()
+    expect(page.locator(".row", has_text="old/a")).to_be_visible()
+    page.locator(".row.gap").last.click()
+    expect(page.get_by_role("region", name="Event")).to_contain_text("@6")
+    assert asked[1].endswith("after=00000000000000aa.7"), "it goes on behind the last event"
+
+
+def test_a_page_that_nobody_looks_at_rests_and_then_goes_on(visit: Visit, console: Console) -> None:
+    """It is one of few connections; what came meanwhile is all there afterwards."""
+    page = visit.page
+    page.clock.install()
+    live(visit, "rest/")
+    console.publish("rest/a", 3)
+    has_seen(page, 3)
+    hide = "(hidden) => { Object.defineProperty(document, 'hidden', {configurable: true, get: () => hidden}); document.dispatchEvent(new Event('visibilitychange')); }"
+    page.evaluate(hide, arg=True)
+    page.clock.fast_forward(61_000)
+    expect(page.get_by_text("Resting while this page is hidden")).to_be_visible()
+    console.publish("rest/b", 4)
+    page.evaluate(hide, arg=False)
+    has_seen(page, 7)
+    assert numbers(page) == [0, 1, 2, 0, 1, 2, 3]

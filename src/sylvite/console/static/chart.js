@@ -37,7 +37,7 @@ export class Rates {
 export class RateChart {
   #canvas = h("canvas", { "aria-hidden": "true" });
   #now = h("strong.figure", "0");
-  #most = h("span.hint");
+  #most = h("span.hint", "highest 0");
 
   constructor(rates, signal) {
     this.rates = rates;
@@ -53,7 +53,7 @@ export class RateChart {
     const counts = this.rates.all.slice(0, -1);
     const most = Math.max(...counts, 1);
     this.#now.textContent = count(counts.at(-1));
-    this.#most.textContent = most > 1 ? `highest ${count(most)}` : "";
+    this.#most.textContent = `highest ${count(Math.max(...counts))}`;
     const { clientWidth: width, clientHeight: height } = this.#canvas;
     const scale = devicePixelRatio || 1;
     if (this.#canvas.width !== Math.round(width * scale)) this.#canvas.width = Math.round(width * scale);

@@ -43,6 +43,7 @@ export class LongList {
   /** Forget the rows that were made: they show something else now. */
   redraw() {
     this.#rows.clear();
+    put(this.#spacer);
     this.refresh();
   }
 
