@@ -7,6 +7,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from starlette.requests import Request
+
+from sylvite.api import app, events
 from sylvite.api.scopes import Grant
 from sylvite.api.service import Service
 from sylvite.api.tokens import TokenStore
@@ -46,11 +49,24 @@ def _no_look_at_streams() -> None:
     replace(Service, "look_after", look_after)
 
 
+def _any_body() -> None:
+    async def read_all(request: Request, _: int = 0) -> bytes:
+        return await request.body()
+
+    replace(events, "read_body", read_all)
+
+
+def _any_head() -> None:
+    replace(app, "check_head", _yes)
+
+
 SAFEGUARDS: Mapping[str, Callable[[], None]] = {
     "scopes of entries": _any_scope,
     "the look at each event": _any_tag,
     "the end of a token": _no_end_of_tokens,
     "the look at open streams": _no_look_at_streams,
+    "limits of bodies": _any_body,
+    "the look at heads": _any_head,
 }
 
 

@@ -16,10 +16,12 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from sylvite.api import sockets
 from sylvite.api.console import Console
 from sylvite.api.entry import Answer, Entry
+from sylvite.api.heads import check_head
 from sylvite.api.origins import Origins
 from sylvite.api.problems import NotFound, WrongMethod, problem
 from sylvite.api.salt.entries import SaltApi
@@ -70,11 +72,25 @@ class _Paths:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
+            try:
+                check_head(scope)
+            except SylviteError as error:
+                await _refuse(error, scope, receive, send)
+                return
             path = _slashes.sub("/", scope["path"])
             if self._prefix and (path == self._prefix or path.startswith(f"{self._prefix}/")):
                 path = path.removeprefix(self._prefix)
             scope = {**scope, "path": path.rstrip("/") or "/"}
         await self._app(scope, receive, send)
+
+
+async def _refuse(error: SylviteError, scope: Scope, receive: Receive, send: Send) -> None:
+    # What comes behind such a head may be anything: the connection ends.
+    response = problem(error, {"Connection": "close"})
+    if scope["type"] == "websocket":
+        await WebSocket(scope, receive, send).send_denial_response(response)
+    else:
+        await response(scope, receive, send)
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
