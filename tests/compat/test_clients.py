@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+import pytest
 
 from sylvite.client.sync_client import Client
 from tests.compat.nodes import Nodes
 from tests.compat.places import (
     GOLDEN,
+    SHIM,
     count_subscriptions,
     finish,
     run_program,
@@ -15,6 +19,7 @@ from tests.compat.places import (
     start_program,
     wait_until,
 )
+from tests.compat.real_salt import RELEASES
 from tests.daemons.nodes import WITHIN_S
 
 
@@ -100,3 +105,86 @@ for evdata in event.iter_events(match_type = 'regex', tag = 'custom.*'):
     fire = "import salt.client\nprint(salt.client.LocalClient().cmd('minion-0042', 'event.fire', [{'data': 'message for the minion'}, 'customtag/african/unladen']))\n"
     assert run_program(fire, env=nodes.environment) == "{'minion-0042': True}\n"
     assert finish(program) == "message for the minion\n"
+
+
+def test_keys_and_who_is_here(nodes: Nodes) -> None:
+    """`salt.key` and `salt.utils.minions`: what programs beside a master ask them for."""
+    source = """
+import salt.config, salt.key, salt.utils.minions
+opts = salt.config.master_config('/etc/salt/master')
+with salt.key.get_key(opts) as key:
+    print(key.list_keys())
+    print(key.list_status('acc'), key.list_status('pre'), sorted(key.list_status('all')) == sorted(key.all_keys()))
+    print(list(key.finger('minion*')['minions']), list(key.key_str('*')['minions']), key.accept('nobody'))
+minions = salt.utils.minions.CkMinions(opts)
+print(minions.connected_ids(), minions.connected_ids(subset=['other']))
+print(minions.check_minions('minion*'))
+print(minions.check_minions('minion-0042,nobody', 'list'))
+print(minions.check_minions('(', 'pcre'))
+"""
+    assert run_program(source, env=nodes.environment).splitlines() == [
+        "{'minions_pre': [], 'minions_rejected': [], 'minions': ['minion-0042'], 'minions_denied': []}",
+        "{'minions': ['minion-0042']} {'minions_pre': []} True",
+        "['minion-0042'] ['minion-0042'] {}",
+        "{'minion-0042'} set()",
+        "{'minions': ['minion-0042'], 'missing': [], 'ssh_minions': False}",
+        "{'minions': ['minion-0042'], 'missing': ['nobody'], 'ssh_minions': False}",
+        "{'minions': [], 'missing': []}",
+    ]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "MasterEvent('{folder}/')",
+        "SaltEvent('master', '{folder}')",
+        "get_event('master', '{folder}', 'zeromq', listen=True)",
+        "get_event('master', '{folder}', opts['transport'], opts)",
+        "get_event('master', '{folder}', opts['transport'], opts=opts, listen=True)",
+        "get_event('master', opts=opts, raise_errors=True)",
+        "get_master_event(opts, opts['sock_dir'])",
+    ],
+)
+def test_how_programs_write_it(nodes: Nodes, made: str) -> None:
+    """Forms of the last ten years, from programs that are around."""
+    source = f"""
+import salt.config, salt.utils.event
+opts = salt.config.client_config('/etc/salt/master')
+with salt.utils.event.{made.format(folder=nodes.site.bus.parent)} as event:
+    print(event.fire_event({{'n': 1}}, 'a/b'), event.get_event(tag='a/b', full=True)['tag'])
+"""
+    assert run_program(source, env=nodes.environment) == "True a/b\n"
+
+
+def names_of_ours() -> dict[str, list[str]]:
+    """Return what our package `salt` has, by module."""
+    files = [file for file in (SHIM / "salt").rglob("*.py") if file.stem not in ("scripts", "version", "__init__")]
+    parts = [".".join(file.relative_to(SHIM).with_suffix("").parts) for file in files]
+    source = f"import importlib, json\nprint(json.dumps({{name: [each for each in dir(importlib.import_module(name)) if each[:1].isupper() or each in getattr(importlib.import_module(name), '__all__', ())] for name in {sorted(parts)!r}}}))\n"
+    found: dict[str, list[str]] = json.loads(run_program(source))
+    return found
+
+
+def test_no_name_is_made_up() -> None:
+    """Salt itself has each of them."""
+    newest = RELEASES[0]
+    newest.ensure()
+    names = names_of_ours()
+    assert {"salt.config", "salt.utils.event", "salt.utils.minions", "salt.syspaths", "salt.defaults.exitcodes"} <= set(
+        names
+    )
+    source = f"import importlib, json\nprint(json.dumps([f'{{module}}.{{name}}' for module, names in {names!r}.items() for name in names if not hasattr(importlib.import_module(module), name)]))\n"
+    assert json.loads(run_program(source, python=newest.python, env=newest.environment())) == []
+
+
+def test_paths_and_exit_codes_are_salt_s() -> None:
+    newest = RELEASES[0]
+    newest.ensure()
+    source = """
+import json, salt.defaults, salt.defaults.exitcodes as codes, salt.syspaths as paths
+of = lambda module, names: {name: getattr(module, name) for name in names}
+print(json.dumps([of(codes, %r), of(paths, %r), salt.defaults.DEFAULT_TARGET_DELIM], sort_keys=True))
+""" % (  # noqa: UP031 - braces are the program's
+        names_of_ours()["salt.defaults.exitcodes"], names_of_ours()["salt.syspaths"],
+    )  # fmt: skip
+    assert run_program(source) == run_program(source, python=newest.python, env=newest.environment())

@@ -10,7 +10,9 @@ from typing import Any
 from sylvite.compat.version import SALT_VERSION
 
 __version__ = SALT_VERSION
-_PARTS = ("client", "config", "exceptions", "minion", "payload", "runner", "utils", "version", "wheel")
+_PARTS = (
+    "client", "config", "defaults", "exceptions", "key", "minion", "payload", "runner", "syspaths", "utils", "version", "wheel",
+)  # fmt: skip
 
 
 def _refuse_beside_salt() -> None:

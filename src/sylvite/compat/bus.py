@@ -28,7 +28,8 @@ def find_bus(node: str, opts: Mapping[str, Any]) -> str:
     Where they name the usual folder, of Sylvite or of Salt, and no bus is there, it is where clients look for one.
     """
     role = "master" if node == "master" else "minion"
-    folder = str(opts["sock_dir"])
+    # Programs write it with a slash at the end, too.
+    folder = os.path.normpath(str(opts["sock_dir"]))
     if opts.get("ipc_mode") == "tcp":
         places = [bus_in(str(place), "tcp") for place in (folder, opts.get("data_dir")) if place]
         return next((place for place in places if os.path.exists(place)), places[0])

@@ -37,6 +37,20 @@ log = logging.getLogger("salt.utils.event")
 
 
 def get_event(
+    node: str, sock_dir: str | None = None, *more: Any, transport: str | None = None, **named: Any
+) -> SaltEvent:
+    """Return the bus of a node.
+
+    `more`: opts, listen, io_loop, keep_loop, raise_errors, which have names too.  `transport`, by name or in front of them, as
+    releases of Salt up to 3006 have it, is taken and of no effect.
+    """
+    del transport
+    if more and isinstance(more[0], str):
+        more = more[1:]
+    return _get_event(node, sock_dir, *more, **named)
+
+
+def _get_event(
     node: str,
     sock_dir: str | None = None,
     opts: Mapping[str, Any] | None = None,
@@ -44,11 +58,7 @@ def get_event(
     io_loop: Any = None,
     keep_loop: bool = False,
     raise_errors: bool = False,
-    *,
-    transport: str | None = None,
 ) -> SaltEvent:
-    """Return the bus of a node.  `transport`: taken, as older releases of Salt did, and of no effect."""
-    del transport
     folder = sock_dir or cast("Mapping[str, Any]", opts)["sock_dir"]  # Without either a TypeError, as in Salt.
     if node == "master":
         return MasterEvent(folder, opts, listen, io_loop, keep_loop, raise_errors)

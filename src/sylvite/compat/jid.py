@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from sylvite.errors import InvalidJid
@@ -35,8 +34,3 @@ def is_jid(jid: Any) -> bool:
 def jid_to_time(jid: Any) -> str:
     """Return when it was made, such as `2026, Nov 23 22:47:30.771814`; an empty text for what is no job id."""
     return start_time(str(jid)) if is_jid(str(jid)) else ""
-
-
-def jid_to_datetime(jid: str) -> datetime:
-    """Raises ValueError: it is no job id."""
-    return parse_jid(jid).stamp.replace(tzinfo=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_PARTS = ("args", "event", "files", "jid", "json", "platform", "stringutils", "yaml")
+_PARTS = ("args", "event", "files", "jid", "json", "minions", "platform", "stringutils", "yaml")
 
 
 def __getattr__(name: str) -> Any:

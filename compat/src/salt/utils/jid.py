@@ -1,5 +1,5 @@
 """See `sylvite.compat.jid`."""
 
-from sylvite.compat.jid import gen_jid, is_jid, jid_to_datetime, jid_to_time
+from sylvite.compat.jid import gen_jid, is_jid, jid_to_time
 
-__all__ = ["gen_jid", "is_jid", "jid_to_datetime", "jid_to_time"]
+__all__ = ["gen_jid", "is_jid", "jid_to_time"]

@@ -1,0 +1,3 @@
+"""Thin: see `sylvite.compat`."""
+
+DEFAULT_TARGET_DELIM = ":"

@@ -1,0 +1,10 @@
+"""Where Salt has its files: for programs that put a name behind one of these; `salt.config` knows where those of ours are."""
+
+ROOT_DIR = "/"
+CONFIG_DIR = "/etc/salt"
+CACHE_DIR = "/var/cache/salt"
+SOCK_DIR = "/var/run/salt"
+LOGS_DIR = "/var/log/salt"
+PIDFILE_DIR = "/var/run"
+SRV_ROOT_DIR = "/srv"
+BASE_FILE_ROOTS_DIR = "/srv/salt"

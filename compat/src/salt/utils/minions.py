@@ -1,0 +1,5 @@
+"""See `sylvite.compat.keys`."""
+
+from sylvite.compat.keys import CkMinions
+
+__all__ = ["CkMinions"]
