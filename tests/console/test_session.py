@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
+import ssl
 import subprocess
 import sys
 import threading
@@ -11,7 +13,10 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
+from sylvite.cli.main import main
 from sylvite.testing.broker import BrokerProcess
 from tests.api.nodes import EVERYTHING, WITHIN_S, Answer, Api
 
@@ -152,6 +157,37 @@ def test_no_other_site_uses_the_session(api: Api, token: str, site: Mapping[str,
         assert (answer.status, answer.json["code"]) == (403, "not_allowed"), (method, path)
     assert api.ask("GET", "/v1/events?tag=myco/forged", token).json["items"] == []
     assert whoami(api, cookie).status == 200
+
+
+@pytest.mark.parametrize("origin", ["", "http://evil.example", "null", "here"])
+def test_a_web_socket_of_a_page_of_this_server_uses_it(api: Api, token: str, origin: str) -> None:
+    """And no other: a browser always says of which page it is."""
+    here = f"http://127.0.0.1:{api.port}"
+    headers = {
+        "Cookie": cookie_of(log_in(api, token)),
+        **({"Origin": here if origin == "here" else origin} if origin else {}),
+    }
+    place = f"ws://127.0.0.1:{api.port}/v1/events/ws?tag=socket/&since=oldest"
+    if origin == "here":
+        assert api.ask("POST", "/v1/events", token, json.dumps({"tag": "socket/a", "data": {"n": 1}})).status == 201
+        with connect(place, additional_headers=headers, open_timeout=WITHIN_S) as socket:
+            assert json.loads(socket.recv(WITHIN_S))["data"] == {"n": 1}
+        return
+    with pytest.raises(InvalidStatus) as refused:
+        connect(place, additional_headers=headers, open_timeout=WITHIN_S)
+    assert refused.value.response.status_code == 403
+
+
+def test_over_tls_the_cookie_goes_nowhere_else(api: Api, token: str, tmp_path: Path) -> None:
+    assert main(["-q", "certificate", "--out", str(tmp_path / "api")]) == 0
+    certificate, key = tmp_path / "api.crt", tmp_path / "api.key"
+    with Api(api.broker, "--certificate", str(certificate), "--key", str(key)) as secure:
+        context = ssl.create_default_context(cafile=certificate)
+        connection = http.client.HTTPSConnection("127.0.0.1", secure.port, timeout=WITHIN_S, context=context)
+        connection.request("POST", "/console/session", json.dumps({"token": token}), dict(PAGE))
+        answer = connection.getresponse()
+        assert "; Secure" in str(answer.getheader("set-cookie"))
+        connection.close()
 
 
 def test_the_header_may_not_be_asked_for_from_elsewhere(api: Api) -> None:
