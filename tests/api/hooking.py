@@ -22,7 +22,7 @@ HOOKS: dict[str, dict[str, Any]] = {
     "std": {"scheme": "standard", "secret_file": "standard", "tag": "hooks/std"},
     "github": {"scheme": "github", "secret_file": "plain", "tag": "hooks/github/{event}", "headers": ["X-GitHub-Delivery"]},
     "gitlab": {"scheme": "gitlab", "secret_file": "plain", "tag": "hooks/gitlab/{event}"},
-    "shared": {"scheme": "shared-secret", "secret_file": "plain", "tag": "hooks/shared", "max_bytes": 64},
+    "shared": {"scheme": "shared-secret", "secret_file": "plain", "tag": "hooks/shared", "max_bytes": 64, "per_second": 100},
 }  # fmt: skip
 
 

@@ -106,6 +106,23 @@ def test_bodies_have_a_limit(place: Place) -> None:
     assert post(place.api, "shared", b"x" * 65, secret).status == 413
 
 
+def test_who_does_not_know_the_secret_learns_no_limit(place: Place) -> None:
+    """Else it would say that there is such a hook."""
+    wrong = {"Authorization": "Bearer wrong-wrong-wrong-wrong"}
+    assert (
+        post(place.api, "shared", b"x" * 65, wrong).status == post(place.api, "nothing", b"x" * 65, wrong).status == 401
+    )
+
+
+def test_a_hook_takes_so_many_a_second(tmp_path: Path) -> None:
+    hooks = {"slow": {**HOOKS["std"], "per_second": 0.1}}
+    with BrokerProcess(tmp_path / "bus") as broker, hooked(broker, tmp_path, hooks) as api:
+        answers = [post(api, "slow", b"{}", standard(f"msg_{number}")) for number in range(2)]
+        assert [answer.status for answer in answers] == [201, 429]
+        assert 1 <= int(answers[1].headers["retry-after"]) <= 10
+        assert len(events(broker)) == 1
+
+
 def test_a_header_that_can_be_no_tag(place: Place) -> None:
     body = b"{}"
     answer = post(place.api, "github", body, github(body, "../../salt"))

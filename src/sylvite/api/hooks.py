@@ -23,7 +23,8 @@ from sylvite.api.hook_memory import Memory
 from sylvite.api.hook_rules import Rule, make_event, read_rule
 from sylvite.api.parameters import check_names, id_of
 from sylvite.api.patience import Patience
-from sylvite.api.problems import TooManyRequests
+from sylvite.api.problems import BodyTooBig, TooManyRequests
+from sylvite.api.rates import Rates
 from sylvite.auth.webhooks import Checking, Delivery, NotShown, check
 from sylvite.client.async_client import AsyncClient
 from sylvite.client.core import new_source_epoch
@@ -59,6 +60,7 @@ class _Hook(NamedTuple):
     settings: WebhookIn
     checking: Checking
     rule: Rule
+    rates: Rates
 
 
 class Taken(NamedTuple):
@@ -111,10 +113,6 @@ class Hooks:
         if self._memory is not None:
             self._memory.close()
 
-    def bytes_max(self, name: str) -> int:
-        hook = self._hooks.get(name)
-        return BODY_BYTES_MAX if hook is None else hook.settings.max_bytes
-
     def shown(self) -> list[HookItem]:
         """Return the hooks without their secrets, and what has come."""
         return [
@@ -127,8 +125,8 @@ class Hooks:
 
         Raises:
             NotAuthenticated: the sender has not shown that he knows the secret, or there is no such hook.
-            TooManyRequests: as that, and too often from there.
-            InvalidInput: it is from the sender, and can have no tag.
+            TooManyRequests: as that, and too often from there; or it is from the sender, and too many a second are.
+            BodyTooBig, InvalidInput: it is from the sender, and can have no tag, or more bytes than the hook takes.
             SylviteError: it could not be published, or nobody knows; the sender tries again.
         """
         hook = self._hooks.get(name)
@@ -139,6 +137,11 @@ class Hooks:
         except NotShown as error:
             await self._refuse(name if hook is not None else UNKNOWN, error, address)
             raise NotAuthenticated("this delivery is not accepted") from error
+        # Only he who knows the secret is told what else is wrong: it would say that there is such a hook.
+        if len(delivery.body) > hook.settings.max_bytes:
+            raise BodyTooBig(hook.settings.max_bytes)
+        if wait_s := hook.rates.take(name):
+            raise TooManyRequests(f"this hook takes {hook.settings.per_second:g} deliveries a second", wait_s)
         tag, data = make_event(name, hook.rule, delivery, shown)
         builder = BlockBuilder()
         builder.add(tag, pack_data(data))
@@ -195,7 +198,8 @@ def _read(name: str, settings: WebhookIn) -> _Hook:
     setting = f"webhooks_in.{name}"
     secrets = read_secrets(Path(settings.secret_file), settings.scheme, f"{setting}.secret_file")
     checking = Checking(secrets, settings.window_s, settings.secret_header.lower(), settings.id_header.lower())
-    return _Hook(settings, checking, read_rule(setting, settings.scheme, settings.tag, settings.headers))
+    rule = read_rule(setting, settings.scheme, settings.tag, settings.headers)
+    return _Hook(settings, checking, rule, Rates(settings.per_second, 2 * (settings.per_second or 0)))
 
 
 class HookItem(msgspec.Struct, frozen=True):
@@ -220,7 +224,7 @@ class Delivered(msgspec.Struct, frozen=True):
 async def deliver(service: Service, request: Request) -> Response:
     """POST /v1/hooks/{name}: a delivery of a sender who shows that he knows the secret."""
     name = str(request.path_params["name"])
-    body = await read_body(request, service.hooks.bytes_max(name))
+    body = await read_body(request, BODY_BYTES_MAX)
     address = request.client.host if request.client is not None else ""
     headers: dict[str, str] = {}
     for header, value in request.headers.items():

@@ -125,6 +125,8 @@ class WebhookStore:
             row = (webhook.name, settings, secrets, now_ns)
             if not self._change("INSERT INTO webhooks VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", *row):
                 raise InvalidInput(f"there is a webhook {webhook.name!r} already; remove it first")
+            # One of the same name that was posting when it was removed may have left its state behind.
+            self._change("DELETE FROM states WHERE name = ?", webhook.name)
 
     def remove(self, name: str) -> int:
         """Forget a webhook and what is dead of it; return how many events that was.  Raises NoSuchWebhook."""

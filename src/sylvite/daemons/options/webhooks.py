@@ -22,6 +22,7 @@ class WebhookIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     tag: str
     headers: tuple[str, ...] = ()
     max_bytes: Annotated[int, msgspec.Meta(ge=1, le=BODY_BYTES_MAX)] = BODY_BYTES_MAX
+    per_second: Annotated[float, msgspec.Meta(gt=0)] | None = 50.0
     window_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = msgspec.field(default=300.0, name="window")
     secret_header: str = "Authorization"
     id_header: str = "Idempotency-Key"
