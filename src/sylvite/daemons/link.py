@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import resource
 from contextlib import AsyncExitStack
@@ -60,6 +61,9 @@ async def _serve(configuration: Configuration[MasterOptions], socket: Path, read
         logger.info(
             "minions are awaited on %s port %d; this master has the key %s", options.interface, port, pair.fingerprint
         )
+        # What is there by now stays. The collector, for which all minions wait, has not to go through it each time.
+        gc.collect()
+        gc.freeze()
         say_ready(ready_fd, str(port))
         await stopping.wait()
         notify("STOPPING=1")

@@ -100,6 +100,8 @@ class MinionSession:
         self.facts: bytes | None = None
         self.successor: PublicKey | None = None
         self.goodbye: str | None = None
+        self.refused = 0
+        """How many loads, or events of them."""
         self.closed = False
         self._fingerprint, self._nonce, self._judge = fingerprint, nonce, judge
         self._is_for_minion, self._make_jid = is_for_minion, make_jid
@@ -231,6 +233,7 @@ class MinionSession:
         except InvalidData as error:
             events, refusals = [], [Refusal("", str(error))]
         blocks = _blocks_of(events, offset * PLACES, refusals)
+        self.refused += len(refusals)
         if blocks:
             blocks = _in_their_stretch(blocks, self._first, (offset + 1) * PLACES)
             self._first = (offset + 1) * PLACES

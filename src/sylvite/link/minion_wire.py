@@ -27,6 +27,8 @@ LATE_S = 30.0
 READ_BYTES = 64 * 1024
 """At once: more than a thousand small loads, for whose sorting all others wait."""
 FIRST_READ_BYTES = 16 * 1024
+REST_TIMES = 9
+"""What is refused costs us more than it costs who sends it: he is not listened to for so many times as long."""
 WAITING_BYTES_MAX = 8 * 1024 * 1024
 """That a minion has not read; beyond it, it has to connect again."""
 logger = logging.getLogger("sylvite.link")
@@ -71,7 +73,7 @@ class MinionWire(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._storing: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._late_s = 0.0
+        self._late_s = self._rest_s = 0.0
         self._first = bytearray()
         self._is_guest = False
 
@@ -212,9 +214,11 @@ class MinionWire(asyncio.BufferedProtocol):
             self.end()
 
     def _hear(self, session: MinionSession, plain: list[bytes]) -> None:
-        now_s = int(time.time())
+        now_s, began_s, refused = int(time.time()), time.thread_time(), session.refused
         for piece in plain:
             session.feed(piece, now_s)
+        if session.refused > refused:
+            self._rest_s += REST_TIMES * (time.thread_time() - began_s)
         self.write()
         if session.closed:
             self.end()
@@ -243,6 +247,9 @@ class MinionWire(asyncio.BufferedProtocol):
                     return  # Revoked meanwhile: it is not told that anything was taken.
                 session.taken(loads[-1])
                 self.write()
+            while (rest_s := self._rest_s) > 0.0:
+                self._rest_s = 0.0
+                await asyncio.sleep(rest_s)
         finally:
             self._storing = None
             self.heard_s = asyncio.get_running_loop().time()
