@@ -1,0 +1,99 @@
+"""`make run-cluster`, as a process: one master is killed, and nobody misses an event."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sylvite import Client
+from tests.docs.blocks import PROJECT
+from tests.docs.session import at_most
+
+SCRIPT = PROJECT / "examples" / "run_cluster.py"
+WITHIN_S = 240
+EVENTS = 100
+
+
+class Run:
+    """The script, and what it has printed so far."""
+
+    def __init__(self, folder: Path) -> None:
+        self.lines: list[str] = []
+        self.process = subprocess.Popen(
+            [sys.executable, SCRIPT], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, env={**os.environ, "TMPDIR": str(folder)}, start_new_session=True,
+        )  # fmt: skip
+
+    def until(self, pattern: str) -> re.Match[str]:
+        """Read lines up to the first that fits."""
+        assert self.process.stdout is not None
+        while line := self.process.stdout.readline():
+            self.lines.append(line)
+            if found := re.search(pattern, line):
+                return found
+        pytest.fail(f"{pattern!r} was not printed: {self.process.communicate()[1]}")
+
+
+@pytest.fixture
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    started = Run(tmp_path_factory.mktemp("run"))
+    try:
+        with at_most(WITHIN_S):
+            yield started
+    finally:
+        started.process.kill()
+        started.process.communicate()
+
+
+def test_a_master_is_killed_and_nothing_is_missing(run: Run, tmp_path: Path) -> None:
+    """What it had taken stands at the other one, its minions go over, and when it is back it has what it missed.
+
+    At the end no file and no process is left.
+    """
+    folder = Path(run.until(r"four minions below (\S+),")[1])
+    for status in (r"JetStream is led by n[123]", r"^mars +here", r"^venus +here"):
+        run.until(status)
+    mars, venus = (folder / "bus" / name / "bus.sock" for name in ("mars", "venus"))
+    assert run.until(r"sylvite publish myco/from/mars n=1 --socket (\S+)")[1] == str(mars)
+    victim = int(run.until(r"kill -9 (\d+) ")[1])
+    again = shlex.split(run.until(r"(sylvite master --config .*?) +#")[1])
+    run.until(r"^Events:")
+    with Client.connect(mars) as client:
+        for number in range(EVENTS):
+            client.publish("myco/from/mars", {"n": number})
+    for number in range(EVENTS):
+        run.until(rf"  myco/from/mars  n={number}$")
+    os.kill(victim, signal.SIGKILL)
+    run.until(r"sylvite/cluster/left  node='mars'")
+    assert {run.until(r"salt/minion/(\w+)/start")[1] for _ in range(2)} == {"web1", "db1"}
+    with Client.connect(venus) as client:
+        offsets = [client.publish("myco/from/venus", {"n": number}).offset for number in range(EVENTS)]
+    assert offsets == sorted(offsets)
+    with (tmp_path / "mars.log").open("wb") as log:
+        back = subprocess.Popen([sys.executable, "-m", *again], stdout=log, stderr=log)
+    try:
+        run.until(r"sylvite/cluster/joined  node='mars'")
+        with (
+            Client.connect(mars, reconnect_s=WITHIN_S) as client,
+            client.subscribe("myco/from/", since="oldest") as events,
+        ):
+            found = [(event.tag, event.data["n"]) for event in (next(events) for _ in range(2 * EVENTS))]
+    finally:
+        back.terminate()
+        back.wait(60.0)
+    assert found == [(f"myco/from/{name}", number) for name in ("mars", "venus") for number in range(EVENTS)]
+
+    run.process.send_signal(signal.SIGTERM)
+    run.until("stopped; the temporary folder is gone")
+    assert run.process.wait() == 0
+    assert not folder.exists()
+    left = subprocess.run(("pgrep", "-f", str(folder)), capture_output=True, text=True, check=False).stdout
+    assert left == ""
