@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench import bare_jetstream
-from bench.budgets import between, many
+from bench.budgets import between
 from bench.events import job_return
 from bench.jobs import Master, master, part_of, until
 from bench.pace import paced
+from bench.page import duration, multiple, rate
 from bench.processes import Line, Spread, Worker, cpu_s, percentile, spread
 from bench.sections import parser_of, run_alone, section
 from sylvite import Client
@@ -208,26 +209,18 @@ def _run(
 # -- All of it -------------------------------------------------------------------------------------------------------
 
 
-def _rate(value: float) -> str:
-    return f"{many(value)}/s"
-
-
-def _ms(value: float) -> str:
-    return f"{value * 1e3:.3g} ms"
-
-
 LINES: tuple[tuple[str, Callable[[Figures], Spread], Callable[[float], str]], ...] = (
-    ("events to a listener on the other", lambda found: found.flow, _rate),
-    ("acknowledgements `replicated`, many on their way", lambda found: found.acks, _rate),
-    ("one publish, acknowledged `replicated`, p50", lambda found: found.ack_s, _ms),
-    ("publish to a listener on the other, p50", lambda found: found.latency_s, _ms),
-    ("publish to a listener on the other, p99", lambda found: found.latency_p99_s, _ms),
+    ("events to a listener on the other", lambda found: found.flow, rate),
+    ("acknowledgements `replicated`, many on their way", lambda found: found.acks, rate),
+    ("one publish, acknowledged `replicated`, p50", lambda found: found.ack_s, duration),
+    ("publish to a listener on the other, p50", lambda found: found.latency_s, duration),
+    ("publish to a listener on the other, p99", lambda found: found.latency_p99_s, duration),
 )
 
 
 def table(found: Figures, beside: Figures) -> str:
     rows = [
-        f"| {words} | {between(pick(found), show)} | {between(pick(beside), show)} | {pick(found).median / pick(beside).median:.2f}x |"
+        f"| {words} | {between(pick(found), show)} | {between(pick(beside), show)} | {multiple(pick(found).median / pick(beside).median)} |"
         for words, pick, show in LINES
     ]
     return "\n".join(["| what | Sylvite | nats-py alone | ratio |", "|---|---|---|---|", *rows])

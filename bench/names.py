@@ -23,7 +23,7 @@ from bench.comparison import Results, compare
 from bench.environments import NotInstalled, interpreter
 from bench.installed import times_s
 from bench.jobs import WITHIN_S, ask_salt, master, real_minion, salt_nodes
-from bench.page import LINES, set_up, table
+from bench.page import LINES, multiple, set_up, table
 from bench.processes import Spread, spread
 from bench.sections import parser_of, run_alone, section
 
@@ -148,7 +148,7 @@ def _took(words: str, command: Sequence[str | Path], runs: int) -> Spread:
 
 def starts_table(ours: Mapping[str, Spread], theirs: Mapping[str, Spread]) -> str:
     rows = [
-        f"| {words} | {between(took, ms)} | {between(theirs[words], ms)} | {theirs[words].median / took.median:.1f}x |"
+        f"| {words} | {between(took, ms)} | {between(theirs[words], ms)} | {multiple(theirs[words].median / took.median)} |"
         for words, took in ours.items()
     ]
     return "\n".join(["| program | Sylvite | Salt | Salt's over ours |", "|---|---|---|---|", *rows])

@@ -26,12 +26,19 @@ USES = (
 ORDER = (Guarantee.MEMORY, Guarantee.WRITTEN, Guarantee.SYNCED)
 
 
-def _rate(value: float) -> str:
+def rate(value: float) -> str:
     return f"{many(value)}/s"
 
 
-def _time(value: float) -> str:
+def duration(value: float) -> str:
+    if value >= 1.0:
+        return f"{value:.3g} s"
     return f"{value * 1e3:.3g} ms" if value >= 0.001 else f"{value * 1e6:.3g} µs"
+
+
+def multiple(value: float) -> str:
+    """Return a ratio."""
+    return f"{value:.2g}x" if value < 100 else f"{value:.0f}x"
 
 
 def _size(value: float) -> str:
@@ -49,21 +56,21 @@ class Line(NamedTuple):
 
 
 LINES = (
-    Line("1 to 1", "rate", "1 publisher to 1 subscriber", _rate, True),
-    Line("1 to 10", "rate", "1 to 10, each event to all", _rate, True),
-    Line("1 to 100", "rate", "1 to 100, each event to all", _rate, True),
-    Line("100 to 1", "rate", "100 publishers to 1 subscriber", _rate, True),
-    Line("prefixes", "rate", "100 subscribers with distinct prefixes of 100 tags", _rate, True),
-    Line("globs", "rate", "10 subscribers with distinct globs of 10 tags", _rate, True),
-    Line("latency", "p50", "publish to handler at 500 events/s, p50", _time),
-    Line("latency", "p99", "publish to handler at 500 events/s, p99", _time),
-    Line("publish", "p50", "one publish, acknowledged", _time),
+    Line("1 to 1", "rate", "1 publisher to 1 subscriber", rate, True),
+    Line("1 to 10", "rate", "1 to 10, each event to all", rate, True),
+    Line("1 to 100", "rate", "1 to 100, each event to all", rate, True),
+    Line("100 to 1", "rate", "100 publishers to 1 subscriber", rate, True),
+    Line("prefixes", "rate", "100 subscribers with distinct prefixes of 100 tags", rate, True),
+    Line("globs", "rate", "10 subscribers with distinct globs of 10 tags", rate, True),
+    Line("latency", "p50", "publish to handler at 500 events/s, p50", duration),
+    Line("latency", "p99", "publish to handler at 500 events/s, p99", duration),
+    Line("publish", "p50", "one publish, acknowledged", duration),
     Line("stopped", "grown", "one subscriber stopped: the peer's processes grow by", _size),
     Line("stopped", "missed", "one subscriber stopped: events that it has lost in the end", many),
     Line("stopped", "other_missed", "one subscriber stopped: events that the other has lost", many),
-    Line("replay", "rate", "replay of a million events to one reader", _rate, True),
-    Line("command", "p50", "publish one event from the shell, all in all", _time),
-    Line("script", "p50", "a Python program that publishes one event, all in all", _time),
+    Line("replay", "rate", "replay of a million events to one reader", rate, True),
+    Line("command", "p50", "publish one event from the shell, all in all", duration),
+    Line("script", "p50", "a Python program that publishes one event, all in all", duration),
     Line("rest", "bytes", "memory of its processes at rest", _size),
     Line("size", "bytes", "installed, client and server", _size),
 )
@@ -113,7 +120,7 @@ def _shown(line: Line, peer: str, found: Comparison, footnotes: _Footnotes) -> s
     text = _between(figure, line.show)
     ours = _ours_beside(line, peer, found)
     if peer not in ALL_OURS and line.figure not in COUNTS and ours is not None and ours.median > 0:
-        ratio = f"{figure.median / ours.median:.2g}x"
+        ratio = multiple(figure.median / ours.median)
         ahead = figure.median > ours.median if line.more_is_better else figure.median < ours.median
         text = f"{f'**{ratio}**' if ahead else ratio} ({text})"
     for note in _notes(cell, line, peer):

@@ -21,7 +21,7 @@ import uvloop
 from bench.budgets import Row, many
 from bench.environments import NotInstalled
 from bench.idle_minions import SPARE_DESCRIPTORS
-from bench.page import budgets_table
+from bench.page import budgets_table, duration, rate
 from bench.processes import percentile
 from bench.sections import parser_of, run_alone, section
 from bench.sse_clients import Client, Clients, all_have, total
@@ -78,7 +78,7 @@ class Flow(NamedTuple):
 
     def cells(self) -> str:
         each = (f"{part / max(self.delivered, 1) * 1e6:.3g} µs" for part in (self.api_s, self.bus_s, self.clients_s))
-        return f"{many(self.delivered / self.took_s)}/s | {self.missing or 'none'} | {' | '.join(each)}"
+        return f"{rate(self.delivered / self.took_s)} | {self.missing or 'none'} | {' | '.join(each)}"
 
 
 class Figure(NamedTuple):
@@ -97,15 +97,11 @@ class Figure(NamedTuple):
         if self.singles is None or self.flow is None:
             return f"{head}{self.answered} of them within {self.in_s:.0f} s; the others waited in vain |{' |' * 9}"
         size = f"{self.each_bytes / 1024:.0f} KiB" if self.wanted >= COUNTS[-1] else ""
-        return f"{head}{self.in_s:.2g} s | {_singles_cells(self.singles)} | {self.flow.cells()} | {size} |"
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1e3:.3g} ms"
+        return f"{head}{duration(self.in_s)} | {_singles_cells(self.singles)} | {self.flow.cells()} | {size} |"
 
 
 def _singles_cells(found: Singles) -> str:
-    return f"{_ms(percentile(found.first, 0.5))} | {_ms(percentile(found.last, 0.5))} | {_ms(max(found.last))}"
+    return f"{duration(percentile(found.first, 0.5))} | {duration(percentile(found.last, 0.5))} | {duration(max(found.last))}"
 
 
 # -- What is done with a server --------------------------------------------------------------------------------------
@@ -204,8 +200,8 @@ async def idle(server: Server, count: int, runs: int) -> list[Row]:
     words, last = f"{many(count)} idle clients of `/events`", percentile(found.last, 0.5)
     is_whole = count >= IDLE
     rows = [
-        Row(f"{words}: one event to all, until the last has it", _ms(last), f"at most {_ms(max(found.last))}; the first has it after "
-            f"{_ms(percentile(found.first, 0.5))}", "", f"{IDLE} clients, 1 s" if is_whole else "", last <= ONE_TO_ALL_S_MAX if is_whole else None),
+        Row(f"{words}: one event to all, until the last has it", duration(last), f"at most {duration(max(found.last))}; the first has it after "
+            f"{duration(percentile(found.first, 0.5))}", "", f"{IDLE} clients, 1 s" if is_whole else "", last <= ONE_TO_ALL_S_MAX if is_whole else None),
         Row(f"{words}: memory of the interface, each", f"{each / 1024:.0f} KiB", f"all are let in within {in_s:.0f} s", "", "", None),
     ]  # fmt: skip
     print(rows, file=sys.stderr, flush=True)
@@ -226,7 +222,7 @@ class Found:
         self.notes: list[str] = []
 
     def measure(self, words: str, server: Server, counts: Sequence[int]) -> None:
-        self.comings.append(f"| {words} | {_ms(uvloop.run(coming(server, self.scale.comings)))} |")
+        self.comings.append(f"| {words} | {duration(uvloop.run(coming(server, self.scale.comings)))} |")
         for count in counts:
             self._deliver(words, server, count)
 
