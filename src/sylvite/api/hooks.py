@@ -20,11 +20,11 @@ from starlette.responses import Response
 from sylvite.api.answers import Items, answer
 from sylvite.api.bodies import read_body
 from sylvite.api.hook_memory import Memory
-from sylvite.api.hook_rules import Rule, make_event, read_rule
 from sylvite.api.parameters import check_names, id_of
 from sylvite.api.patience import Patience
 from sylvite.api.problems import BodyTooBig, TooManyRequests
 from sylvite.api.rates import Rates
+from sylvite.auth.hook_rules import Rule, make_event, read_rule
 from sylvite.auth.webhooks import Checking, Delivery, NotShown, check
 from sylvite.client.async_client import AsyncClient
 from sylvite.client.core import new_source_epoch

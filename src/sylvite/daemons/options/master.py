@@ -26,7 +26,14 @@ from sylvite.daemons.options.forms import (
 )
 from sylvite.daemons.options.node import NodeOptions
 from sylvite.daemons.options.rest import RestCherrypy
-from sylvite.daemons.options.webhooks import Name, WebhookIn, WebhookOut, read_webhooks, write_webhooks
+from sylvite.daemons.options.webhooks import (
+    Name,
+    WebhookIn,
+    WebhookOut,
+    read_webhooks_in,
+    read_webhooks_out,
+    write_webhooks,
+)
 
 _PLACE = "Folders are Sylvite's own, so that a Salt on the same machine is not disturbed."
 
@@ -103,14 +110,18 @@ class MasterOptions(NodeOptions, frozen=True, kw_only=True):
         dict[Name, WebhookIn],
         Form(
             "a map of names to maps with scheme, secret_file, tag and others of docs/webhooks.md",
-            read_webhooks,
+            read_webhooks_in,
             write_webhooks,
         ),
         About("Who may post to /v1/hooks/NAME of the HTTP interface, and which events that makes: docs/webhooks.md."),
     ] = msgspec.field(default_factory=dict[str, WebhookIn])
     webhooks_out: Annotated[
         dict[Name, WebhookOut],
-        Form("a map of names to maps with url, secret_file, tags and others of docs/webhooks.md", read_webhooks, write_webhooks),
+        Form(
+            "a map of names to maps with url, secret_file, tags and others of docs/webhooks.md",
+            read_webhooks_out,
+            write_webhooks,
+        ),
         About("Which events are posted to which URLs: docs/webhooks.md."),
     ] = msgspec.field(default_factory=dict[str, WebhookOut])
     netapi_enable_clients: Annotated[

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sylvite.api.hook_rules import make_event, read_rule
+from sylvite.auth.hook_rules import make_event, read_rule
 from sylvite.auth.webhooks import Delivery, Shown
 from sylvite.errors import InvalidInput, InvalidSetting
 
