@@ -60,6 +60,7 @@ def _is_well(found: Overview) -> bool:
     return (
         not any(server.error for server in found.servers)
         and found.leader != ""
+        and not found.problems
         and all(replica.current for replica in replicas)
         and all(master.heard for master in found.masters)
     )
@@ -72,9 +73,11 @@ def _show(found: Overview) -> None:
     _show_table(rows, ("SERVER", "VERSION", "ADDRESS", "STATE"))
     if found.leader is not None:
         click.echo(f"\nJetStream is led by {printable(found.leader) or 'nobody'}")
-    if found.stream is None:
+    for problem in found.problems:
+        click.echo(f"\n{printable(problem)}")
+    if found.stream is None and not found.problems:
         click.echo("\nno master has made the stream yet")
-    else:
+    if found.stream is not None:
         _show_stream(found.stream)
     if found.masters:
         rows = [

@@ -24,6 +24,8 @@ REQUEST_S = 5.0
 PING_S, PINGS_MISSED_MAX = 2, 2
 """A server that does not answer (it is paused, say) is given up after that, and another one is asked."""
 RECONNECT_S = 0.25
+RESETS = 4
+"""How often it is tried where a server closes the connection before its reason has come."""
 FLOORS = ((2, 12, 7), (2, 14, 0))
 """The oldest version of each line that has the fixes of July 2026 (CVE-2026-58253, CVE-2026-58251); all newer lines have them."""
 _WRONG_SETTINGS = {10052: "subjects", 10058: "name", 10065: "subjects", 10074: "replicas", 10005: "replicas"}
@@ -89,15 +91,23 @@ class Connection:
             InvalidSetting: credentials or certificates cannot be used.
             ClusterUnreachable, ClusterRefused, ClusterUnfit: what is wrong with the servers.
         """
-        made = cls(settings)
-        try:
-            await made._connect(read_credentials(settings.credentials), _tls_of(settings), name, timeout_s)
-            if not unfit_too:
-                made._check_server()
-        except BaseException:
-            await made.close()
-            raise
-        return made
+        credentials, tls = read_credentials(settings.credentials), _tls_of(settings)
+        for left in reversed(range(RESETS)):
+            made = cls(settings)
+            try:
+                await made._connect(credentials, tls, name, timeout_s)
+                if not unfit_too:
+                    made._check_server()
+            except ClusterUnreachable:
+                await made.close()
+                if not (left and made._was_reset()):
+                    raise
+            except BaseException:
+                await made.close()
+                raise
+            else:
+                return made
+        raise AssertionError("the last time it is raised")
 
     async def __aenter__(self) -> Self:
         return self
@@ -230,6 +240,10 @@ class Connection:
                 return ClusterRefused(self.servers, f"TLS: {str(error).removeprefix('nats: ')}")
         reasons = dict.fromkeys(str(error) or type(error).__name__ for error in self._failures)
         return ClusterUnreachable(self.servers, "; ".join(reasons) or "no answer in time")
+
+    def _was_reset(self) -> bool:
+        """Say whether a server has closed the connection while we spoke: what it had to say is lost, and it says it again."""
+        return any(isinstance(error, ConnectionResetError | BrokenPipeError) for error in self._failures)
 
     def _check_server(self) -> None:
         """Raises ClusterUnfit: the server is too old, or has no JetStream."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import nats.errors
@@ -22,6 +23,9 @@ from sylvite.errors import ClusterError
 
 LISTEN_S = 2.5
 """How long the masters are listened to: each says how far it is about once a second."""
+
+
+Found = TypeVar("Found")
 
 
 class ServerState(msgspec.Struct, frozen=True):
@@ -70,7 +74,8 @@ class LeaseState(msgspec.Struct, frozen=True):
 
 
 class Overview(msgspec.Struct, frozen=True):
-    """`leader`: who leads JetStream; None where that was not asked.  `stream`: None where no master has made it yet."""
+    """`leader`: who leads JetStream; None where that was not asked.  `stream`: None where no master has made it yet.
+    `problems`: what could not be found out, as when a server has just died, and who leads the stream is not decided yet."""
 
     cluster: str
     servers: tuple[ServerState, ...]
@@ -78,21 +83,24 @@ class Overview(msgspec.Struct, frozen=True):
     stream: StreamStatus | None
     masters: tuple[MasterState, ...]
     leases: tuple[LeaseState, ...]
+    problems: tuple[str, ...]
 
 
 async def look(settings: ClusterSettings, system: Path | None) -> Overview:
     """Return how a cluster is; it takes some seconds.  `system`: credentials of a user of the system account.
 
     Raises:
-        ClusterError: no server can be reached, or they cannot decide anything.
+        ClusterError: no server can be reached.
     """
     reached = await reach_each(settings)
     servers = tuple(_server(url, seen) for url, seen in zip(settings.servers, reached, strict=True))
     leader = None if system is None else (await ask_system(settings, system))[1]
     async with await Connection.open(settings, name="sylvite cluster status", unfit_too=True) as connection:
-        stream, counts = await _look_at_stream(connection)
         heard = await _listen(connection)
-        leases = await _held(connection)
+        found = await asyncio.gather(_look_at_stream(connection), _held(connection), return_exceptions=True)
+    problems: list[str] = []
+    stream, counts = _or_problem(found[0], (None, dict[str, int]()), problems)
+    leases = _or_problem(found[1], list[Held](), problems)
     nodes = sorted({*counts, *heard})
     return Overview(
         settings.name,
@@ -101,7 +109,18 @@ async def look(settings: ClusterSettings, system: Path | None) -> Overview:
         stream,
         tuple(_master(node, counts.get(node, 0), heard.get(node)) for node in nodes),
         tuple(LeaseState(each.name, each.node, each.life_s, str(each.fence)) for each in leases),
+        tuple(problems),
     )
+
+
+def _or_problem(found: Found | BaseException, usual: Found, problems: list[str]) -> Found:
+    """Return what was found; where that went wrong, note why."""
+    if isinstance(found, ClusterError):
+        problems.append(str(found))
+        return usual
+    if isinstance(found, BaseException):
+        raise found
+    return found
 
 
 def _server(url: str, seen: ServerFacts | ClusterError) -> ServerState:
