@@ -12,7 +12,8 @@ from sylvite.testing.broker import BrokerProcess
 from tests.daemons.nodes import WITHIN_S, Daemon
 from tests.export.receiver import Receiver
 
-LOCAL = ("--allow-http", "--allow-network", "127.0.0.0/8")
+LOCAL = ("--allow-http", "--allow-network", "127.0.0.0/8", "--timeout", "60s")
+"""To a receiver of this machine, which may be busy."""
 
 
 class Sender(Daemon):

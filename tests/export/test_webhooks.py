@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sylvite.cli.main import main
 from sylvite.client.sync_client import Client
 from sylvite.testing.broker import BrokerProcess
 from tests.daemons.nodes import WITHIN_S
@@ -242,6 +243,17 @@ def test_a_test_and_what_the_list_says(sender: Sender, receiver: Receiver) -> No
     receiver.answer = lambda _: Reply(404)
     assert "404" in command(sender.broker, "test", "tried", code=1)["error"]["message"]
     assert command(sender.broker, "test", "nobody", code=1)["error"]["code"] == "no_such_webhook"
+
+
+def test_it_is_said_where_nothing_posts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bus").mkdir(mode=0o700)
+    place = ("--dir", str(tmp_path / "bus"), "--socket", str(tmp_path / "none.sock"))
+    assert main(["webhooks", "add", "a", "https://a.test/", *place]) == 0
+    assert "webhooks run" in capsys.readouterr().err
+    assert main(["webhooks", "list", *place]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[1].split() == ["a", "ok", "-", "0", "https://a.test/", "all"]
+    assert "nothing posts to them" in printed.err
 
 
 def test_one_process_posts(sender: Sender) -> None:

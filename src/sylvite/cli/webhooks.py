@@ -61,3 +61,15 @@ def find_webhook(store: WebhookStore, place: WebhookPlace, name: str) -> Webhook
     if name not in found:
         raise NoSuchWebhook(name)
     return found[name]
+
+
+def are_posted(store: WebhookStore) -> bool:
+    """Say whether a process posts to the webhooks at the moment."""
+    from sylvite.errors import JobStoreInUse
+    from sylvite.jobs.database import WriteLock
+
+    try:
+        WriteLock(store.path).release()
+    except JobStoreInUse:
+        return True
+    return False

@@ -17,13 +17,12 @@ from sylvite.cli.confirm import confirm
 from sylvite.cli.connect import connect
 from sylvite.cli.option_types import DURATION
 from sylvite.cli.output import write_json
-from sylvite.cli.webhooks import WebhookPlace, find_webhook, webhooks_options
+from sylvite.cli.webhooks import WebhookPlace, are_posted, find_webhook, webhooks_options
 from sylvite.errors import ConnectionLost, CursorInUse, InvalidInput, NoSuchCursor
 
 if TYPE_CHECKING:
     from sylvite.client.sync_client import Client
     from sylvite.export.settings import Webhook
-    from sylvite.export.store import WebhookStore
 
 SECRET_BYTES = 32
 LETS_GO_S = 10.0
@@ -97,7 +96,7 @@ def add(
     with WebhookStore(place.folder) as store:
         store.add(webhook, time.time_ns())
         is_marked = _mark(options, webhook)
-        is_run = _is_run(store)
+        is_run = are_posted(store)
     if options.json:
         write_json({"name": name, "url": url, "secret": None if secret_file is not None else made, "runs": is_run})
         return
@@ -119,17 +118,6 @@ def _mark(options: GlobalOptions, webhook: Webhook) -> bool:
     except ConnectionLost:
         return False
     return True
-
-
-def _is_run(store: WebhookStore) -> bool:
-    from sylvite.errors import JobStoreInUse
-    from sylvite.jobs.database import WriteLock
-
-    try:
-        WriteLock(store.path).release()
-    except JobStoreInUse:
-        return True
-    return False
 
 
 def _next_step(name: str, *, is_marked: bool, is_run: bool) -> str:

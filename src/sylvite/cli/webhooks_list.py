@@ -13,7 +13,7 @@ from sylvite.cli.command import Example, GlobalOptions, command, pass_options
 from sylvite.cli.connect import connect
 from sylvite.cli.output import table, write_json
 from sylvite.cli.template import local_time, printable
-from sylvite.cli.webhooks import WebhookPlace, webhooks_options
+from sylvite.cli.webhooks import WebhookPlace, are_posted, webhooks_options
 from sylvite.errors import SylviteError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def list_(options: GlobalOptions, place: WebhookPlace) -> None:
 
     with WebhookStore(place.folder) as store:
         found = {each.webhook.name: each.webhook for each in store.added()} | dict(place.configured)
-        states, dead = store.states(), store.count_dead()
+        states, dead, is_run = store.states(), store.count_dead(), are_posted(store)
     behind = _behind(options)
     if options.json:
         write_json(
@@ -57,6 +57,8 @@ def list_(options: GlobalOptions, place: WebhookPlace) -> None:
             )
         )
     click.echo("\n".join(table(rows, ("NAME", "STATE", "BEHIND", "DEAD", "URL", "TAGS"))))
+    if not is_run and not options.quiet:
+        click.echo("nothing posts to them at the moment: `sylvite webhooks run` does, or a master", err=True)
 
 
 def _behind(options: GlobalOptions) -> Mapping[str, int]:
