@@ -101,9 +101,10 @@ class Sender:
             return False
         own = event.tag in (DEAD_TAG, GAP_TAG) and event.data.get("webhook") == self._webhook.name
         # What is told of this webhook is not for its own receiver: that would have no end.
-        goes_on = own or await self._deliver(letter_of(event))
+        if not own and not await self._deliver(letter_of(event)):
+            return False  # It was not taken: where the webhook begins again, it is the first.
         await subscription.ack(event)
-        return goes_on
+        return True
 
     async def _deliver(self, letter: Letter) -> bool:
         """Post an event until it is done; return False where the receiver wants none any more."""
