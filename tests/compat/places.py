@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,15 @@ def wait_until(holds: Callable[[], bool], what: str, *, within_s: float = WITHIN
     while not holds():
         assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
         time.sleep(0.02)  # Between two looks at another process.
+
+
+def subscriptions_of(bus: Client) -> Counter[str]:
+    """Return how many each client has, by its name: one more shows where others, of parts that are starting, go."""
+    clients: list[dict[str, Any]] = bus.ask("stats")["clients"]
+    found: Counter[str] = Counter()
+    for each in clients:
+        found[each["client"]] += len(each["subscriptions"])
+    return found
 
 
 def count_subscriptions(bus: Client) -> int:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import pytest
 
 from sylvite.client.sync_client import Client
 from sylvite.compat.endpoints import UnixEndpoints, master_endpoints, minion_endpoints
-from sylvite.compat.frames import encode_frame
+from sylvite.compat.frames import Framing, encode_frame
 from sylvite.compat.packing import pack_event
 from tests.compat.nodes import MINION, Nodes
-from tests.compat.places import count_subscriptions, wait_until
+from tests.compat.places import subscriptions_of, wait_until
 from tests.compat.test_sockets import connect, read_events
 from tests.daemons.nodes import WITHIN_S, Daemon, Site, children_of, free_port
 
 
 def goes_through(endpoints: UnixEndpoints, bus_path: Path) -> None:
     with Client.connect(bus_path) as bus:
-        before = count_subscriptions(bus)
+        before = subscriptions_of(bus)
         with connect(endpoints.pub) as listening, connect(endpoints.pull) as firing:
-            wait_until(lambda: count_subscriptions(bus) > before, "the reader is subscribed")
+            wait_until(lambda: bool(subscriptions_of(bus) - before), "the reader is subscribed")
             firing.sendall(encode_frame(pack_event("nodes/a", {"n": 1}), "length"))
             while "nodes/a" not in [tag for tag, _ in read_events(listening, 1)]:
                 continue
@@ -54,23 +53,25 @@ def test_a_master_is_there_without_them(tmp_path: Path) -> None:
             bus.publish("myco/a", {})
 
 
-@pytest.mark.parametrize("mode", ["tcp"])
-def test_on_tcp(tmp_path: Path, mode: str) -> None:
-    site = Site(tmp_path)
-    pub, pull = free_port(), free_port()
-    site.write(
-        site.master_file, "m", interface="127.0.0.1", ret_port=str(site.port), id="master", ipc_mode=mode,
-        tcp_master_pub_port=str(pub), tcp_master_pull_port=str(pull),
-    )  # fmt: skip
-    with (
-        Daemon(tmp_path, "master", "--config", str(site.master_file)),
-        Client.connect(site.bus.with_name("bus.tcp")) as bus,
-    ):
-        before = count_subscriptions(bus)
-        with (
-            socket.create_connection(("127.0.0.1", pub)) as listening,
-            socket.create_connection(("127.0.0.1", pull)) as firing,
-        ):
-            wait_until(lambda: count_subscriptions(bus) > before, "the reader is subscribed")
-            firing.sendall(encode_frame(pack_event("tcp/a", {"n": 1}), "length"))
-            assert read_events(listening, 1)[-1][0] == "tcp/a"
+@pytest.mark.parametrize("framing", ["stream", "length"])
+@pytest.mark.parametrize("node", ["master", "minion"])
+def test_on_tcp(tmp_path: Path, node: str, framing: Framing) -> None:
+    """As the daemon serves them with ipc_mode: tcp, in the framing that its file says."""
+    site, pub, pull = Site(tmp_path), free_port(), free_port()
+    if node == "master":
+        ports = {"tcp_master_pub_port": str(pub), "tcp_master_pull_port": str(pull), "ret_port": str(site.port)}
+        file, bus_path = site.master_file, site.bus
+        site.write(file, "m", interface="127.0.0.1", id="master", ipc_mode="tcp", salt_socket_framing=framing, **ports)
+    else:
+        ports = {"tcp_pub_port": str(pub), "tcp_pull_port": str(pull)}
+        file, bus_path = site.minion_file, site.minion_bus
+        site.configure_minion(ipc_mode="tcp", salt_socket_framing=framing, **ports)
+    with Daemon(tmp_path, node, "--config", str(file)), Client.connect(bus_path.with_name("bus.tcp")) as bus:
+        before = subscriptions_of(bus)
+        with connect(pub) as listening, connect(pull) as firing:
+            wait_until(lambda: bool(subscriptions_of(bus) - before), "the reader is subscribed")
+            expected = encode_frame(pack_event("tcp/a", {"_stamp": "x", "n": 1}), framing)
+            firing.sendall(encode_frame(pack_event("tcp/a", {"_stamp": "x", "n": 1}), "length"))
+            raw = b""
+            while len(raw) < len(expected) or not raw.endswith(expected):
+                raw += listening.recv(65536)

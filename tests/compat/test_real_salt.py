@@ -99,6 +99,26 @@ def test_it_reads_what_it_has_fired_itself(site: Site) -> None:
     assert finish(program) == "True\n"
 
 
+def test_over_tcp(site: Site, bus: Client) -> None:
+    """With ipc_mode: tcp: what it fires arrives here, and it reads that and what is fired here."""
+    with (
+        served(site.broker, "--tcp", "0", "0", "--framing", site.release.framing) as found,
+        bus.subscribe("tcp/") as events,
+    ):
+        pub, pull = map(int, found.said.split())
+        before = count_subscriptions(bus)
+        program = site.python(
+            f"opts.update(ipc_mode='tcp', tcp_master_pub_port={pub}, tcp_master_pull_port={pull})\n"
+            "with salt.utils.event.get_event('master', sock_dir=opts['sock_dir'], opts=opts) as event:\n"
+            "    print(event.fire_event({'n': 1}, 'tcp/theirs'))\n"
+            "    print([event.get_event(tag='tcp/', wait=60, full=True)['tag'] for _ in range(2)])\n"
+        )
+        wait_until(lambda: count_subscriptions(bus) > before or program.poll() is not None, "it listens")
+        assert next(events).data["n"] == 1
+        bus.publish("tcp/ours", {})
+        assert finish(program) == "True\n['tcp/theirs', 'tcp/ours']\n"
+
+
 def test_its_state_event_runner(site: Site, bus: Client) -> None:
     """`salt-run state.event`: what it prints, and the events that it fires of itself."""
     before = count_subscriptions(bus)

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -73,18 +74,39 @@ def sockets(broker: BrokerProcess) -> Iterator[Path]:
         yield broker.folder
 
 
-def connect(path: Path) -> socket.socket:
-    found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+Place = Path | int
+"""Of a socket: its path, or its port on the loopback."""
+
+
+class Ends(NamedTuple):
+    """Where one reads, and where one fires."""
+
+    pub: Place
+    pull: Place
+
+
+@pytest.fixture(scope="module", params=["unix", "tcp"])
+def ends(request: pytest.FixtureRequest, broker: BrokerProcess) -> Iterator[Ends]:
+    if request.param == "unix":
+        folder: Path = request.getfixturevalue("sockets")
+        yield Ends(folder / "master_event_pub.ipc", folder / "master_event_pull.ipc")
+    else:
+        with served(broker, "--tcp", "0", "0") as found:
+            yield Ends(*map(int, found.said.split()))
+
+
+def connect(place: Place) -> socket.socket:
+    found = socket.socket(socket.AF_INET if isinstance(place, int) else socket.AF_UNIX, socket.SOCK_STREAM)
     found.settimeout(WITHIN_S)
-    found.connect(str(path))
+    found.connect(("127.0.0.1", place) if isinstance(place, int) else str(place))
     return found
 
 
 @contextlib.contextmanager
-def reader(bus: Client, path: Path) -> Generator[socket.socket]:
+def reader(bus: Client, place: Place) -> Generator[socket.socket]:
     """A reader that the bus knows of."""
     before = count_subscriptions(bus)
-    with connect(path) as found:
+    with connect(place) as found:
         wait_until(lambda: count_subscriptions(bus) > before, "the reader is subscribed")
         yield found
     wait_until(lambda: count_subscriptions(bus) <= before, "the reader has been let go")
@@ -106,10 +128,10 @@ def test_files(sockets: Path) -> None:
     assert stat.filemode(ends.pull.stat().st_mode) == "srw-------"
 
 
-def test_the_recorded_bytes(sockets: Path, bus: Client) -> None:
+def test_the_recorded_bytes(ends: Ends, bus: Client) -> None:
     """What a program of Salt has written is taken, and comes out as its broker has written it."""
-    with reader(bus, sockets / "master_event_pub.ipc") as listening, bus.subscribe("golden/") as events:
-        with connect(sockets / "master_event_pull.ipc") as firing:
+    with reader(bus, ends.pub) as listening, bus.subscribe("golden/") as events:
+        with connect(ends.pull) as firing:
             firing.sendall((GOLDEN / "raw_master_event_pull.bin").read_bytes())
             got = [next(events) for _ in range(2)]
         assert [(event.tag, event.data["k"]) for event in got] == [("golden/raw", "v"), ("golden/raw", "w")]
@@ -122,19 +144,21 @@ def test_the_recorded_bytes(sockets: Path, bus: Client) -> None:
 
 
 @pytest.mark.parametrize("framing", ["stream", "length"])
-def test_all_framings_of_who_fires(sockets: Path, bus: Client, framing: Framing) -> None:
+def test_all_framings_of_who_fires(ends: Ends, bus: Client, framing: Framing) -> None:
     """Older releases write without lengths: it is seen frame by frame."""
-    with bus.subscribe("framing/") as events, connect(sockets / "master_event_pull.ipc") as firing:
+    with bus.subscribe("framing/") as events, connect(ends.pull) as firing:
         for number in range(3):
             firing.sendall(encode_frame(pack_event(f"framing/{framing}", {"n": number}), framing))
         assert [next(events).data["n"] for _ in range(3)] == [0, 1, 2]
 
 
-def test_lengths_for_who_reads(broker: BrokerProcess, bus: Client) -> None:
+@pytest.mark.parametrize("kind", ["unix", "tcp"])
+def test_lengths_for_who_reads(broker: BrokerProcess, bus: Client, kind: str) -> None:
     folder = broker.folder / "length"
+    where = ("--sock-dir", str(folder)) if kind == "unix" else ("--tcp", "0", "0")
     with (
-        served(broker, "--sock-dir", str(folder), "--framing", "length"),
-        reader(bus, folder / "master_event_pub.ipc") as listening,
+        served(broker, *where, "--framing", "length") as found,
+        reader(bus, folder / "master_event_pub.ipc" if kind == "unix" else int(found.said.split()[0])) as listening,
     ):
         bus.publish("length/a", {"_stamp": "x", "n": 1})
         expected = encode_frame(pack_event("length/a", {"_stamp": "x", "n": 1}), "length")
@@ -142,20 +166,20 @@ def test_lengths_for_who_reads(broker: BrokerProcess, bus: Client) -> None:
         assert listening.recv(65536) == expected
 
 
-def test_who_connects_and_then_fires_sees_what_it_has_fired(sockets: Path) -> None:
+def test_who_connects_and_then_fires_sees_what_it_has_fired(ends: Ends) -> None:
     for number in range(20):
         with (
-            connect(sockets / "master_event_pub.ipc") as listening,
-            connect(sockets / "master_event_pull.ipc") as firing,
+            connect(ends.pub) as listening,
+            connect(ends.pull) as firing,
         ):
             firing.sendall(encode_frame(pack_event("order/a", {"n": number}), "length"))
             assert read_events(listening, 1)[0][1]["n"] == number
 
 
-def test_a_reader_that_does_not_read_is_not_dropped(sockets: Path, bus: Client, broker: BrokerProcess) -> None:
+def test_a_reader_that_does_not_read_is_not_dropped(ends: Ends, bus: Client, broker: BrokerProcess) -> None:
     """100 MiB behind, it costs neither the others anything nor us memory, and gets all of it in the end."""
     count, text = 20_000, "x" * 4096
-    with reader(bus, sockets / "master_event_pub.ipc") as slow, reader(bus, sockets / "master_event_pub.ipc") as fast:
+    with reader(bus, ends.pub) as slow, reader(bus, ends.pub) as fast:
         before = memory_bytes(broker)
         bus.publish_many((f"slow/{number}", {"n": number, "text": text}) for number in range(count))
         seen = read_events(fast, count)
@@ -166,8 +190,9 @@ def test_a_reader_that_does_not_read_is_not_dropped(sockets: Path, bus: Client, 
 
 def memory_bytes(broker: BrokerProcess) -> int:
     """Of the broker and of what serves the sockets, together."""
-    (child,) = (pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_server_of(pid, broker))
-    return sum(_resident(pid) for pid in (broker.pid, child))
+    servers = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is_server_of(pid, broker)]
+    assert servers
+    return sum(_resident(pid) for pid in (broker.pid, *servers))
 
 
 def _is_server_of(pid: int, broker: BrokerProcess) -> bool:
@@ -182,8 +207,8 @@ def _resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_what_is_no_event_is_passed_over_and_what_is_no_frame_ends_the_connection(sockets: Path, bus: Client) -> None:
-    with bus.subscribe("bad/") as events, connect(sockets / "master_event_pull.ipc") as firing:
+def test_what_is_no_event_is_passed_over_and_what_is_no_frame_ends_the_connection(ends: Ends, bus: Client) -> None:
+    with bus.subscribe("bad/") as events, connect(ends.pull) as firing:
         for packed in (
             b"no end",
             b"bad/\n\n\xc1",
@@ -197,13 +222,13 @@ def test_what_is_no_event_is_passed_over_and_what_is_no_frame_ends_the_connectio
         firing.sendall(b"\xc1\xc1\xc1\xc1 GET / HTTP/1.1")
         with contextlib.suppress(ConnectionResetError):
             assert firing.recv(1) == b""
-    with connect(sockets / "master_event_pull.ipc") as firing, bus.subscribe("bad/") as events:
+    with connect(ends.pull) as firing, bus.subscribe("bad/") as events:
         firing.sendall(encode_frame(pack_event("bad/others", {}), "length"))
         assert next(events).tag == "bad/others"
 
 
-def test_what_a_reader_writes_is_of_no_meaning(sockets: Path, bus: Client) -> None:
-    with reader(bus, sockets / "master_event_pub.ipc") as listening:
+def test_what_a_reader_writes_is_of_no_meaning(ends: Ends, bus: Client) -> None:
+    with reader(bus, ends.pub) as listening:
         listening.sendall(b"\xc1nonsense" * 100)
         bus.publish("reader/writes", {"n": 1})
         assert read_events(listening, 1)[0][0] == "reader/writes"
