@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import msgspec
 
+from sylvite.broker.settings import BrokerSettings
 from sylvite.cluster.dev import DevCluster
 from sylvite.testing.broker import BrokerProcess
 from tests.cluster.servers import settings
@@ -30,7 +31,7 @@ class Master:
         """`without`: the safeguard that the bridge is to run without (tests/faults/cluster_controls.py)."""
         self.node = node
         self._program = ("sylvite",) if without is None else ("tests.faults.cluster_controls", without)
-        self.bus = BrokerProcess(folder)
+        self.bus = BrokerProcess(folder, settings=BrokerSettings(has_cluster=True))
         self.bridge: subprocess.Popen[bytes] | None = None
         self.file = folder / "master.yaml"
         self.bridge_log = folder / "bridge.log"

@@ -104,7 +104,7 @@ def test_levels() -> None:
     for path in (OPERATIONS, DOCS / "log-format.md"):
         heading = "Levels" if path == OPERATIONS else "Acknowledgement"
         names = [words(row[0])[0] for row in table_under(path, heading)]
-        assert names == [level.name.lower() for level in Level if level is not Level.REPLICATED]
+        assert names == [level.name.lower() for level in Level]
 
 
 # -- protocol.md -----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -103,7 +104,7 @@ def compare(socket: Path, publisher: Sent, *, timeout_s: float = ARRIVE_S) -> di
     return {
         "lost": len(missing),
         "doubled": sum(count - 1 for count in counts.values()),
-        "reordered": sum(before > after for before, after in zip(numbers, numbers[1:], strict=False)),
+        "reordered": sum(before > after for before, after in pairwise(numbers)),
         "phantom": sum(number >= publisher.sent for number in counts),
     }
 

@@ -54,6 +54,7 @@ EXIT_CODES: Mapping[str, int] = {
     "ack_unknown": TIMEOUT,
     "ack_timeout": TIMEOUT,
     "durability_unknown": DISK_FAILED,
+    "replication_unknown": TIMEOUT,
     "wait_timeout": TIMEOUT,
     "events_missed": NO,
     "cursor_in_use": TRY_AGAIN,
@@ -114,6 +115,7 @@ EXIT_CODES: Mapping[str, int] = {
     "cluster_unreachable": NOT_REACHABLE,
     "cluster_refused": NOT_ALLOWED,
     "cluster_unfit": CONFIGURATION,
+    "cluster_forged": NOT_ALLOWED,
     # Machines at providers
     "cloud_error": NO,
     "library_missing": CONFIGURATION,

@@ -53,6 +53,10 @@ class Bridge:
                     raise
                 except (SylviteError, OSError) as error:
                     self._lost(error)
+                except Exception as error:
+                    # A connection that breaks in the middle of a write shows in several ways, by the loop that runs.
+                    logger.exception("the connection to the cluster has failed")
+                    self._lost(error)
                 pause_s = PAUSE_S[0] if time.monotonic() - began_s > 2 * PAUSE_S[1] else min(2 * pause_s, PAUSE_S[1])
                 await asyncio.sleep(pause_s)
         finally:

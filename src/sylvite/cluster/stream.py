@@ -20,7 +20,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import api
 from nats.js.client import JetStreamContext
-from nats.js.errors import FetchTimeoutError, NotFoundError
+from nats.js.errors import NotFoundError
 
 from sylvite.cluster.carried import MESSAGE_BYTES_MAX
 from sylvite.cluster.connection import Connection
@@ -272,7 +272,7 @@ class Reader:
         with self._stream.connection.asking("reading the stream"):
             try:
                 messages = await self._pull.fetch(self._many, timeout=FETCH_S)
-            except (FetchTimeoutError, asyncio.TimeoutError):
+            except TimeoutError:
                 messages = []
             if not messages and not await self._is_there():
                 raise ClusterUnreachable(self._stream.connection.servers, "who reads the stream for us has gone")

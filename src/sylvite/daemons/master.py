@@ -19,6 +19,7 @@ PARTS = (
     ("jobs", ("jobs", "keep")),
     ("api", ("api",)),
     ("webhooks", ("webhooks", "run")),
+    ("cluster", ("cluster", "bridge")),
     ("link", ("link",)),
 )
 """What a master is made of, in the order in which it starts: a name, and the command of `sylvite` that is the part.
@@ -44,6 +45,7 @@ def parts(configuration: Configuration[MasterOptions], given: Sequence[str] = ()
     options = configuration.options
     wanted = {
         "jobs": options.job_cache,
+        "cluster": bool(options.cluster),
         "salt-sockets": options.salt_sockets,
         "api": options.rest_cherrypy.port is not None,
         "webhooks": bool(options.webhooks_out) or (options.data_dir / FILE).exists(),
