@@ -42,7 +42,7 @@ def status(
 ) -> int:
     """Show how a cluster is: servers, the stream, masters, leases.
 
-    It listens to the masters for two seconds. Exit code 1 where a server, a replica of the stream or a master does not answer.
+    It listens to the masters for some seconds. Exit code 1 where a server, a replica of the stream or a master does not answer.
     """
     settings = settings_of(path, servers, credentials, ca)
     from sylvite.cluster.overview import look

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-import nats.errors
 from nats.js import api
 from nats.js.errors import NotFoundError
 
+from sylvite.cluster.audit import SAY_S
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.examining import ask_system, reach_each
 from sylvite.cluster.facts import ServerFacts
@@ -21,8 +22,10 @@ from sylvite.cluster.stream import node_of, say_subject, stream_name
 from sylvite.cluster.words import At, decode
 from sylvite.errors import ClusterError
 
-LISTEN_S = 2.5
-"""How long the masters are listened to: each says how far it is about once a second."""
+LISTEN_S = SAY_S + 0.5
+"""How long the masters are listened to, who say every SAY_S how far they are."""
+LISTEN_MAX_S = 3 * LISTEN_S
+"""And how long one is waited for that the stream knows, before it counts as silent."""
 
 
 Found = TypeVar("Found")
@@ -96,10 +99,10 @@ async def look(settings: ClusterSettings, system: Path | None) -> Overview:
     servers = tuple(_server(url, seen) for url, seen in zip(settings.servers, reached, strict=True))
     leader = None if system is None else (await ask_system(settings, system))[1]
     async with await Connection.open(settings, name="sylvite cluster status", unfit_too=True) as connection:
-        heard = await _listen(connection)
         found = await asyncio.gather(_look_at_stream(connection), _held(connection), return_exceptions=True)
-    problems: list[str] = []
-    stream, counts = _or_problem(found[0], (None, dict[str, int]()), problems)
+        problems: list[str] = []
+        stream, counts = _or_problem(found[0], (None, dict[str, int]()), problems)
+        heard = await _listen(connection, set(counts))
     leases = _or_problem(found[1], list[Held](), problems)
     nodes = sorted({*counts, *heard})
     return Overview(
@@ -162,23 +165,25 @@ def _replicas(group: api.ClusterInfo | None) -> Sequence[ReplicaState]:
     return leader + sorted(others, key=lambda each: each.name)
 
 
-async def _listen(connection: Connection) -> dict[str, At | None]:
-    """Return what each master says of itself; None for one that says something else."""
-    heard: dict[str, At | None] = {}
+async def _listen(connection: Connection, known: set[str]) -> dict[str, At]:
+    """Return what each master says of itself.  `known`: who is waited for."""
+    heard: dict[str, At] = {}
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
     with connection.asking("listening to the masters"):
         subscription = await connection.nats.subscribe(say_subject(connection.settings))  # type: ignore[reportUnknownMemberType] - nats-py's types are partial
         try:
-            async with asyncio.timeout(LISTEN_S):
-                while True:
-                    message = await subscription.next_msg(timeout=LISTEN_S)
-                    word = decode(message.data)
-                    node = node_of(message.subject)
-                    heard[node] = word if isinstance(word, At) else heard.get(node)
-        except (TimeoutError, nats.errors.TimeoutError):
-            pass  # That is how long it was to be.
+            while True:
+                until_s = began_s + (LISTEN_S if known <= set(heard) else LISTEN_MAX_S)
+                if (left_s := until_s - loop.time()) <= 0:
+                    break
+                with suppress(TimeoutError):
+                    message = await subscription.next_msg(timeout=min(left_s, LISTEN_S))
+                    if isinstance(word := decode(message.data), At):
+                        heard[node_of(message.subject)] = word
         finally:
             await subscription.unsubscribe()
-    return {node: at for node, at in heard.items() if at is None or not at.leaving}
+    return {node: at for node, at in heard.items() if not at.leaving}
 
 
 async def _held(connection: Connection) -> list[Held]:
