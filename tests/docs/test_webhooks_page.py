@@ -9,7 +9,7 @@ import msgspec
 from sylvite.auth.webhooks import SCHEMES
 from sylvite.daemons.options.webhooks import WebhookIn, WebhookOut
 from sylvite.export.judging import GONE, MOST_S, REFUSALS, REFUSED_ATTEMPTS
-from sylvite.export.store import DEAD_MAX
+from sylvite.export.store import DEAD_BYTES_MAX, DEAD_MAX
 from tests.docs.blocks import PROJECT
 
 PAGE = (PROJECT / "docs" / "webhooks.md").read_text()
@@ -51,4 +51,4 @@ def test_what_follows_from_an_answer() -> None:
     assert {int(each) for each in refused[0].split(", ")} == REFUSALS
     assert f"after {REFUSED_ATTEMPTS} attempts" in refused[1]
     assert f"to {MOST_S / 60:g} minutes" in PAGE
-    assert f"up to {DEAD_MAX:,} of a webhook" in PAGE
+    assert f"up to {DEAD_MAX:,} of a webhook, or {DEAD_BYTES_MAX // 2**20} MiB" in PAGE

@@ -22,8 +22,8 @@ from sylvite.jobs.database import Kind, failures, open_to_write, transaction
 
 FILE = "webhooks.db"
 WEBHOOKS_MAX = 1000
-DEAD_MAX = 10_000
-"""Of one webhook.  When there are so many, it goes on trying: nothing is thrown away to make room."""
+DEAD_MAX, DEAD_BYTES_MAX = 10_000, 256 * 1024 * 1024
+"""Of one webhook.  When there are so many, or they take so much, it goes on trying: nothing is thrown away to make room."""
 
 _KIND = Kind(
     application=0x53595748,  # "SYWH"
@@ -179,8 +179,10 @@ class WebhookStore:
     ) -> bool:
         """Keep an event as a dead letter, once; return False where there are so many that it cannot be."""
         with self._writing():
-            (count,) = self._connection.execute("SELECT count(*) FROM dead WHERE name = ?", (name,)).fetchone()
-            if count >= DEAD_MAX:
+            count, size = self._connection.execute(
+                "SELECT count(*), coalesce(sum(length(body)), 0) FROM dead WHERE name = ?", (name,)
+            ).fetchone()
+            if count >= DEAD_MAX or size + len(body) > DEAD_BYTES_MAX:
                 return False
             self._change(
                 "INSERT INTO dead (name, event, tag, body, attempts, first_ns, dead_ns, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
