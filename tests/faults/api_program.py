@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from sylvite.api import app, events
+from sylvite.api import app, events, process
 from sylvite.api.scopes import Grant
 from sylvite.api.service import Service
 from sylvite.api.tokens import TokenStore
@@ -60,12 +60,17 @@ def _any_head() -> None:
     replace(app, "check_head", _yes)
 
 
+def _any_message() -> None:
+    replace(process, "MESSAGE_BYTES_MAX", 2**30)
+
+
 SAFEGUARDS: Mapping[str, Callable[[], None]] = {
     "scopes of entries": _any_scope,
     "the look at each event": _any_tag,
     "the end of a token": _no_end_of_tokens,
     "the look at open streams": _no_look_at_streams,
     "limits of bodies": _any_body,
+    "the limit of messages": _any_message,
     "the look at heads": _any_head,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,9 @@ from sylvite.errors import InvalidSetting
 LIMIT_MAX = 1000
 WAIT_S_MAX = 300.0
 MATCHES = ("glob", "prefix", "exact", "regex")
+ID = "[0-9a-f]{16}\\.[0-9]{1,19}"
+"""The regular expression of the id of an event."""
+_id = re.compile(ID)
 _SELECTING = ("tag", "match", "exclude", "where")
 
 
@@ -66,12 +70,9 @@ def read_selection(query: QueryParams, *also: str, last_event_id: str = "", defa
 
 def read_id(text: str) -> Position:
     """Return the place of the event with this id.  Raises InvalidSetting."""
-    epoch, _, offset = text.partition(".")
-    try:
-        if len(epoch) == 16 and offset.isdecimal() and len(offset) <= 19 and offset.isascii():
-            return Position(int(epoch, 16), int(offset))
-    except ValueError:
-        pass  # No hexadecimal number.
+    if _id.fullmatch(text):
+        epoch, _, offset = text.partition(".")
+        return Position(int(epoch, 16), int(offset))
     raise InvalidSetting("after", text[:80], "is no id of an event; it is EPOCH.OFFSET, as the stream gave it")
 
 

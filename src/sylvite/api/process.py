@@ -90,8 +90,16 @@ def main(
     log_as(configuration)
     # It tells of itself what we have said already.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(_in_one_line)
     logging.getLogger("uvicorn.error").addFilter(_is_no_refused_socket)
     return run(_serve(configuration, bus, listening, ready_fd))
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """Leave the traceback out where the mistake is a client's: uvicorn tells of a text that is no UTF-8 as of a bug."""
+    if record.getMessage().startswith("Invalid UTF-8"):
+        record.levelno, record.levelname, record.exc_info = logging.WARNING, "WARNING", None
+    return True
 
 
 async def _serve(

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from sylvite.api import consumers, documents, events, health, hooks, jobs, keys, metrics, minions, tokens_entry
 from sylvite.api.answers import Items, answer
 from sylvite.api.entry import ANY, NDJSON, OPEN, SECRET, SSE, TEXT, Parameter, Row, Said
-from sylvite.api.parameters import LIMIT_MAX, MATCHES, WAIT_S_MAX
+from sylvite.api.parameters import ID, LIMIT_MAX, MATCHES, WAIT_S_MAX
 from sylvite.api.publishing import Given
 from sylvite.api.service import Service
 
@@ -23,7 +23,7 @@ SELECTION = (
     Parameter("exclude", "As `tag`: what is left out.", _TEXT, many=True),
     Parameter("where", "A condition on the event, such as data.retcode != 0.", _TEXT),
     Parameter("since", "Where to begin: oldest, newest, @123, 2h, 2026-11-23 22:00.", _TEXT),
-    Parameter("after", "The id of an event: begin behind it.", {"type": "string", "pattern": "^[0-9a-f]{16}\\.[0-9]{1,19}$"}),
+    Parameter("after", "The id of an event: begin behind it.", {"type": "string", "pattern": f"^{ID}$"}),
 )  # fmt: skip
 TICKET = Parameter("ticket", "In the place of a token, once.", {"type": "string", "maxLength": 128})
 JID = {"type": "string", "pattern": "^[0-9]{20}(_[1-9][0-9]{0,9})?$"}
