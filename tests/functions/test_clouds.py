@@ -73,6 +73,19 @@ def test_a_machine_without_a_profile(library: Library, bus: Bus) -> None:
     assert steps(bus) == ["db1/creating", "db1/requesting", "db1/querying", "db1/created"]
 
 
+def test_the_machines_of_a_map(library: Library, bus: Bus, tmp_path: Path) -> None:
+    """Those that are not there yet."""
+    run(library, "cloud.profile", "web", "web1")
+    path = tmp_path / "web.map"
+    path.write_text("web: [web1, {web2: {size: m1.tiny}}]\n")
+    path.chmod(0o600)
+    made = run(library, "cloud.map_run", str(path))
+    assert list(made) == ["web2"]
+    assert made["web2"]["state"] == "running"
+    assert steps(bus)[4:] == ["web2/creating", "web2/requesting", "web2/querying", "web2/created"]
+    assert run(library, "cloud.map_run", str(path)) == {}
+
+
 def test_what_a_provider_offers(library: Library) -> None:
     sizes = run(library, "cloud.list_sizes")["lab"]["openstack"]
     assert sizes["m1.small"]["id"] == "2"
@@ -85,6 +98,7 @@ def test_what_a_provider_offers(library: Library) -> None:
     ("name", "positional", "named", "kind"),
     [
         ("cloud.profile", ["nothing", "web1"], {}, InvalidInput),
+        ("cloud.map_run", [], {}, InvalidInput),
         ("cloud.profile", [], {}, InvalidInput),
         ("cloud.profile", ["web", ""], {}, InvalidInput),
         ("cloud.profile", ["web", "-x"], {}, InvalidInput),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from sylvite.errors import AckUnknown, SylviteError
 
 if TYPE_CHECKING:
     from sylvite.cloud.cloud import Cloud
+    from sylvite.cloud.maps import Mapped
     from sylvite.cloud.settings import CloudSettings
 
 SYSTEM_CONFIG = "/etc/sylvite"
@@ -29,6 +30,7 @@ SYSTEM_CONFIG = "/etc/sylvite"
         "providers": ("sylvite.cli.cloud_settings:providers", "List the providers in the configuration."),
         "profiles": ("sylvite.cli.cloud_settings:profiles", "List the profiles in the configuration."),
         "create": ("sylvite.cli.cloud_create:create", "Create machines from a profile."),
+        "map": ("sylvite.cli.cloud_map:map_", "Create the machines of a map, those that are not there yet."),
         "list": ("sylvite.cli.cloud_list:list_", "List the machines at the providers, and what is unfinished."),
         "destroy": ("sylvite.cli.cloud_destroy:destroy", "Destroy machines."),
         "action": ("sylvite.cli.cloud_action:action", "Start, stop or reboot machines."),
@@ -69,11 +71,11 @@ def provider_option(function: Function) -> Function:
     )(function)
 
 
-def settings_in(config_dir: Path | None) -> CloudSettings:
+def settings_in(config_dir: Path | None, mapped: Sequence[Mapped] = ()) -> CloudSettings:
     """Read the configuration, and say what should be put right.  Raises InvalidSetting."""
     from sylvite.cloud.reading import read_settings
 
-    settings = read_settings(config_dir or Path(SYSTEM_CONFIG))
+    settings = read_settings(config_dir or Path(SYSTEM_CONFIG), mapped=mapped)
     for warning in settings.warnings:
         click.echo(f"sylvite: {printable(warning)}", err=True)
     return settings
@@ -86,17 +88,18 @@ def opened(
     state_dir: Path | None,
     *,
     bus: bool | None = True,
+    mapped: Sequence[Mapped] = (),
     progress: Callable[[str, str], None] | None = None,
 ) -> Generator[Cloud]:
     """Open all that is needed to work with machines; first say what earlier runs could not say.
 
     `bus`: without it nothing may be published; None: it is needed where the configuration wants what has changed told.
-    `progress`: gets the tag and the text of each event.
+    `mapped`: machines of a map.  `progress`: gets the tag and the text of each event.
     """
     from sylvite.cloud.cloud import Cloud
     from sylvite.functions.ending import ended_by_term
 
-    settings = settings_in(config_dir)
+    settings = settings_in(config_dir, mapped)
     state = state_dir or state_folder()
     if not (settings.diff_cache_events if bus is None else bus):
         with Cloud(settings, state, _no_bus) as cloud:

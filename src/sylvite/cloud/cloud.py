@@ -120,6 +120,19 @@ class Cloud:
             machines += found
         return Listing(machines, failed)
 
+    def there(self, wanted: Sequence[tuple[str, str]]) -> dict[str, Machine]:
+        """Return which of these, each a name with its profile, are there already, by name; what `check_create` checks is checked.
+
+        Raises:
+            InvalidInput, InvalidSetting: as `check_create`.
+            SylviteError: a provider cannot be asked.
+        """
+        places = {name: self.check_create(name, profile).provider.name for name, profile in wanted}
+        listing = self.list(sorted(set(places.values())))
+        for error in listing.failed.values():
+            raise error
+        return {one.name: one for one in listing.machines if not one.is_gone and places.get(one.name) == one.provider}
+
     def find(self, name: str, providers: Sequence[str] = ()) -> Machine:
         """Return the machine of that name or id.
 

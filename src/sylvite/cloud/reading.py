@@ -14,7 +14,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from sylvite.cloud.files import read_own
+from sylvite.cloud.maps import Mapped, joined
 from sylvite.cloud.names import driver_name, is_for_machines, provider_arguments
 from sylvite.cloud.secret import HIDDEN, Secret, is_secret_name
 from sylvite.cloud.settings import (
@@ -57,8 +58,12 @@ class Entry(NamedTuple):
     found: dict[str, Any]
 
 
-def read_settings(folder: Path, more: Mapping[str, Mapping[str, Any]] | None = None) -> CloudSettings:
+def read_settings(
+    folder: Path, more: Mapping[str, Mapping[str, Any]] | None = None, mapped: Sequence[Mapped] = ()
+) -> CloudSettings:
     """Return what the files in a folder say.  `more`: profiles that are in none of them.
+
+    `mapped`: machines of a map; what those have that is not in their profile, is a profile under their `key`.
 
     Raises:
         InvalidSetting: a file cannot be read, is not safe, or says something that is wrong.
@@ -68,12 +73,16 @@ def read_settings(folder: Path, more: Mapping[str, Mapping[str, Any]] | None = N
     raw_providers = dict(_entries(folder, "cloud.providers", warnings))
     raw_profiles = dict(_entries(folder, "cloud.profiles", warnings))
     raw_profiles |= {name: Entry(GIVEN, dict(found)) for name, found in (more or {}).items()}
+    raw_profiles |= {each.key: _mapped(raw_profiles, each) for each in mapped if each.more}
     providers: dict[str, Provider] = {}
     shared: dict[str, dict[str, Any]] = {}
     for name in raw_providers:
         entry = _extended(raw_providers, name)
         providers[name], shared[name] = _provider(name, entry)
     profiles = {name: _profile(name, _extended(raw_profiles, name), providers, shared, main) for name in raw_profiles}
+    profiles |= {
+        each.key: msgspec.structs.replace(profiles[each.key], name=each.profile) for each in mapped if each.more
+    }
     filters = _filters(main)
     return CloudSettings(
         str(folder), providers, profiles, filters, bool(main.found.get("diff_cache_events", False)), tuple(warnings)
@@ -157,6 +166,12 @@ def _extended(entries: Mapping[str, Entry], name: str) -> Entry:
         merged |= one
     merged.pop("extends", None)
     return Entry(place, merged)
+
+
+def _mapped(profiles: Mapping[str, Entry], machine: Mapped) -> Entry:
+    if machine.profile not in profiles:
+        raise InvalidSetting(machine.place, machine.profile, f"is no profile{_meant(machine.profile, profiles)}")
+    return Entry(machine.place, joined(_extended(profiles, machine.profile).found, machine.more))
 
 
 def _provider(name: str, entry: Entry) -> tuple[Provider, dict[str, Any]]:

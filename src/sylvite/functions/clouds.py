@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sylvite.cloud.cloud import Cloud
 from sylvite.cloud.files import state_folder
 from sylvite.cloud.machine import Machine
+from sylvite.cloud.maps import Mapped
 from sylvite.cloud.reading import read_settings
 from sylvite.functions.context import Bus
 
@@ -18,13 +19,18 @@ ByProvider = dict[str, dict[str, dict[str, Any]]]
 
 
 @contextlib.contextmanager
-def opened(opts: Mapping[str, Any], bus: Bus, more: Mapping[str, Mapping[str, Any]] | None = None) -> Generator[Cloud]:
-    """Open the clouds that are configured beside the options.  `more`: profiles that are in no file.
+def opened(
+    opts: Mapping[str, Any],
+    bus: Bus,
+    more: Mapping[str, Mapping[str, Any]] | None = None,
+    mapped: Sequence[Mapped] = (),
+) -> Generator[Cloud]:
+    """Open the clouds that are configured beside the options.  `more`: profiles that are in no file; `mapped`: machines of a map.
 
     Raises:
         InvalidSetting: the configuration is wrong.
     """
-    settings = read_settings(Path(opts["config_dir"]), more)
+    settings = read_settings(Path(opts["config_dir"]), more, mapped)
     with Cloud(settings, state_folder(), bus.fire) as cloud:
         cloud.tell_abandoned()
         yield cloud

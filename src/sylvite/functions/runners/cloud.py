@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, cast, get_args
 
 from sylvite.cloud.cloud import Cloud
 from sylvite.cloud.driver import Change, Offer
+from sylvite.cloud.maps import read_map
 from sylvite.errors import InvalidInput
 from sylvite.functions import clouds
 from sylvite.functions.given import __bus__, __opts__
@@ -59,6 +61,26 @@ def _create(instances: Instances, profile_of: Callable[[str], str], more: dict[s
         for name in names:
             cloud.check_create(name, profile_of(name))
         return {name: cloud.create(name, profile_of(name)).facts() for name in names}
+
+
+def map_run(path: str | None = None, **kwargs: Any) -> dict[str, Any]:
+    """
+    Create the machines of a map that are not there yet; return what is known of each that was created, by name.
+
+    path
+        The file: names of machines below their profiles.
+
+    CLI Example:
+
+        sylvite run cloud.map_run /etc/sylvite/web.map
+    """
+    del kwargs
+    if path is None:
+        raise InvalidInput("path must name the file of a map")
+    machines = read_map(Path(path))
+    with clouds.opened(__opts__, __bus__, mapped=machines) as cloud:
+        there = cloud.there([(each.name, each.key) for each in machines])
+        return {each.name: cloud.create(each.name, each.key).facts() for each in machines if each.name not in there}
 
 
 def destroy(instances: Instances) -> clouds.ByProvider:
