@@ -92,8 +92,8 @@ faults: .venv/ready ## The fault tests in their long form, about an hour of them
 faults-of-kills: .venv/ready
 	@$(FAULT_TESTS) $(KILLS)
 
-faults-of-others: .venv/ready
-	@$(FAULT_TESTS) $(addprefix --ignore=,$(KILLS) $(BY_THE_CLOCK)) $(BAD_DAYS)
+faults-of-others: .venv/ready .venv-salt/ready
+	@$(FAULT_TESTS) $(addprefix --ignore=,$(KILLS) $(BY_THE_CLOCK)) $(BAD_DAYS) tests/compat/test_bridge.py
 
 faults-by-the-clock: .venv/ready
 	@$(FAULT_TESTS) $(BY_THE_CLOCK)
