@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -17,6 +16,7 @@ import msgspec
 
 from sylvite.auth.webhooks import sign
 from sylvite.client.async_client import AsyncClient, AsyncSubscription
+from sylvite.client.sync_connection import random_chance
 from sylvite.core.event import Event, Gap
 from sylvite.errors import SylviteError
 from sylvite.export.address import parse_networks, parse_url
@@ -131,7 +131,7 @@ class Sender:
                 case Verdict.AGAIN:
                     pass
             self._failed(now)
-            await asyncio.sleep(pause_s(outcome, attempts, random.random()))  # noqa: S311 - jitter
+            await asyncio.sleep(pause_s(outcome, attempts, random_chance()))
 
     def _taken(self) -> None:
         if self._state != State():
