@@ -6,6 +6,7 @@ It also finds out which jobs are waited for no more: jobs/watching.py.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from contextlib import AsyncExitStack
@@ -19,7 +20,7 @@ from sylvite.daemons.options.master import MasterOptions
 from sylvite.daemons.precautions import secure_process
 from sylvite.daemons.process import log_as, on_signals, run, say_ready
 from sylvite.daemons.systemd import notify
-from sylvite.errors import DiskFull, SylviteError
+from sylvite.errors import DiskFull, NoSuchJob, SylviteError
 from sylvite.jobs.async_returns import publish
 from sylvite.jobs.client_core import JOBS_FILE, JobCore, MasterPlace
 from sylvite.jobs.keeping import CURSOR, TAGS, Keeper
@@ -155,7 +156,8 @@ async def _look(store: JobStore, watch: Watch, bus: AsyncClient, core: JobCore) 
         return
     look = watch.look(due, await asyncio.to_thread(_records, core.place), now_ns)
     for jid in look.ended:
-        store.end(jid, now_ns)
+        with contextlib.suppress(NoSuchJob):  # It was forgotten meanwhile.
+            store.end(jid, now_ns)
     if look.ask:
         question = core.roll_call(look.ask)
         await publish(bus, question)
