@@ -9,6 +9,7 @@ import pytest
 from sylvite.broker.replication import WITHIN_S
 from sylvite.broker.settings import BrokerSettings
 from sylvite.client.sync_client import Client
+from sylvite.client.ticket import Published
 from sylvite.cluster.dev import DevCluster
 from sylvite.core.level import Level
 from sylvite.errors import InvalidSetting, ReplicationUnknown
@@ -20,6 +21,16 @@ from tests.cluster.masters import Master
 
 def bus() -> Bus:
     return Bus(BrokerSettings(has_cluster=True))
+
+
+def retried(client: Client, error: ReplicationUnknown) -> Published:
+    """Say it again until the servers are there again."""
+    for _ in range(10):
+        try:
+            return client.retry(error, timeout_s=60.0)
+        except ReplicationUnknown:
+            continue
+    raise AssertionError("the cluster never confirms it")
 
 
 def test_the_answer_waits_for_the_cluster() -> None:
@@ -90,11 +101,6 @@ def test_it_is_replicated_or_said_that_nobody_knows(nats: DevCluster, tmp_path: 
             client.publish("b", {}, level="replicated", timeout_s=60.0)
         assert client.publish("c", {}).level == Level.SYNCED
         nats.restart_all()
-        for _ in range(10):
-            try:
-                published = client.retry(raised.value, timeout_s=60.0)
-                break
-            except ReplicationUnknown:
-                continue
+        published = retried(client, raised.value)
         assert published.level == Level.REPLICATED
         assert client.get(published.offset).tag == "b"

@@ -55,7 +55,8 @@ class Audit:
     async def run(self) -> None:
         """Look until it is cancelled.  Raises ClusterError: everything has to begin anew, for the stream is another one."""
         with self._stream.connection.asking("listening to other masters"):
-            said = await self._nats.subscribe(say_subject(self._stream.settings), cb=self._heard)
+            subject = say_subject(self._stream.settings)
+            said = await self._nats.subscribe(subject, cb=self._heard)  # type: ignore[reportUnknownMemberType] - nats-py leaves a type in it open
         look_at_s = time.monotonic() + LOOK_S
         try:
             while True:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 from sylvite.client.async_client import AsyncClient
@@ -23,6 +23,7 @@ from sylvite.errors import ClusterError, InvalidSetting, SylviteError
 
 PAUSE_S = (0.25, 5.0)
 SAY_S = 1.0
+CLOSE_S = 5.0
 logger = logging.getLogger("sylvite.cluster")
 
 
@@ -47,8 +48,11 @@ class Bridge:
             while True:
                 began_s = time.monotonic()
                 try:
-                    async with await Connection.open(self._settings, name=f"sylvite {self._node}") as connection:
+                    connection = await Connection.open(self._settings, name=f"sylvite {self._node}")
+                    try:
                         await self._session(connection)
+                    finally:
+                        await _within(CLOSE_S, connection.close(), "closing the connection")
                 except InvalidSetting:
                     raise
                 except (SylviteError, OSError) as error:
@@ -108,4 +112,13 @@ async def _first_to_end(*work: Coroutine[Any, Any, Any]) -> None:
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _within(CLOSE_S, asyncio.gather(*tasks, return_exceptions=True), "ending what used the connection")
+
+
+async def _within(seconds: float, work: Awaitable[object], what: str) -> None:
+    """Wait for an end, but not for ever: what is left of a connection that broke must not keep the next one away."""
+    try:
+        async with asyncio.timeout(seconds):
+            await work
+    except TimeoutError:
+        logger.error("%s takes too long, and is left alone", what)

@@ -29,6 +29,8 @@ from sylvite.cluster.settings import ClusterSettings
 from sylvite.errors import ClusterUnfit, ClusterUnreachable, InvalidSetting
 
 FETCH_S = 1.0
+HANGS_S = 10.0
+"""nats-py may wait for ever where a connection breaks at the wrong moment; after this it is given up."""
 FETCH_MESSAGES = 256
 FETCH_BYTES = 4 * 1024 * 1024
 """So much of the stream waits here, as far as the size of messages can be foretold."""
@@ -102,6 +104,22 @@ def stream_config(settings: ClusterSettings) -> api.StreamConfig:
     )
 
 
+AS_WE_MAKE_IT = "let it be as Sylvite makes it, or give the cluster another name"
+
+
+def wrong_settings(settings: ClusterSettings, config: api.StreamConfig) -> list[str]:
+    """Return in what a stream under our name is another one than ours."""
+    wanted = stream_config(settings)
+    wrong = [
+        f"{name} is {getattr(config, name)!r}, not {getattr(wanted, name)!r}"
+        for name in ("subjects", "retention", "storage", "discard")
+        if getattr(config, name) != getattr(wanted, name)
+    ]
+    if (config.num_replicas or 1) < settings.replicas:
+        wrong.append(f"it has {config.num_replicas} replicas, not {settings.replicas}")
+    return wrong
+
+
 class StreamState(msgspec.Struct, frozen=True):
     """`id`: another one for each time that the stream is made.  `first`, `last`: numbers of messages; none has `last` + 1 yet."""
 
@@ -144,7 +162,8 @@ class Stream:
             try:
                 info, is_new = await self.connection.jetstream.stream_info(self.name), False
             except NotFoundError:
-                info, is_new = await self.connection.jetstream.add_stream(stream_config(self.settings)), True
+                config, is_new = stream_config(self.settings), True
+                info = await self.connection.jetstream.add_stream(config)  # type: ignore[reportUnknownMemberType] - nats-py leaves a type in it open
         self._check(info.config)
         return _state_of(info, is_new=is_new)
 
@@ -166,20 +185,8 @@ class Stream:
         return found.data or b""
 
     def _check(self, config: api.StreamConfig) -> None:
-        wanted = stream_config(self.settings)
-        wrong = [
-            f"{name} is {getattr(config, name)!r}, not {getattr(wanted, name)!r}"
-            for name in ("subjects", "retention", "storage", "discard")
-            if getattr(config, name) != getattr(wanted, name)
-        ]
-        if (config.num_replicas or 1) < self.settings.replicas:
-            wrong.append(f"it has {config.num_replicas} replicas, not {self.settings.replicas}")
-        if wrong:
-            raise ClusterUnfit(
-                f"the stream {self.name}",
-                "; ".join(wrong),
-                "let it be as Sylvite makes it, or give the cluster another name",
-            )
+        if wrong := wrong_settings(self.settings, config):
+            raise ClusterUnfit(f"the stream {self.name}", "; ".join(wrong), AS_WE_MAKE_IT)
 
 
 def _state_of(info: api.StreamInfo, *, is_new: bool = False) -> StreamState:
@@ -200,7 +207,8 @@ class Writer:
 
     async def __aenter__(self) -> Self:
         with self._stream.connection.asking("listening for answers"):
-            self._subscription = await self._nats.subscribe(f"{self._inbox}.*", cb=self._heard)
+            answers = f"{self._inbox}.*"
+            self._subscription = await self._nats.subscribe(answers, cb=self._heard)  # type: ignore[reportUnknownMemberType] - nats-py leaves a type in it open
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -214,9 +222,10 @@ class Writer:
         """Raises ClusterUnreachable: there is no connection at the moment."""
         headers = {"Nats-Msg-Id": message.id, "Nats-Expected-Stream": self._stream.name}
         with self._stream.connection.asking("publishing to the stream"):
-            await self._nats.publish(
-                self._subject, message.data, reply=f"{self._inbox}.{message.number}", headers=headers
-            )  # fmt: skip
+            async with asyncio.timeout(HANGS_S):
+                await self._nats.publish(
+                    self._subject, message.data, reply=f"{self._inbox}.{message.number}", headers=headers
+                )  # fmt: skip
 
     async def _heard(self, answer: Msg) -> None:
         number = int(answer.subject.rpartition(".")[2])
@@ -271,7 +280,8 @@ class Reader:
         assert self._pull is not None
         with self._stream.connection.asking("reading the stream"):
             try:
-                messages = await self._pull.fetch(self._many, timeout=FETCH_S)
+                async with asyncio.timeout(HANGS_S):
+                    messages = await self._pull.fetch(self._many, timeout=FETCH_S)
             except TimeoutError:
                 messages = []
             if not messages and not await self._is_there():
