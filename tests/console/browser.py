@@ -41,11 +41,11 @@ def running() -> Generator[Browser]:
 class Visit:
     """A browser of its own, with one page.  `errors`: what its console has said, mistakes, and requests to other hosts."""
 
-    def __init__(self, browser: Browser, port: int, **options: Any) -> None:
+    def __init__(self, browser: Browser, port: int, prefix: str = "", **options: Any) -> None:
         self.host = f"127.0.0.1:{port}"
         self.errors: list[str] = []
         options.setdefault("viewport", DESK)
-        self.context: BrowserContext = browser.new_context(base_url=f"http://{self.host}", **options)
+        self.context: BrowserContext = browser.new_context(base_url=f"http://{self.host}{prefix}/", **options)
         self.context.set_default_timeout(WITHIN_MS)
         self.page: Page = self.context.new_page()
         self.page.on("console", self._said)
@@ -63,12 +63,12 @@ class Visit:
 
     def enter(self, code: str) -> Page:
         """Log in with the code of a link."""
-        self.page.goto(f"/console/login?code={code}")
+        self.page.goto(f"console/login?code={code}")
         self.page.get_by_role("navigation", name="Pages").wait_for()
         return self.page
 
     def go(self, place: str) -> Page:
-        self.page.goto(f"/console#/{place}")
+        self.page.goto(f"console#/{place}")
         self.page.locator("main h1").wait_for()
         return self.page
 

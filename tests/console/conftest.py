@@ -34,7 +34,7 @@ def visits(browser: Browser, console: Console) -> Iterator[Visits]:
     made: list[Visit] = []
 
     def visit(**options: Any) -> Visit:
-        made.append(Visit(browser, console.port, **options))
+        made.append(Visit(browser, console.port, sites.PREFIX, **options))
         return made[-1]
 
     yield visit

@@ -14,6 +14,8 @@ from sylvite import Client
 from tests.daemons.nodes import WITHIN_S, Daemon, Site, free_port
 
 ME = "me"
+PREFIX = "/bus"
+"""The interface is mounted below it, as behind a proxy that serves others too."""
 
 
 class Console:
@@ -24,7 +26,7 @@ class Console:
         self.site = Site(folder, "alpha")
         self.site.write(
             self.site.master_file, "m", interface="127.0.0.1", ret_port=str(self.site.port), id="master",
-            rest_cherrypy=f"{{host: 127.0.0.1, port: {self.port}, disable_ssl: true}}",
+            rest_cherrypy=f"{{host: 127.0.0.1, port: {self.port}, disable_ssl: true, root_prefix: {PREFIX}}}",
         )  # fmt: skip
         self.site.configure_minion()
         self.master = self.site.master()

@@ -50,7 +50,7 @@ def findings(page: Page, *, colors_alone: bool) -> list[str]:
 def test_axe_finds_nothing_serious_on_any_page(visits: Visits, console: Console, scheme: str) -> None:
     console.publish("looks/a", 5)
     visit = visits(color_scheme=scheme)
-    visit.page.goto("/console")
+    visit.page.goto("console")
     expect(visit.page.get_by_label("Token")).to_be_visible()
     colors_alone = scheme == "dark"
     found = {"login": findings(visit.page, colors_alone=colors_alone)}

@@ -204,7 +204,7 @@ def test_the_header_alone_is_nothing(api: Api) -> None:
     assert api.ask("GET", "/v1/whoami", Cookie="sylvite_console=x", **PAGE).status == 401
 
 
-@pytest.mark.parametrize("path", ["/console", "/console/index.html", "/console/login?code=x"])
+@pytest.mark.parametrize("path", ["/console", "/console/index.html", "/console/app.css", "/console/login?code=x"])
 def test_pages_let_nothing_in_from_elsewhere(api: Api, path: str) -> None:
     headers = api.ask("GET", path).headers
     policy = headers["content-security-policy"]

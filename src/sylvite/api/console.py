@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from functools import partial
 from importlib import resources
 from typing import NamedTuple
 
@@ -66,23 +65,27 @@ class Console:
 
     def entries(self) -> list[Entry]:
         return [
-            Entry("GET", "/console", "", partial(self._show, PAGE)),
+            Entry("GET", "/console", "", self._page),
             Entry("GET", "/console/login", "", self._follow_link),
             Entry("POST", "/console/session", "", self._log_in),
             Entry("DELETE", "/console/session", "", self._log_out),
             Entry("GET", "/console/{name}", "", self._file),
         ]
 
+    def _page(self, request: Request) -> Response:
+        if request.scope.get("raw_path", b"").endswith(b"/"):
+            return RedirectResponse(OPENED, 308, HEADERS)
+        return self._show(PAGE, request)
+
     def _file(self, request: Request) -> Response:
-        return self._show(str(request.path_params["name"]), request)
+        name = str(request.path_params["name"])
+        # The addresses in the page are relative, so that it works below any prefix: they begin at one place alone.
+        return RedirectResponse(OPENED, 308, HEADERS) if name == PAGE else self._show(name, request)
 
     def _show(self, name: str, request: Request) -> Response:
         file = self._files.get(name)
         if file is None:
             raise NotFound(f"the console has no file {name[:80]!r}")
-        if name == PAGE and str(request.scope.get("raw_path", b""), "latin-1").endswith("/"):
-            # Its addresses are relative, so that it works below any prefix: they begin at one place alone.
-            return RedirectResponse("../console", 308, HEADERS)
         headers = {**HEADERS, "etag": file.tag}
         if request.headers.get("if-none-match") == file.tag:
             return Response(status_code=304, headers=headers)

@@ -96,6 +96,8 @@ export class Detail {
   async show(item) {
     this.element.hidden = false;
     this.shown = item;
+    // On a phone it covers the list.
+    if (getComputedStyle(this.element).position === "fixed") this.title.focus({ preventScroll: true });
     if (item.gap) {
       put(this.title, "Missing events");
       put(this.body, h("p", gapText(item.gap)), facts([["From", `@${item.gap.first}`], ["Up to", `@${item.gap.next - 1}`], ["More", item.gap.detail]]));
@@ -154,4 +156,17 @@ export function tree(value) {
     }
   }
   return h("pre.json", { tabindex: 0, "aria-label": "Data as JSON" }, parts, text.slice(end));
+}
+
+const TAGS = [["myco/", "tags that begin so"], ["salt/job/*/ret/*", "a pattern: * for anything, ? for one character"], ["salt/key salt/auth", "either"]];
+const CONDITIONS = [
+  ["data.retcode != 0", "a value of the data"], ["glob(data.id, \"web*\")", "a pattern; there is regex(), too"], ["data.ok and not data.dry", "and, or, not, brackets"],
+  ["data.fun in [\"state.apply\", \"state.highstate\"]", "one of several"], ["has(data.error)", "whether it is there"], ["any(data.return, it.result == False)", "one of many"],
+  ["sender == \"uid:0\"", "who it came from; tag, stamp, offset and cause can be asked for, too"],
+];
+
+/** What can be written into a filter. */
+export function filterHelp() {
+  const lines = (pairs) => h("dl.facts.wide", pairs.map(([written, what]) => h("div", h("dt", h("code", written)), h("dd", what))));
+  return h("details.help", h("summary", "What can be written here"), h("h3", "Tag"), lines(TAGS), h("h3", "Condition"), lines(CONDITIONS));
 }

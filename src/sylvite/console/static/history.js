@@ -2,7 +2,7 @@
 
 import { getEvents, withQuery } from "./api.js";
 import { field, h, notice, put, select } from "./dom.js";
-import { Detail, GapItem, Item, row } from "./event.js";
+import { Detail, GapItem, Item, filterHelp, row } from "./event.js";
 import { plural } from "./format.js";
 import { LongList } from "./list.js";
 import { shortcuts } from "./shortcuts.js";
@@ -34,7 +34,7 @@ export function history(root, parameters, { who, signal, setParameters }) {
   put(root,
     h("form.filter", { role: "search", onsubmit: (event) => { event.preventDefault(); restart(); } },
       field("Tag", tag), field("Condition", where), field("From", from), ownField, h("div.field.buttons", h("button.primary", { type: "submit" }, "Look"))),
-    wrong,
+    filterHelp(), wrong,
     h("div.strip.thin", status, more),
     h("div.split", h("div.list-box", list.element, empty), detail.element));
   const showOwn = () => { ownField.hidden = from.value !== ""; };

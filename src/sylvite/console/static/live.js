@@ -3,7 +3,7 @@
 import { RateChart, Rates } from "./chart.js";
 import { withQuery } from "./api.js";
 import { debounced, field, h, notice, put, select } from "./dom.js";
-import { Detail, GapItem, Item, row } from "./event.js";
+import { Detail, GapItem, Item, filterHelp, row } from "./event.js";
 import { clock, count, plural } from "./format.js";
 import { LongList } from "./list.js";
 import { shortcuts } from "./shortcuts.js";
@@ -75,8 +75,9 @@ class Live {
 
   constructor(root, parameters, who, signal, setParameters) {
     this.setParameters = setParameters;
-    this.tag = h("input", { value: parameters.get("tag") ?? "", placeholder: "salt/job/*  myco/", autocomplete: "off", spellcheck: "false", autocapitalize: "off" });
+    this.tag = h("input", { value: parameters.get("tag") ?? "", placeholder: "salt/job/*  myco/", list: "seen-tags", autocomplete: "off", spellcheck: "false", autocapitalize: "off" });
     this.where = h("input", { value: parameters.get("where") ?? "", placeholder: "data.retcode != 0", autocomplete: "off", spellcheck: "false", autocapitalize: "off" });
+    this.seenTags = h("datalist", { id: "seen-tags" });
     this.from = select(BEGINNINGS, parameters.get("from") ?? "10s");
     this.pause = h("button.primary", { type: "button", "aria-pressed": "false", onclick: () => this.togglePause() }, "Pause");
     this.status = h("p.stream-state", { role: "status" });
@@ -94,9 +95,11 @@ class Live {
       h("form.filter", { role: "search", onsubmit: (event) => { event.preventDefault(); this.restart(); } },
         field("Tag", this.tag), field("Condition", this.where), field("From", this.from),
         h("div.field.buttons", this.pause)),
-      this.wrong,
+      filterHelp(),
+      this.seenTags, this.wrong,
       h("div.strip", this.chart.element, h("div.strip-text", this.status, this.sampling)),
       h("div.split", h("div.list-box", this.pill, this.list.element, this.empty), this.detail.element));
+    this.tag.addEventListener("focus", () => put(this.seenTags, this.#groups().map((value) => h("option", { value }))), { signal });
     const restart = debounced(() => this.restart(), 300);
     for (const input of [this.tag, this.where]) input.addEventListener("input", restart, { signal });
     this.from.addEventListener("change", () => this.restart(), { signal });
@@ -107,6 +110,12 @@ class Live {
     signal.addEventListener("abort", () => { clearInterval(timer); this.#stream?.stop(); });
     this.#restWhileHidden(signal);
     this.restart();
+  }
+
+  /** The beginnings of tags in the list, to choose from. */
+  #groups() {
+    const tags = this.#kept.items.slice(-1000).filter((item) => !item.gap).map((item) => item.event.tag.split("/"));
+    return [...new Set(tags.map((parts) => parts.slice(0, 2).join("/") + (parts.length > 2 ? "/" : "")))].sort().slice(0, 50);
   }
 
   get items() { return this.#paused ?? this.#kept.items; }

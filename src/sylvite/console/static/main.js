@@ -51,7 +51,7 @@ async function enter() {
   }
   frame = makeFrame();
   put(app, frame.elements);
-  if (place().name === "login") location.hash = "#/live";
+  if (["", "login"].includes(place().name)) location.hash = `#/${frame.links[0]?.dataset.name ?? "live"}`;
   else show();
 }
 
@@ -79,7 +79,7 @@ function over(reason) {
 /** Return which page the address is of, and its parameters. */
 function place() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-  return { name: path || "live", parameters: new URLSearchParams(query ?? "") };
+  return { name: path, parameters: new URLSearchParams(query ?? "") };
 }
 
 function show() {

@@ -144,7 +144,7 @@ function ofMinion(root, parameters, context) {
   });
   const text = JSON.stringify(id);
   // Events name a minion in their data, or in a segment of their tag.
-  const where = `data.id == ${text} or ${text} in data.minions or ${JSON.stringify(`/${id}/`)} in tag`;
+  const where = `data.id == ${text} or ${text} in data.minions or ${JSON.stringify(`/${id}/`)} in tag or glob(tag, ${JSON.stringify(`*/${id}`)})`;
   gather(root, {
     filter: { where }, since: span.value, label: "Events of the minion", context,
     head: h("div.filter", h("p.lead", "Minion ", h("code", id)), field("The last", span)), draw: drawLanes,
