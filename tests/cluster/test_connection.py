@@ -10,6 +10,7 @@ import re
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from sylvite.cluster import clock
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.credentials import read_credentials
 from sylvite.cluster.dev import SYSTEM, Allowed, DevCluster, find_program
@@ -322,3 +324,30 @@ def test_each_master_has_credentials_of_its_own(tmp_path: Path) -> None:
     seeds = {path.read_text() for path in servers.folder.glob("*.nk")}
     assert len(seeds) == 3
     assert os.stat(servers.credentials("venus")).st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("apart_s", [-3600.0, 11.0])
+def test_a_server_whose_clock_is_another_one_is_refused(
+    nats: DevCluster, monkeypatch: pytest.MonkeyPatch, apart_s: float
+) -> None:
+    assert reach(settings(nats))
+    monkeypatch.setattr(clock, "now_s", lambda: time.time() - apart_s)
+    with pytest.raises(ClusterUnfit, match=r"its clock and ours are (11|3600) s apart; run chrony"):
+        reach(settings(nats))
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("2026-11-29T10:00:00.123456789Z", 0.0),
+        ("2026-11-29T10:00:00Z", 0.0),
+        ("2026-11-29T10:00:30Z", 28.0),
+        ("2026-11-29T09:59:30Z", -29.0),
+        ("", None),
+        ("soon", None),
+    ],
+)
+def test_a_clock_is_as_far_as_it_must_be(told: str, expected: float | None) -> None:
+    """How long the question and the answer were on their way is not known."""
+    at_s = dt.datetime(2026, 11, 29, 10, tzinfo=dt.UTC).timestamp()
+    assert clock.apart_s(told, at_s - 1.0, at_s + 2.0) == expected

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from nats.js.api import AccountLimits, DiscardPolicy, RetentionPolicy, StorageType
 
+from sylvite.cluster.connection import Connection
 from sylvite.cluster.dev import SYSTEM, DevCluster, find_program
 from sylvite.cluster.examining import examine, read_server_file
-from sylvite.cluster.lint import RULES, Finding, lint_servers
+from sylvite.cluster.lint import RULES, Finding, lint_account, lint_room, lint_servers
+from sylvite.cluster.stream import stream_config
 from tests.cluster.conftest import nats, nats_servers
 from tests.cluster.servers import settings
 from tests.faults.report import control, report
@@ -93,6 +98,14 @@ def test_a_server_file_that_is_wrong_is_found(nats: DevCluster, tmp_path: Path, 
         _count(findings)
 
 
+def test_a_store_that_is_too_small_is_found(nats: DevCluster) -> None:
+    facts = read_server_file(nats.config("n1"))
+    assert lint_room(settings(nats), [facts]) == []
+    findings = lint_room(settings(nats, keep_bytes=1024**4), [facts])
+    with control("F-04", without="room for keep_bytes", match='"store": 1'):
+        _count(findings)
+
+
 def test_a_file_that_others_can_read_is_found(nats: DevCluster, tmp_path: Path) -> None:
     path = tmp_path / "server.conf"
     shutil.copy(nats.config("n1"), path)
@@ -145,3 +158,54 @@ def test_servers_that_run_with_wrong_settings_are_found(tmp_path: Path) -> None:
     assert {("reach", servers.servers[2].url), ("replicas", "")} <= found
     with control("F-04", without="sync_interval of servers that run", match='"sync": 2'):
         _count(list(examined.findings))
+
+
+STREAMS: dict[str, dict[str, Any]] = {
+    "subjects of its own": {"subjects": ["other.>"]},
+    "a stream on disk": {"storage": StorageType.MEMORY, "max_bytes": 1024 * 1024},
+    "three replicas": {"num_replicas": 1},
+    "the oldest goes first": {"discard": DiscardPolicy.NEW},
+    "it keeps what is read": {"retention": RetentionPolicy.INTEREST},
+}
+
+
+@pytest.mark.parametrize("without", STREAMS)
+def test_a_foreign_stream_of_our_name_is_found(nats: DevCluster, without: str) -> None:
+    """It is looked at with the credentials of a master, and nothing is changed."""
+    findings = asyncio.run(_with_stream(nats, STREAMS[without]))
+    assert [(finding.rule, finding.where) for finding in findings if finding.state == "FAIL"] == [
+        ("stream", "sylvite_log")
+    ]
+    with control("F-04", without=without, match='"stream": 1'):
+        _count([finding for finding in findings if finding.state == "FAIL"])
+
+
+def test_a_stream_that_keeps_less_is_a_warning(nats: DevCluster) -> None:
+    findings = asyncio.run(_with_stream(nats, {"max_age": 60.0, "duplicate_window": 60.0, "max_bytes": 1024 * 1024}))
+    assert [(finding.rule, finding.state) for finding in findings] == [("stream", "warn"), ("stream", "warn")]
+    assert asyncio.run(_with_stream(nats, {})) == []
+
+
+async def _with_stream(servers: DevCluster, changes: dict[str, Any]) -> list[Finding]:
+    wanted = settings(servers)
+    async with await Connection.open(wanted) as connection:
+        config = dataclasses.replace(stream_config(wanted), **changes)
+        await connection.jetstream.add_stream(config)  # type: ignore[reportUnknownMemberType] - nats-py's types are partial
+        examined = await examine(wanted, None, ())
+        await connection.jetstream.delete_stream("sylvite_log")
+    return list(examined.findings)
+
+
+def test_an_account_that_has_too_little_is_found(nats: DevCluster) -> None:
+    """Its limits are those that a server tells."""
+
+    async def limits() -> AccountLimits:
+        async with await Connection.open(settings(nats)) as connection:
+            return (await connection.jetstream.account_info()).limits
+
+    found = asyncio.run(limits())
+    assert lint_account(settings(nats), found) == []
+    for change in ({"max_streams": 1}, {"max_storage": 1024**3}, {"storage_max_stream_bytes": 1024}):
+        findings = lint_account(settings(nats), dataclasses.replace(found, **change))
+        with control("F-04", without=f"an account with {next(iter(change))}", match='"account": 1'):
+            _count(findings)

@@ -10,11 +10,13 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Self
 
+import msgspec
 import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import APIError, ServiceUnavailableError
 
+from sylvite.cluster import clock
 from sylvite.cluster.credentials import Credentials, read_credentials
 from sylvite.cluster.settings import ClusterSettings, join_servers
 from sylvite.errors import ClusterError, ClusterRefused, ClusterUnfit, ClusterUnreachable, InvalidSetting
@@ -24,6 +26,9 @@ REQUEST_S = 5.0
 PING_S, PINGS_MISSED_MAX = 2, 2
 """A server that does not answer (it is paused, say) is given up after that, and another one is asked."""
 RECONNECT_S = 0.25
+USER_INFO = "$SYS.REQ.USER.INFO"
+"""Asks a server what it thinks of us; its answer bears its time."""
+CLOCK_ANSWER_S = 1.0
 RESETS = 4
 """How often it is tried where a server closes the connection before its reason has come."""
 FLOORS = ((2, 12, 7), (2, 14, 0))
@@ -35,11 +40,25 @@ _digits = re.compile(r"\d+").findall
 logger = logging.getLogger("sylvite.cluster")
 
 
+class _Server(msgspec.Struct, frozen=True):
+    time: str = ""
+
+
+class _Told(msgspec.Struct, frozen=True):
+    server: _Server = _Server()
+
+
 class _Client(Client):
     """nats-py's, with credentials of ours: its own way to nkeys needs one package more.  And it speaks TLS if the server
     asks for it, so that whoever sits in between could do without: where we want TLS, nothing is said to such a server."""
 
     wants_tls = False
+
+    async def _connect_to_server(self, s: Any) -> None:
+        transport: Any = self._transport
+        if transport:
+            transport.close()  # Of a server that took the connection and then said nothing: it would stay open.
+        await super()._connect_to_server(s)
 
     def _connect_command(self) -> bytes:
         if self.wants_tls and not self._server_info.get("tls_required"):
@@ -98,6 +117,7 @@ class Connection:
                 await made._connect(credentials, tls, name, timeout_s)
                 if not unfit_too:
                     made._check_server()
+                    await made._check_clock()
             except ClusterUnreachable:
                 await made.close()
                 if not (left and made._was_reset()):
@@ -254,6 +274,23 @@ class Connection:
                 f"NATS server {self.server}", "has no JetStream", "add `jetstream { store_dir: ... }` to its settings"
             )
 
+    async def _check_clock(self) -> None:
+        """Raises ClusterUnfit: the server's clock is another one.  Where it may not be asked, nobody knows."""
+        before_s = clock.now_s()
+        try:
+            answer = await self._client.request(USER_INFO, b"", timeout=CLOCK_ANSWER_S)
+            told = msgspec.json.decode(answer.data, type=_Told).server.time
+        except (nats.errors.Error, msgspec.DecodeError):
+            self._refused = ""
+            return
+        apart_s = clock.apart_s(told, before_s, clock.now_s())
+        if apart_s is not None and abs(apart_s) > clock.MAX_S:
+            raise ClusterUnfit(
+                f"NATS server {self.server}",
+                f"its clock and ours are {abs(apart_s):.0f} s apart",
+                "run chrony or another NTP client on both machines",
+            )
+
     def _info(self) -> dict[str, Any]:
         # nats-py has each of these only in part as a property.
         return self._client._server_info  # type: ignore[reportPrivateUsage] # noqa: SLF001
@@ -261,6 +298,8 @@ class Connection:
     async def _on_error(self, error: Exception) -> None:
         if "permissions violation" in str(error).lower():
             self._refused = str(error).removeprefix("nats: ")
+            if USER_INFO.lower() in self._refused.lower():
+                return  # We can do without.
             logger.error("the servers of the cluster do not let us do something: %s", self._refused)
             return
         self._failures.append(error)

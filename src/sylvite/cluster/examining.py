@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import stat
-import time
 from collections.abc import Sequence
-from datetime import datetime
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from nats.js.errors import NotFoundError
 
+from sylvite.cluster import clock
 from sylvite.cluster.asking import JetStreamAnswer, ServerNamed, ask_all, find_leader
 from sylvite.cluster.conf import read_conf
-from sylvite.cluster.connection import Connection
+from sylvite.cluster.connection import USER_INFO, Connection
 from sylvite.cluster.facts import ServerFacts, from_config, from_info, from_varz, key_files
-from sylvite.cluster.lint import Finding, lint_group, lint_servers, unseen
+from sylvite.cluster.lint import Finding, lint_account, lint_group, lint_room, lint_servers, lint_stream, unseen
 from sylvite.cluster.settings import ClusterSettings
+from sylvite.cluster.stream import stream_name
 from sylvite.errors import ClusterError, InvalidSetting
 
 REACH_S = 5.0
-USER_INFO, VARZ, JSZ = "$SYS.REQ.USER.INFO", "$SYS.REQ.SERVER.PING.VARZ", "$SYS.REQ.SERVER.PING.JSZ"
+VARZ, JSZ = "$SYS.REQ.SERVER.PING.VARZ", "$SYS.REQ.SERVER.PING.JSZ"
 
 
 class Examined(msgspec.Struct, frozen=True):
@@ -75,10 +77,28 @@ async def examine(settings: ClusterSettings, system: Path | None, configs: Seque
         add(read_server_file(path))
     seen_all = tuple(servers.values())
     findings += lint_servers(seen_all)
+    if settings and servers:
+        findings += await _look_inside(settings)
     if settings:
+        findings += lint_room(settings, seen_all)
         with_jetstream = sum(facts.jetstream is True for facts in seen_all)
         findings += lint_group(len(seen_all), with_jetstream, settings.replicas, leader)
     return Examined(seen_all, tuple(findings), {facts.name: rules for facts in seen_all if (rules := unseen(facts))})
+
+
+async def _look_inside(settings: ClusterSettings) -> list[Finding]:
+    """Return what is wrong with the account, and with the stream that is there."""
+    async with await Connection.open(settings, name="sylvite cluster check", unfit_too=True) as there:
+        name = stream_name(settings)
+        try:
+            with there.asking("looking at the account"):
+                limits = (await there.jetstream.account_info()).limits
+            with there.asking(f"looking at the stream {name}"), suppress(NotFoundError):
+                config = (await there.jetstream.stream_info(name)).config
+                return [*lint_account(settings, limits), *lint_stream(settings, config)]
+        except ClusterError as error:
+            return [Finding("account", "FAIL", "the account", str(error), "give it JetStream, and us its permissions")]
+    return lint_account(settings, limits)
 
 
 async def reach_each(settings: ClusterSettings) -> list[ServerFacts | ClusterError]:
@@ -92,9 +112,9 @@ async def _reach(settings: ClusterSettings, server: str) -> ServerFacts | Cluste
         async with await Connection.open(
             alone, name="sylvite cluster check", timeout_s=REACH_S, unfit_too=True
         ) as there:
-            before = time.time()
+            before = clock.now_s()
             users = await ask_all(there, USER_INFO, _User, expected=1)
-            apart_s = _apart(users[0].server.time, before, time.time()) if users else None
+            apart_s = clock.apart_s(users[0].server.time, before, clock.now_s()) if users else None
             return from_info(there.info, clock_apart_s=apart_s)
     except ClusterError as error:
         return error
@@ -104,29 +124,22 @@ async def ask_system(settings: ClusterSettings, system: Path) -> tuple[list[Serv
     """Return what each server tells of itself, and who leads; empty: nobody does."""
     as_system = msgspec.structs.replace(settings, credentials=str(system.absolute()))
     async with await Connection.open(as_system, name="sylvite cluster check", unfit_too=True) as there:
-        before = time.time()
+        before = clock.now_s()
         answers = await ask_all(there, VARZ, _Varz)
         if not answers:
             raise InvalidSetting(
                 "system", str(system), "is no user of the system account: the servers answer it nothing"
             )
         # They answered one after the other; how late each was is not known: what is within is no difference.
-        after = time.time()
+        after = clock.now_s()
         groups = await ask_all(there, JSZ, JetStreamAnswer)
-    facts = [from_varz(answer.data, clock_apart_s=_apart(answer.server.time, before, after)) for answer in answers]
+    facts = [
+        from_varz(answer.data, clock_apart_s=clock.apart_s(answer.server.time, before, after)) for answer in answers
+    ]
     if not any(answer.data.meta_cluster for answer in groups):
         return facts, "alone"
     found = find_leader(groups)
     return facts, "" if found is None else found.leader
-
-
-def _apart(told: str, before: float, after: float) -> float | None:
-    """Return how far a clock is from ours, at least; `before`, `after`: when it was asked, and had answered."""
-    try:
-        there = datetime.fromisoformat(told[:26].rstrip("Z") + "+00:00").timestamp()
-    except ValueError:
-        return None
-    return min(0.0, there - before) + max(0.0, there - after)
 
 
 def read_server_file(path: Path) -> ServerFacts:

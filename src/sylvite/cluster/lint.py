@@ -10,14 +10,20 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import msgspec
+from nats.js import api
 
+from sylvite.cluster import clock
 from sylvite.cluster.connection import what_is_wrong_with_version
 from sylvite.cluster.facts import ALWAYS, USUAL_STORE, ServerFacts
+from sylvite.cluster.settings import ClusterSettings
+from sylvite.cluster.stream import AS_WE_MAKE_IT, stream_config, wrong_settings
 from sylvite.core.batch import BATCH_BYTES_MAX
 
 PAYLOAD_BYTES_MIN = BATCH_BYTES_MAX + 64 * 1024
 """The largest batch of events, and what stands around it."""
-CLOCK_WARN_S, CLOCK_MAX_S = 1.0, 10.0
+
+STREAMS = 2
+"""The log, and the bucket of leases."""
 
 State = Literal["ok", "warn", "FAIL"]
 
@@ -121,8 +127,8 @@ def _payload(facts: ServerFacts) -> Found:
 
 
 def _clock(facts: ServerFacts) -> Found:
-    if facts.clock_apart_s is not None and abs(facts.clock_apart_s) > CLOCK_WARN_S:
-        state: State = "FAIL" if abs(facts.clock_apart_s) > CLOCK_MAX_S else "warn"
+    if facts.clock_apart_s is not None and abs(facts.clock_apart_s) > clock.WARN_S:
+        state: State = "FAIL" if abs(facts.clock_apart_s) > clock.MAX_S else "warn"
         yield (
             state,
             f"its clock and ours are {abs(facts.clock_apart_s):.1f} s apart",
@@ -185,3 +191,52 @@ def lint_group(servers: int, with_jetstream: int, replicas: int, leader: str | N
             )
         )
     return found
+
+
+def lint_room(settings: ClusterSettings, servers: Sequence[ServerFacts]) -> list[Finding]:
+    """Return which servers have too little room: they keep the place of a whole stream free before it is made."""
+    return [
+        Finding(
+            "store",
+            "FAIL",
+            facts.name,
+            f"it keeps at most {facts.store_bytes_max} bytes, less than keep_bytes says: the stream cannot be made",
+            "raise max_file_store, or set keep_bytes of the option cluster lower",
+        )
+        for facts in servers
+        if facts.store_bytes_max is not None and facts.store_bytes_max < (settings.keep_bytes or 0)
+    ]
+
+
+def lint_account(settings: ClusterSettings, limits: api.AccountLimits) -> list[Finding]:
+    """Return in what the account of a master has too little."""
+    found: list[Finding] = []
+    if 0 <= limits.max_streams < STREAMS:
+        text = f"it may have {limits.max_streams} streams; the log and the leases are {STREAMS}"
+        found.append(Finding("account", "FAIL", "the account", text, f"let it have {STREAMS}"))
+    for room in (limits.max_storage, limits.storage_max_stream_bytes):
+        if room > 0 and (settings.keep_bytes is None or room < settings.keep_bytes):
+            text = f"it may keep {room} bytes, less than keep_bytes says: the stream cannot be made"
+            found.append(Finding("account", "FAIL", "the account", text, "give it more, or set keep_bytes lower"))
+            break
+    return found
+
+
+def lint_stream(settings: ClusterSettings, config: api.StreamConfig) -> list[Finding]:
+    """Return in what the stream that is there is not as it should be."""
+    name, wanted = config.name or "", stream_config(settings)
+    found = [Finding("stream", "FAIL", name, text, AS_WE_MAKE_IT) for text in wrong_settings(settings, config)]
+    for what, has, wants in (
+        ("keep_s", config.max_age, wanted.max_age),
+        ("keep_bytes", config.max_bytes, wanted.max_bytes),
+        ("messages", config.max_msgs, wanted.max_msgs),
+    ):
+        if _is_less(has, wants):
+            text = f"it keeps less than it should ({what}: {has:g}): a master that is away for long misses events"
+            found.append(Finding("stream", "warn", name, text, "raise it, or set the option cluster lower"))
+    return found
+
+
+def _is_less(has: float | None, wants: float | None) -> bool:
+    """Compare two limits, of which 0, -1 and None are none."""
+    return bool(has and has > 0 and not (wants and 0 < wants <= has))
