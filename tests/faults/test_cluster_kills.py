@@ -69,7 +69,7 @@ def _play(servers: DevCluster, folder: Path, faults: list[str], seed: int, witho
             publisher.wait_for(len(publisher.acknowledged) + 3)
         counters = compare(venus.socket, publisher, timeout_s=15.0 if without else 90.0)
         counters |= {"acknowledged": len(publisher.acknowledged), "unknown": publisher.unknown}
-    target: dict[str, float] = {name: 0.0 for name in ("lost", "doubled", "reordered", "phantom")}
+    target: dict[str, float] = dict.fromkeys(("lost", "doubled", "reordered", "phantom"), 0.0)
     report("F-01", seed=seed, runs=len(faults), counters=counters, target=target, without=without)
 
 
