@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
 
 from sylvite.auth.enrolment import Asking
 from sylvite.auth.keys import make_pair
-from sylvite.core.batch import HEADER, Batch, encode_batch
+from sylvite.core.batch import HEADER, Batch, Passage, encode_batch
 from sylvite.core.event import Event, pack_data
 from sylvite.errors import ConnectionLost, RemoteProtocolError
 from sylvite.link.messages import Challenge, Down, Prove, Taken, Up, Verdict, encode
@@ -197,6 +199,44 @@ def test_one_answer_is_for_all_that_came_before_also_of_earlier_epochs() -> None
         ends.session.taken(Arrived(0, epoch, next_ - 1, [], []))
         ends.exchange()
         assert ends.uplink.done == done
+
+
+def passages_of(ends: Ends) -> list[Passage | None]:
+    """Let the minion speak; return what the blocks that arrive say of its order."""
+    ends.session.feed(b"".join(ends.uplink.take_bytes()), NOW_S)
+    arrived, ends.session.arrived = list(ends.session.arrived), deque()
+    for each in arrived:
+        ends.session.taken(each)
+    ends.uplink.feed(b"".join(ends.session.take_bytes()))
+    return [block.passage for each in arrived for block in each.blocks]
+
+
+def test_each_block_says_from_where_on_there_is_nothing_else() -> None:
+    """So a master that gets 9 of a minion which has said 3 to another one knows that something is before it, or nothing."""
+    ends = Ends()
+    ends.exchange()
+    for offset in (3, 7):
+        ends.uplink.offer(load(offset))
+    assert passages_of(ends) == [Passage(3 * PLACES, 4 * PLACES), Passage(4 * PLACES, 8 * PLACES)]
+    ends.uplink.lost()
+    ends.connect()
+    ends.exchange()
+    ends.uplink.offer(load(9))
+    assert passages_of(ends) == [Passage(8 * PLACES, 10 * PLACES)]
+
+
+def test_a_load_of_several_blocks_says_it_of_each() -> None:
+    ends = Ends()
+    ends.exchange()
+    events = [{"tag": "a", "data": {"pad": "x" * 100_000}} for _ in range(3)]
+    ends.uplink.offer(Load(5, 2, pack_data({"events": events, "pretag": None})))
+    first, second, third = passages_of(ends)
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert [first.first, second.first, third.first] == [2 * PLACES, first.next, second.next]
+    assert third.next == 3 * PLACES
+    assert (first.next, second.next) == (2 * PLACES + 1, 2 * PLACES + 2)
 
 
 def test_an_offset_that_goes_back_is_no_minions() -> None:
