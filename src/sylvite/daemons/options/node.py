@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -114,7 +115,13 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fields_of(options: NodeOptions) -> tuple[msgspec.structs.FieldInfo, ...]:
-    return msgspec.structs.fields(type(options))
+    return fields_of_kind(type(options))
+
+
+@cache
+def fields_of_kind(kind: type[NodeOptions]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """Return the options that a kind has.  It takes milliseconds, which every program has to wait for: so it is done once."""
+    return msgspec.structs.fields(kind)
 
 
 def default_of(field: msgspec.structs.FieldInfo) -> Any:

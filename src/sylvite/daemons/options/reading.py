@@ -25,7 +25,7 @@ from sylvite.daemons.options.computing import compute
 from sylvite.daemons.options.forms import About, Form
 from sylvite.daemons.options.master import MasterOptions
 from sylvite.daemons.options.minion import MinionOptions
-from sylvite.daemons.options.node import NodeOptions
+from sylvite.daemons.options.node import NodeOptions, fields_of_kind
 from sylvite.daemons.options.secrets import hide
 from sylvite.daemons.options.unused import is_for_others, reason_unused
 from sylvite.daemons.precautions import check_file
@@ -177,7 +177,7 @@ class _Files:
 
     def __init__(self, kind: type[NodeOptions], main: Path) -> None:
         self._main = main
-        self._fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+        self._fields = {field.encode_name: field for field in fields_of_kind(kind)}
         self._names = {*self._fields, *(older for older, (newer, _) in ALIASES.items() if newer in self._fields)}
         self.lines: dict[str, dict[str, int]] = {}
         """Of each file that was read: the line of each key, by its path."""
@@ -245,7 +245,7 @@ ALIASES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {"keep_jobs": ("keep_j
 
 def _read_values(kind: type[NodeOptions], files: _Files) -> tuple[dict[str, Any], list[Wrong]]:
     """Return what counts, and what is wrong: also where a later file says something else."""
-    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    fields = {field.encode_name: field for field in fields_of_kind(kind)}
     values: dict[str, Any] = {}
     errors: list[Wrong] = []
     for name, found in files.said.items():
@@ -312,12 +312,12 @@ def _notices(kind: type[NodeOptions], others: Mapping[str, list[Said]]) -> list[
 
 
 def _what_is_strange(kind: type[NodeOptions], name: str) -> str:
-    both = {field.encode_name for other in (MasterOptions, MinionOptions) for field in msgspec.structs.fields(other)}
+    both = {field.encode_name for other in (MasterOptions, MinionOptions) for field in fields_of_kind(other)}
     if name in both or name in ALIASES:
         return f"is an option of a {'minion' if kind is MasterOptions else 'master'}; it has no meaning here"
     reason = reason_unused(name, exactly=True)
     if reason is None:
-        names = [field.encode_name for field in msgspec.structs.fields(kind)]
+        names = [field.encode_name for field in fields_of_kind(kind)]
         if close := difflib.get_close_matches(name, names, 1, _ALIKE):
             return f"is not an option; did you mean {close[0]!r}?"
         reason = reason_unused(name)
