@@ -12,7 +12,7 @@ from sylvite.testing.broker import BrokerProcess
 from tests.api.nodes import Answer, Api
 from tests.api.rest import Rest
 from tests.api.test_master import Caller
-from tests.daemons.nodes import until
+from tests.daemons.nodes import WITHIN_S, until
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
 
@@ -46,6 +46,8 @@ def test_figures_of_a_bus(api: Api, token: str) -> None:
     assert grown("sylvite_api_requests_total", "GET", "404") == 1
     assert now["sylvite_log_synced_offset", ()] == now["sylvite_log_next_offset", ()]
     assert now["sylvite_log_bytes", ()] > 0
+    assert 0 < grown("sylvite_log_sync_seconds_count") <= 3
+    assert 0 < grown("sylvite_log_sync_seconds_sum") < 3 * WITHIN_S
     assert now["sylvite_api_streams", ()] == 1
     assert now["sylvite_subscription_behind", ("api", f"uid:{os.geteuid()}")] == 0
     until(lambda: read(api.ask("GET", "/metrics", token))["sylvite_api_streams", ()] == 0)

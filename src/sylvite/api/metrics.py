@@ -142,7 +142,6 @@ COUNTERS: Mapping[str, tuple[str, str]] = {
     "refused": ("sylvite_events_refused", "Events that the broker has refused."),
     "own_dropped": ("sylvite_own_events_dropped", "Events of the broker's own that it could not publish."),
     "batches": ("sylvite_log_batches", "Batches that were written to the log."),
-    "syncs": ("sylvite_log_syncs", "Times that the log was synced."),
     "sync_failures": ("sylvite_log_sync_failures", "Times that the disk has refused to sync the log."),
     "protocol_errors": ("sylvite_protocol_errors", "Connections that were ended for what they said."),
     "connections": ("sylvite_connections_taken", "Connections that the broker has taken."),
@@ -184,6 +183,14 @@ def _metrics(service: Service, facts: Facts) -> Iterator[Metric]:
         yield GaugeMetricFamily(
             "sylvite_jobs_active", f"Jobs that are waited for, up to {PAGE_JOBS_MAX}.", facts.jobs_active
         )
+    if service.hooks.counts:
+        deliveries = CounterMetricFamily(
+            "sylvite_hook_deliveries", "Deliveries to webhooks.", labels=["hook", "result"]
+        )
+        for hook, counted in service.hooks.counts.items():
+            for result, count in msgspec.structs.asdict(counted).items():
+                deliveries.add_metric([hook, result], count)
+        yield deliveries
     requests = CounterMetricFamily("sylvite_api_requests", "Requests that were answered.", labels=["method", "status"])
     for (method, status), count in sorted(service.counts.requests.items()):
         requests.add_metric([method, str(status)], count)
@@ -192,7 +199,7 @@ def _metrics(service: Service, facts: Facts) -> Iterator[Metric]:
 
 
 def _of_broker(stats: dict[str, Any], consumers: list[Consumer]) -> Iterator[Metric]:
-    from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+    from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 
     yield GaugeMetricFamily(
         "sylvite_broker_start_time_seconds", "When the broker was started.", stats["started_ns"] / 1e9
@@ -202,6 +209,13 @@ def _of_broker(stats: dict[str, Any], consumers: list[Consumer]) -> Iterator[Met
     for group, table in ((stats["log"], LOG), (stats, NOW)):
         for name, (shown, about) in table.items():
             yield GaugeMetricFamily(shown, about, group[name])
+    counters = stats["counters"]
+    yield SummaryMetricFamily(
+        "sylvite_log_sync_seconds",
+        "Syncs of the log, and how long they took.",
+        counters["syncs"],
+        counters["sync_us"] / 1e6,
+    )
     yield GaugeMetricFamily("sylvite_log_damaged", "Places of the log that are damaged.", len(stats["log"]["damaged"]))
     behind = GaugeMetricFamily("sylvite_cursor_behind", "Events that a cursor has not had.", labels=["cursor", "owner"])
     missed = GaugeMetricFamily(

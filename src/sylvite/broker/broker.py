@@ -227,7 +227,8 @@ class Broker:
             job = self.log.sync_job()
             if job is not None:
                 self._syncing = True
-                jobs.append(Job(job.run, lambda error: self._synced(job, error)))
+                began_s = self.clock.now_s()
+                jobs.append(Job(job.run, lambda error: self._synced(job, error, began_s)))
         cursors = self.log.cursors
         if not self._saving_cursors and cursors.changed and self._cursors_are_due():
             content = cursors.content()
@@ -263,7 +264,7 @@ class Broker:
         due = self.clock.now_s() - self._last_cursors_s >= CURSORS_EVERY_S
         return due or self._draining or self.log.cursors.changed >= CURSOR_CHANGES_MAX
 
-    def _synced(self, job: SyncJob, error: OSError | None) -> None:
+    def _synced(self, job: SyncJob, error: OSError | None, began_s: float) -> None:
         self._syncing = False
         log = self.log
         try:
@@ -278,6 +279,7 @@ class Broker:
             self.publish_own("log/sync_failed", {"detail": str(error), "first": log.synced, "next": job.end})
             return
         self.counters.syncs += 1
+        self.counters.sync_us += round(1e6 * (self.clock.now_s() - began_s))
         self._unsynced_since_s = None if log.synced >= log.end else self.clock.now_s()
         self.intake.answer_synced()
         self.readers.log_synced()

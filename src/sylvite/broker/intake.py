@@ -47,13 +47,14 @@ _LEVELS = {int(level): level for level in Level}
 
 
 class Counters(msgspec.Struct):
-    """What has happened since the start."""
+    """What has happened since the start.  `sync_us`: microseconds that the syncs have taken, all together."""
 
     published: int = 0
     duplicates: int = 0
     refused: int = 0
     batches: int = 0
     syncs: int = 0
+    sync_us: int = 0
     sync_failures: int = 0
     protocol_errors: int = 0
     connections: int = 0
