@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -73,15 +74,18 @@ async def salt(api: SaltApi, websocket: WebSocket) -> None:
         service.streams.close(caller, ending)
         await _close(websocket, POLICY, "")
         return
-    await _run(service, websocket, caller, ending, reading, _salt_text, answer=RECEIVED)
+    await _run(
+        service, websocket, caller, ending, reading, partial(_salt_text, naive=api.has_naive_stamps), answer=RECEIVED
+    )
 
 
 def _line(entry: Entry) -> str:
     return entry.form(NDJSON.name, NDJSON.entry).decode().rstrip("\n")
 
 
-def _salt_text(entry: Entry) -> str | None:
-    return f"data: {document(entry.item, tag_first=True)}\n\n" if isinstance(entry.item, Event) else None
+def _salt_text(entry: Entry, *, naive: bool) -> str | None:
+    item = entry.item
+    return f"data: {document(item, tag_first=True, naive=naive)}\n\n" if isinstance(item, Event) else None
 
 
 async def _run(

@@ -23,7 +23,7 @@ from sylvite.api.reading import Reading
 from sylvite.api.salt import bodies
 from sylvite.api.salt.lows import Lows, read_lowstate, refusal_of
 from sylvite.api.salt.sessions import URL_NAMES, Sessions
-from sylvite.api.salt.stream import SALT
+from sylvite.api.salt.stream import SaltForm
 from sylvite.api.service import Service
 from sylvite.api.settings import CLIENTS, ApiSettings
 from sylvite.api.streaming import Stream
@@ -54,6 +54,8 @@ class SaltApi:
         self.service, self.settings = service, settings
         self.sessions = Sessions(settings, service.access, Eauth(settings))
         self.lows = Lows(settings, place)
+        self.has_naive_stamps = settings.rest.events_stamp == "naive"
+        self.form = SaltForm(naive=self.has_naive_stamps)
 
     def entries(self) -> list[Entry]:
         return [
@@ -254,10 +256,10 @@ class SaltApi:
         caller = self.sessions.caller(request, from_url=True)
         headers = {"referrer-policy": "no-referrer", "cache-control": "no-cache"}
         if request.method == "HEAD":
-            return Response(status_code=200, headers=headers, media_type=SALT.media_type)
+            return Response(status_code=200, headers=headers, media_type=self.form.media_type)
         ending = self.service.streams.open(caller)
         reading = Reading(self.service.bus, self.service.tail, Filter(), caller.grant)
-        return Stream(reading, SALT, ending, partial(self.service.streams.close, caller, ending), headers)
+        return Stream(reading, self.form, ending, partial(self.service.streams.close, caller, ending), headers)
 
 
 async def _credentials(request: Request) -> Mapping[str, Any]:

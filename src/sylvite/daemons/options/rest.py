@@ -27,5 +27,6 @@ class RestCherrypy(msgspec.Struct, frozen=True, omit_defaults=True):
     app_path: str = "/app"
     cors_origin: str | list[str] | None = None
     url_token: Literal["allow", "ticket", "never"] = "allow"
+    events_stamp: Literal["utc", "naive"] = "utc"
     requests_per_s: Rate | None = 50.0
     events_per_s: Rate | None = 1000.0
