@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-import subprocess
-import sys
 from typing import Any
 
 from sylvite.auth.webhooks import Secret
+from sylvite.cli.main import main
 from sylvite.testing.broker import BrokerProcess
-from tests.daemons.nodes import WITHIN_S, Daemon
+from tests.daemons.nodes import Daemon
 from tests.export.receiver import Receiver
 
 LOCAL = ("--allow-http", "--allow-network", "127.0.0.0/8", "--timeout", "60s")
@@ -31,12 +32,17 @@ class Sender(Daemon):
 
 def command(broker: BrokerProcess, *words: str, code: int = 0) -> Any:
     """Run `sylvite webhooks ...` with --json; return what it prints, or the error that it tells."""
-    done = subprocess.run(
-        [sys.executable, "-m", "sylvite", "--json", "--socket", str(broker.socket), "webhooks", *words, "--dir", str(broker.folder)],
-        capture_output=True, text=True, timeout=WITHIN_S, check=False,
-    )  # fmt: skip
-    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-    return json.loads((done.stdout or done.stderr or "null").splitlines()[-1])
+    printed, told = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(told):
+        ended = main(["--json", "--socket", str(broker.socket), "webhooks", *words, "--dir", str(broker.folder)])
+    lines = [line for stream in (printed, told) for line in _written(stream)]
+    assert ended == code, (ended, lines)
+    return json.loads(lines[0] if lines else "null")
+
+
+def _written(stream: io.TextIOWrapper) -> list[str]:
+    stream.seek(0)
+    return stream.read().splitlines()
 
 
 def add(broker: BrokerProcess, name: str, receiver: Receiver, *options: str) -> Secret:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from starlette.requests import HTTPConnection
 
@@ -24,7 +24,8 @@ from sylvite.client.ticket import Published
 from sylvite.core.event import Offset
 from sylvite.core.level import Level
 from sylvite.export import posting
-from sylvite.export.address import Address
+from sylvite.export.address import Address, parse_networks, parse_url
+from sylvite.export.judging import Outcome
 from sylvite.export.posting import Poster
 from sylvite.export.sending import Letter, Sender
 from tests.faults.controls import replace
@@ -88,6 +89,26 @@ def _connect_by_name() -> None:
     replace(Poster, "_connect", connect_again)
 
 
+def _follow_redirects() -> None:
+    post, headers_of = Poster._post, posting._headers
+    moved: dict[object, str] = {}
+
+    async def remember(reader: asyncio.StreamReader) -> dict[str, str]:
+        headers = await headers_of(reader)
+        moved[asyncio.current_task()] = headers.get("location", "")
+        return headers
+
+    async def follow(poster: Poster, body: bytes, headers: Mapping[str, str]) -> Outcome:
+        outcome = await post(poster, body, headers)
+        if outcome.status is None or not 300 <= outcome.status < 400:
+            return outcome
+        target = parse_url(moved[asyncio.current_task()], allow_http=True)
+        return await post(Poster(target, parse_networks(["0.0.0.0/0"]), 5.0), body, headers)
+
+    replace(posting, "_headers", remember)
+    replace(Poster, "_post", follow)
+
+
 def _one_behind_the_other() -> None:
     """All webhooks post in one line."""
     deliver, line = Sender._deliver, asyncio.Lock()
@@ -128,6 +149,7 @@ HOOK_CONTROLS: dict[str, Callable[[], None]] = {
     "remembering deliveries": _no_memory,
     "an answer behind the sync": _answer_before_the_sync,
     "looking at addresses": _any_address,
+    "staying where it was sent to": _follow_redirects,
     "connecting to what was looked at": _connect_by_name,
     "looking at origins": _any_origin,
     "a list of origins": _reflect_origins,

@@ -228,7 +228,9 @@ def test_no_webhook_leads_to_where_it_may_not_go(forks: Forks, tmp_path_factory:
     _lead_elsewhere(forks, tmp_path_factory.mktemp("e09"))
 
 
-@pytest.mark.parametrize("without", ["looking at addresses", "connecting to what was looked at"])
+@pytest.mark.parametrize(
+    "without", ["looking at addresses", "connecting to what was looked at", "staying where it was sent to"]
+)
 def test_a_webhook_that_goes_anywhere_is_found_out(
     forks: Forks, tmp_path_factory: pytest.TempPathFactory, without: str
 ) -> None:
