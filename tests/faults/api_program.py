@@ -10,8 +10,11 @@ from typing import Any
 from starlette.requests import Request
 
 from sylvite.api import app, events, process
+from sylvite.api.connections import BoundedProtocol
 from sylvite.api.scopes import Grant
 from sylvite.api.service import Service
+from sylvite.api.streaming import Streams
+from sylvite.api.tail import Tail
 from sylvite.api.tokens import TokenStore
 from sylvite.cli.main import main
 from tests.faults.controls import replace
@@ -49,6 +52,29 @@ def _no_look_at_streams() -> None:
     replace(Service, "look_after", look_after)
 
 
+def _nothing(*_: object, **__: object) -> None:
+    pass
+
+
+def _no_waking() -> None:
+    """Let streams look for news at their heartbeats alone."""
+    replace(Tail, "_tell_news", _nothing)
+
+
+def _no_head_deadline() -> None:
+    replace(BoundedProtocol, "_await_head", _nothing)
+
+
+def _no_waiting_for_sockets() -> None:
+    """Hand the transport all that there is, and let it keep what the client does not take."""
+    replace(BoundedProtocol, "pause_writing", _nothing)
+    replace(BoundedProtocol, "resume_writing", _nothing)
+
+
+def _no_goodbye() -> None:
+    replace(Streams, "end_all", _nothing)
+
+
 def _any_body() -> None:
     async def read_all(request: Request, _: int = 0) -> bytes:
         return await request.body()
@@ -72,6 +98,10 @@ SAFEGUARDS: Mapping[str, Callable[[], None]] = {
     "limits of bodies": _any_body,
     "the limit of messages": _any_message,
     "the look at heads": _any_head,
+    "waking streams": _no_waking,
+    "the deadline of a head": _no_head_deadline,
+    "waiting for the socket": _no_waiting_for_sockets,
+    "the goodbye": _no_goodbye,
 }
 
 

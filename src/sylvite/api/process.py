@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from sylvite.api.access import Limits
 from sylvite.api.app import make_app
+from sylvite.api.connections import HEAD_BYTES_MAX, BoundedHeads, BoundedProtocol
 from sylvite.api.salt.entries import SaltApi
 from sylvite.api.service import serving
 from sylvite.api.settings import read_settings
@@ -32,7 +33,6 @@ from sylvite.daemons.systemd import notify
 from sylvite.errors import InvalidSetting
 from sylvite.jobs.client_core import MasterPlace
 
-HEAD_BYTES_MAX = 16 * 1024
 MESSAGE_BYTES_MAX = 64 * 1024
 """Of a WebSocket, from its client."""
 KEEP_ALIVE_S = 10
@@ -135,7 +135,7 @@ async def _serve(
 
 def _config(app: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Config:
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, lifespan="off",
+        BoundedHeads(app), log_config=None, http=BoundedProtocol, access_log=False, server_header=False, lifespan="off",
         timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=STOP_S, limit_concurrency=CONNECTIONS_MAX,
         h11_max_incomplete_event_size=HEAD_BYTES_MAX, backlog=1024, proxy_headers=False, ws="websockets-sansio", ws_max_size=MESSAGE_BYTES_MAX, ws_per_message_deflate=False,
     )  # fmt: skip

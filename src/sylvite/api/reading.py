@@ -20,7 +20,9 @@ from sylvite.core.pattern import Filter
 from sylvite.errors import EventsMissed
 
 AT_ONCE = 256
-CREDIT_BYTES = 128 * 1024
+BYTES_AT_ONCE = 64 * 1024
+"""What a reader who takes nothing holds of us, or one event where that is larger."""
+CREDIT_BYTES = 64 * 1024
 """Of a subscription of its own: what a slow reader holds of us."""
 
 
@@ -96,7 +98,7 @@ class Reading:
                 elif number < self._tail.first or not self._tail.is_running:
                     # It was too slow, or the tail is another one by now: the log has it all.
                     number = None
-                elif found := self._tail.take(number, AT_ONCE):
+                elif found := self._tail.take(number, AT_ONCE, BYTES_AT_ONCE):
                     number += len(found)
                     place = _behind(found, place)
                     if seen := [entry for entry in found if self.sees(entry)]:
@@ -115,8 +117,9 @@ class Reading:
     async def _own(self, own: AsyncSubscription, idle_s: float) -> list[Entry]:
         """Return the next events of a subscription of its own that may be seen, or none after a while."""
         found: list[Entry] = []
+        size = 0
         until_s = time.monotonic() + idle_s
-        while len(found) < AT_ONCE and (left_s := until_s - time.monotonic()) > 0:
+        while len(found) < AT_ONCE and size < BYTES_AT_ONCE and (left_s := until_s - time.monotonic()) > 0:
             try:
                 event = await own.next(0.0 if found else left_s)
             except EventsMissed as missed:
@@ -126,6 +129,7 @@ class Reading:
                 break
             if self._sees(event.tag):
                 found.append(Entry(event))
+                size += len(found[-1].json)
         return found
 
 

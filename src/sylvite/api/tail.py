@@ -102,11 +102,16 @@ class Tail:
         """The offset behind the newest entry."""
         return self._entries[-1].next if self._entries else self._begin
 
-    def take(self, number: int, most: int) -> list[Entry]:
-        """Return entries from a number on, which must not be below `first`."""
-        start = number - self.first
-        end = min(start + most, len(self._entries))
-        return [self._entries[index] for index in range(start, end)]
+    def take(self, number: int, most: int, bytes_max: int) -> list[Entry]:
+        """Return up to so many entries, fewer where they are large, from a number on, which must not be below `first`."""
+        found: list[Entry] = []
+        size, start = 0, number - self.first
+        for index in range(start, min(start + most, len(self._entries))):
+            found.append(self._entries[index])
+            size += len(found[-1].json)
+            if size >= bytes_max:
+                break
+        return found
 
     async def wait(self, timeout_s: float) -> bool:
         """Wait for the next entry, for so long; return whether there is news."""
