@@ -58,7 +58,7 @@ const SAYS_NOTHING = new Set(["_stamp"]);
 export function summary(data, most = 240) {
   let text = "";
   for (const [name, value] of Object.entries(data ?? {})) {
-    if (SAYS_NOTHING.has(name) || value === null) continue;
+    if (SAYS_NOTHING.has(name) || value === null || (typeof value === "string" && value.startsWith("-----BEGIN"))) continue;
     text += `${text ? "  " : ""}${name}=${typeof value === "object" ? JSON.stringify(value) : value}`;
     if (text.length > most) return `${text.slice(0, most)}…`;
   }
