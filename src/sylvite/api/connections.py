@@ -38,7 +38,8 @@ class BoundedProtocol(_Server):
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - as uvicorn's
         super().connection_made(transport)
         # What the kernel does not take at once is waited for: nothing is held for a slow client but what is on its way.
-        transport.set_write_buffer_limits(high=0)
+        # Not 0: over TLS, uvloop takes a buffer of nothing for a full one, and says so for ever.
+        transport.set_write_buffer_limits(high=1)
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
