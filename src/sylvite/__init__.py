@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         NotAllowed,
         NotAuthenticated,
         OffsetGone,
+        ReplicationUnknown,
         SylviteError,
         WaitTimeout,
     )
@@ -87,6 +88,7 @@ __all__ = [
     "Position",
     "Published",
     "Publisher",
+    "ReplicationUnknown",
     "RunnerClient",
     "Subscription",
     "SylviteError",

@@ -129,7 +129,9 @@ def children_of(pid: int) -> dict[str, int]:
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
         # One that has just been forked has no command of its own yet.
-        for word in [word for word in words if word in ("api", "broker", "jobs", "link", "salt-sockets", "webhooks")][:1]:
+        for word in [
+            word for word in words if word in ("api", "broker", "cluster", "jobs", "link", "salt-sockets", "webhooks")
+        ][:1]:
             found[word] = int(child)
     return found
 
