@@ -102,3 +102,25 @@ def test_servers_that_are_away(nats: DevCluster, status: Status) -> None:
         nats.kill(name)
     done = status()
     assert (done.code, done.out) == (NOT_REACHABLE, "")
+
+
+def test_logs_are_sent_again_when_somebody_asks(nats: DevCluster, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """And nobody takes an event twice."""
+    folder = tmp_path_factory.mktemp("reseed")
+    with Master(folder / "mars", nats, "mars") as mars, Master(folder / "venus", nats, "venus") as venus:
+        with Client.connect(mars.socket) as client:
+            client.publish("myco/x", {"n": 1}, level="replicated", timeout_s=60.0)
+        program = Program(folder / "none.sock", folder)
+        with Client.connect(mars.socket) as client, client.subscribe("sylvite/cluster/reseeded") as told:
+            done = program("cluster", "reseed", "mars", "--config", str(venus.file))
+            assert (done.code, done.out) == (DONE, "asked: mars\n"), done.err
+            assert told.next(timeout_s=60.0) is not None
+        with Client.connect(mars.socket) as client:
+            client.publish("myco/x", {"n": 2}, level="replicated", timeout_s=60.0)
+        with Client.connect(venus.socket) as client, client.subscribe("myco/x", since="oldest") as events:
+            found = [next(events).data["n"] for _ in range(2)]
+            assert events.next(timeout_s=0.5) is None
+        assert found == [1, 2]
+        done = program("cluster", "reseed", "pluto", "--config", str(venus.file))
+        assert done.code == NO
+        assert "no such master is here" in done.err

@@ -91,6 +91,8 @@ def test_a_master_is_killed_and_nothing_is_missing(run: Run, tmp_path: Path) -> 
         back.wait(60.0)
     assert found == [(f"myco/from/{name}", number) for name in ("mars", "venus") for number in range(EVENTS)]
 
+    said = "".join((folder / f"{name}.log").read_text() for name in ("mars", "venus"))
+    assert "do not let us" not in said, "a master has all permissions that it needs"
     run.process.send_signal(signal.SIGTERM)
     run.until("stopped; the temporary folder is gone")
     assert run.process.wait() == 0

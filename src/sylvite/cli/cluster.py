@@ -25,11 +25,12 @@ if TYPE_CHECKING:
             "Share the log of a master with the others of its cluster, until SIGTERM or Ctrl-C.",
         ),
         "status": ("sylvite.cli.cluster_status:status", "Show how a cluster is: servers, the stream, masters, leases."),
+        "reseed": ("sylvite.cli.cluster_reseed:reseed", "Ask other masters to send their logs into the stream again."),
         "check": ("sylvite.cli.cluster_check:check", "Check NATS servers against the settings that keep our promises."),
     },
 )
 def cluster() -> None:
-    """Look after what several masters share: dev, bridge, status, check."""
+    """Look after what several masters share: dev, bridge, status, reseed, check."""
 
 
 def cluster_options(function: Function) -> Function:

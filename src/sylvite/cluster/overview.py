@@ -102,7 +102,7 @@ async def look(settings: ClusterSettings, system: Path | None) -> Overview:
         found = await asyncio.gather(_look_at_stream(connection), _held(connection), return_exceptions=True)
         problems: list[str] = []
         stream, counts = _or_problem(found[0], (None, dict[str, int]()), problems)
-        heard = await _listen(connection, set(counts))
+        heard = await listen(connection, set(counts))
     leases = _or_problem(found[1], list[Held](), problems)
     nodes = sorted({*counts, *heard})
     return Overview(
@@ -165,7 +165,7 @@ def _replicas(group: api.ClusterInfo | None) -> Sequence[ReplicaState]:
     return leader + sorted(others, key=lambda each: each.name)
 
 
-async def _listen(connection: Connection, known: set[str]) -> dict[str, At]:
+async def listen(connection: Connection, known: set[str]) -> dict[str, At]:
     """Return what each master says of itself.  `known`: who is waited for."""
     heard: dict[str, At] = {}
     loop = asyncio.get_running_loop()
