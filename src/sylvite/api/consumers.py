@@ -11,6 +11,7 @@ from starlette.responses import Response
 from sylvite.api.answers import Items, answer
 from sylvite.api.parameters import check_names
 from sylvite.api.service import Service
+from sylvite.client.facts import ClientFacts, CursorFacts
 from sylvite.core.event import format_stamp
 
 
@@ -67,28 +68,6 @@ class LogShown(msgspec.Struct, frozen=True):
     scrub: Scrub
 
 
-class _Cursor(msgspec.Struct):
-    name: str
-    owner: str
-    offset: int
-    behind: int
-    missed: int
-    moved_ns: int
-    in_use: bool
-
-
-class _Subscription(msgspec.Struct):
-    live: bool
-    behind: int
-    cursor: str | None = None
-
-
-class _Client(msgspec.Struct):
-    client: str
-    sender: str
-    subscriptions: list[_Subscription]
-
-
 def read_consumers(cursors: dict[str, Any], stats: dict[str, Any]) -> list[Consumer]:
     """Return them, of what the broker answers to `cursors` and `stats`."""
     found = [
@@ -96,9 +75,9 @@ def read_consumers(cursors: dict[str, Any], stats: dict[str, Any]) -> list[Consu
             "cursor", each.name, each.owner, each.behind, offset=each.offset, missed=each.missed,
             moved=format_stamp(each.moved_ns), in_use=each.in_use,
         )
-        for each in msgspec.convert(cursors["cursors"], list[_Cursor])
+        for each in msgspec.convert(cursors["cursors"], list[CursorFacts])
     ]  # fmt: skip
-    for client in msgspec.convert(stats["clients"], list[_Client]):
+    for client in msgspec.convert(stats["clients"], list[ClientFacts]):
         found += [
             Consumer(
                 "subscription", client.client, client.sender, each.behind, live=each.live, cursor=each.cursor or None

@@ -16,6 +16,7 @@ from sylvite.cli.option_types import PLACE
 from sylvite.cli.output import table, write_json
 from sylvite.cli.place import Place
 from sylvite.cli.template import local_time, printable
+from sylvite.client.facts import CursorFacts
 from sylvite.errors import NoSuchCursor
 
 LIST_EXAMPLES = (Example("sylvite cursors list", "Who reads, and how far behind each is"),)
@@ -29,18 +30,6 @@ DELETE_EXAMPLES = (
     Example("sylvite cursors delete billing -y", "Forget it"),
 )
 NANOSECONDS = 1_000_000_000
-
-
-class CursorFacts(msgspec.Struct):
-    """A cursor, as the broker tells of it (docs/protocol.md, "Verbs")."""
-
-    name: str
-    owner: str
-    offset: int
-    behind: int
-    missed: int
-    moved_ns: int
-    in_use: bool
 
 
 @click.group(
