@@ -17,12 +17,12 @@ from sylvite.broker.broker import Broker
 from sylvite.broker.clock import SystemClock
 from sylvite.broker.server import NO_MEMORY, Server
 from sylvite.broker.settings import FILES_APART, BrokerSettings
-from sylvite.client.address import is_tcp
+from sylvite.client.address import SOCKET, TCP_FILE, is_tcp
 from sylvite.config import read_config
 from sylvite.daemons.configuration import Configuration, report
 from sylvite.daemons.logs import LogWish, begin
 from sylvite.daemons.options.changing import broker_wants_start
-from sylvite.daemons.options.computing import TCP, bus_of
+from sylvite.daemons.options.computing import bus_of
 from sylvite.daemons.options.master import MasterOptions
 from sylvite.daemons.options.node import NodeOptions
 from sylvite.daemons.precautions import check_file, secure_folder, secure_process
@@ -104,7 +104,7 @@ def _log_folder(options: BrokerOptions) -> Path:
 
 
 def _socket(options: BrokerOptions) -> Path:
-    return options.socket or options.folder / "bus.sock"
+    return options.socket or options.folder / SOCKET
 
 
 def _secure_places(options: BrokerOptions) -> None:
@@ -154,7 +154,7 @@ async def _listen(server: Server, options: BrokerOptions) -> None:
         mode = options.socket_mode if options.socket_mode is not None else (0o666 if open_to_others else 0o600)
         await server.listen_unix(path, mode)
     if options.tcp is not None:
-        port = await server.listen_tcp(*options.tcp, options.folder / TCP)
+        port = await server.listen_tcp(*options.tcp, options.folder / TCP_FILE)
         logger.info("listening on %s port %d", options.tcp[0], port)
 
 

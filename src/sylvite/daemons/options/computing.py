@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from sylvite.auth.keyring_values import ID_CHARACTERS_MAX, InvalidMinionId, check_id
-from sylvite.client.address import SOCKET, TCP_FILE, bus_in
+from sylvite.client.address import SOCKET, bus_in
 from sylvite.daemons.options.master import MasterOptions
 from sylvite.daemons.options.minion import MinionOptions
 from sylvite.daemons.options.node import NodeOptions
@@ -22,7 +22,6 @@ from sylvite.errors import InvalidSetting
 Options = TypeVar("Options", bound=NodeOptions)
 
 SOCKET_PATH_BYTES_MAX = 107
-TCP = TCP_FILE
 ID_FILE = "minion_id"
 _BELOW_ROOT = ("sock_dir", "pki_dir", "cachedir", "data_dir", "log_file")
 _master = re.compile(r"(?:\[(?P<v6>[0-9a-fA-F:.]+)\]|(?P<host>[^\s:/\[\]]+))(?::(?P<port>[0-9]{1,5}))?").fullmatch
