@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,8 +44,7 @@ def main(configuration: Configuration[MasterOptions], socket: Path, *, ready_fd:
 async def _serve(configuration: Configuration[MasterOptions], socket: Path, ready_fd: int | None) -> int:
     stopping = asyncio.Event()
     on_signals(stopping.set, configuration.reload)
-    with WebhookStore(configuration.options.data_dir) as store:
-        lock = WriteLock(store.path)
+    with _opened(configuration.options.data_dir, ready_fd) as store:
         async with AsyncClient.connect(socket, name="webhooks") as bus:
             webhooks = Webhooks(bus, store)
             webhooks.follow(configuration)
@@ -59,8 +58,21 @@ async def _serve(configuration: Configuration[MasterOptions], socket: Path, read
             await asyncio.gather(*tasks, return_exceptions=True)
             for task in done:
                 task.result()  # Where the store has failed, that is how this process ends.
-        lock.release()
     return 0
+
+
+@contextlib.contextmanager
+def _opened(folder: Path, ready_fd: int | None) -> Generator[WebhookStore]:
+    """Open the store, as the one process that posts.  Raises JobStoreFailed, JobStoreInUse."""
+    with contextlib.ExitStack() as stack:
+        try:
+            store = stack.enter_context(WebhookStore(folder))
+            stack.callback(WriteLock(store.path).release)
+        except SylviteError:
+            # The others do not need it: a master whose store is damaged starts all the same, and this part again and again.
+            say_ready(ready_fd)
+            raise
+        yield store
 
 
 class _Running(NamedTuple):
