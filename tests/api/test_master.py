@@ -197,7 +197,10 @@ def test_functions_are_those_of_the_scope(rest: Rest, chief: Caller) -> None:
         assert (refused.status, refused.json["code"]) == (403, "not_allowed")
     jid = chief.ask("POST", "/v1/jobs", target="*", function="sys.doc", timeout_s=20).json["jid"]
     until(lambda: chief.ask("GET", f"/v1/jobs/{jid}").status == 200)
-    assert some.ask("DELETE", f"/v1/jobs/{jid}").status == 403, "whose function he may not run"
+    hidden = some.ask("DELETE", f"/v1/jobs/{jid}")
+    assert (hidden.status, hidden.json["code"]) == (404, "no_such_job"), "he may neither run nor see it"
+    seeing = Caller(rest, "jobs:run:test.*", "jobs:read", owner="bob")
+    assert seeing.ask("DELETE", f"/v1/jobs/{jid}").status == 403
     assert some.ask("GET", f"/v1/jobs/{jid}").status == 403
 
 

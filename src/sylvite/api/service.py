@@ -21,7 +21,7 @@ from sylvite.api.tail import Tail
 from sylvite.api.tokens import LOOK_S, TokenStore
 from sylvite.client.async_client import AsyncClient
 from sylvite.errors import SylviteError
-from sylvite.jobs.client_core import KEYS, MasterPlace
+from sylvite.jobs.client_core import KEYS, JobCore, MasterPlace
 
 logger = logging.getLogger("sylvite.api")
 
@@ -31,6 +31,8 @@ class Service:
 
     def __init__(self, bus: AsyncClient, tokens: TokenStore, place: MasterPlace, limits: Limits) -> None:
         self.bus, self.place = bus, place
+        # One for all requests: it makes job ids, of which no two are the same.
+        self.jobs = JobCore(place)
         self.access = Access(tokens, limits)
         self.publishing = Publishing(bus)
         self.tail = Tail(bus)
