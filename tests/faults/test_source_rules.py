@@ -196,8 +196,14 @@ def licences_of(name: str) -> set[str]:
     classifiers = [one.rpartition(" :: ")[2] for one in listed if one.startswith("License")]
     if classifiers:
         return {LICENCE_OF_CLASSIFIER.get(one, one) for one in classifiers}
-    text = str(facts.get("License") or "nothing").strip()
+    text = str(facts.get("License") or _title_of_licence(name)).strip()
     return {LICENCE_WORDS.get(text, text)}
+
+
+def _title_of_licence(name: str) -> str:
+    """Return the first line of the file of a package that has its licence there alone."""
+    files = [file for file in metadata.files(name) or [] if file.name.startswith("LICENSE")]
+    return next(iter(files[0].read_text().splitlines()), "nothing") if files else "nothing"
 
 
 @pytest.mark.parametrize(("lock", "allowed"), [("run.lock", LICENCES_TO_SHIP), ("dev.lock", LICENCES_TO_BUILD)])
