@@ -13,6 +13,7 @@ from sylvite.errors import SylviteError
 AGAIN_S = 10.0
 """Between two events of one kind about the same; those in between are counted."""
 WAITING_MAX = 1000
+EXPECTED = frozenset(("joined", "left", "back"))
 
 Facts = Mapping[str, str | int | float | bool | None]
 logger = logging.getLogger("sylvite.cluster")
@@ -35,7 +36,7 @@ class Telling:
         if untold:
             facts["untold"] = untold
         said = ", ".join(f"{key}={value}" for key, value in facts.items())
-        logger.warning("%s: %s", name, said)
+        logger.log(logging.INFO if name in EXPECTED else logging.WARNING, "%s: %s", name, said)
         self._waiting.put_nowait((name, facts))
 
     async def run(self) -> None:
