@@ -141,7 +141,8 @@ def test_jobs_are_looked_up(runners: RunnerClient, site: Site) -> None:
     listed = runners.cmd("jobs.list_jobs")
     assert {jid, failed} <= set(listed)
     assert list(listed) == sorted(listed)
-    assert set(listed[jid]) == {"Function", "Arguments", "Target", "Target-type", "User", "StartTime", "Metadata"}
+    of_salt = {"Function", "Arguments", "Target", "Target-type", "User", "StartTime", "Metadata"}
+    assert set(listed[jid]) == {*of_salt, "Ended"}
     assert runners.cmd("jobs.list_jobs", kwarg={"search_metadata": {"ticket": 7}}).keys() == {jid}
     assert failed in runners.cmd("jobs.list_jobs", kwarg={"search_function": "test.r*", "search_target": "al*"})
     assert runners.cmd("jobs.list_jobs", kwarg={"search_function": "nothing.*"}) == {}
