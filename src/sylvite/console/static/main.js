@@ -123,7 +123,7 @@ function makeFrame() {
   const elements = [
     skip,
     h("header.top", h("span.brand", h("img", { src: "console/icon.svg", alt: "", width: 20, height: 20 }), "Sylvite"), broker,
-      h("span.who", h("span.hint", who.owner), theme, h("button.quiet.keys-help", { type: "button", onclick: showHelp }, "Keys"), h("button.quiet", { type: "button", onclick: logOut }, "Log out"))),
+      h("span.who", h("span.hint", who.owner), theme, h("button.quiet.keys-help", { type: "button", onclick: showHelp }, "Shortcuts"), h("button.quiet", { type: "button", onclick: logOut }, "Log out"))),
     h("nav.side", { "aria-label": "Pages" }, links), main,
   ];
   shortcuts(end.signal, { "?": showHelp });

@@ -28,9 +28,9 @@ export function showHelp() {
     try { localStorage.setItem(NAME, box.checked ? "on" : "off"); } catch { /* It counts until the page is left. */ }
   } });
   const dialog = h("dialog", { "aria-labelledby": "help-title", onclose: () => dialog.remove() },
-    h("h2", { id: "help-title" }, "Keys"),
+    h("h2", { id: "help-title" }, "Shortcuts"),
     h("dl.facts", KEYS.map(([key, what]) => h("div", h("dt", h("kbd", key)), h("dd", what)))),
-    h("p", box, " ", h("label", { for: "shortcuts-on" }, "Keys are on")),
+    h("p", box, " ", h("label", { for: "shortcuts-on" }, "Shortcuts are on")),
     h("form", { method: "dialog" }, h("button.primary", { type: "submit" }, "Close")));
   document.body.append(dialog);
   dialog.showModal();
