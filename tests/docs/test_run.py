@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,37 +17,15 @@ import pytest
 
 from sylvite import Client
 from tests.docs.blocks import PROJECT
+from tests.docs.script import Run
 from tests.docs.session import WITHIN_S, at_most
 
-SCRIPT = PROJECT / "examples" / "run.py"
-
-
-class Run:
-    """The script, and what it has printed so far."""
-
-    def __init__(self, folder: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, SCRIPT], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, env={**os.environ, "TMPDIR": str(folder)}, start_new_session=True,
-        )  # fmt: skip
-
-    def until(self, pattern: str) -> re.Match[str]:
-        """Read lines up to the first that fits."""
-        assert self.process.stdout is not None
-        while line := self.process.stdout.readline():
-            if found := re.search(pattern, line):
-                return found
-        pytest.fail(f"{pattern!r} was not printed: {self.process.communicate()[1]}")
-
-    def end(self) -> None:
-        """End it as its user would: so it ends what it has started, too."""
-        self.process.terminate()
-        self.process.communicate(timeout=WITHIN_S)
+SCRIPT = "run.py"
 
 
 @pytest.fixture
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    started = Run(tmp_path_factory.mktemp("run"))
+    started = Run(SCRIPT, tmp_path_factory.mktemp("run"))
     with at_most(3 * WITHIN_S):
         yield started
     started.end()
@@ -148,7 +125,7 @@ def test_nothing_outlives_it_even_if_it_is_killed(run: Run) -> None:
 def test_what_cannot_start_is_said_in_one_line(tmp_path: Path) -> None:
     long = tmp_path / ("long" * 30)
     long.mkdir()
-    run = Run(long)
+    run = Run(SCRIPT, long)
     _, errors = run.process.communicate(timeout=WITHIN_S)
     assert run.process.returncode == 1
     assert errors.startswith("make run: ")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import signal
 import subprocess
@@ -14,37 +13,16 @@ from pathlib import Path
 import pytest
 
 from sylvite import Client
-from tests.docs.blocks import PROJECT
+from tests.docs.script import Run
 from tests.docs.session import at_most
 
-SCRIPT = PROJECT / "examples" / "run_cluster.py"
 WITHIN_S = 240
 EVENTS = 100
 
 
-class Run:
-    """The script, and what it has printed so far."""
-
-    def __init__(self, folder: Path) -> None:
-        self.lines: list[str] = []
-        self.process = subprocess.Popen(
-            [sys.executable, SCRIPT], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True, env={**os.environ, "TMPDIR": str(folder)}, start_new_session=True,
-        )  # fmt: skip
-
-    def until(self, pattern: str) -> re.Match[str]:
-        """Read lines up to the first that fits."""
-        assert self.process.stdout is not None
-        while line := self.process.stdout.readline():
-            self.lines.append(line)
-            if found := re.search(pattern, line):
-                return found
-        pytest.fail(f"{pattern!r} was not printed: {self.process.communicate()[1]}")
-
-
 @pytest.fixture
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    started = Run(tmp_path_factory.mktemp("run"))
+    started = Run("run_cluster.py", tmp_path_factory.mktemp("run"))
     try:
         with at_most(WITHIN_S):
             yield started
