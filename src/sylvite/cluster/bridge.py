@@ -15,15 +15,16 @@ from sylvite.client.async_client import AsyncClient
 from sylvite.cluster.audit import Audit, first_to_send
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.down import Down
-from sylvite.cluster.settings import ClusterSettings
+from sylvite.cluster.settings import ClusterSettings, join_servers
 from sylvite.cluster.stream import Stream, check_node
 from sylvite.cluster.telling import Telling
 from sylvite.cluster.up import Up
-from sylvite.errors import ClusterError, InvalidSetting, SylviteError
+from sylvite.errors import ClusterError, ClusterUnreachable, InvalidSetting, SylviteError
 
 PAUSE_S = (0.25, 5.0)
 SAY_S = 1.0
 CLOSE_S = 5.0
+OPEN_S = 15.0
 logger = logging.getLogger("sylvite.cluster")
 
 
@@ -48,7 +49,7 @@ class Bridge:
             while True:
                 began_s = time.monotonic()
                 try:
-                    connection = await Connection.open(self._settings, name=f"sylvite {self._node}")
+                    connection = await self._connect()
                     try:
                         await self._session(connection)
                     finally:
@@ -66,6 +67,13 @@ class Bridge:
         finally:
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
+
+    async def _connect(self) -> Connection:
+        opening = asyncio.create_task(Connection.open(self._settings, name=f"sylvite {self._node}"))
+        await _within(OPEN_S, opening, "connecting")
+        if not opening.done() or opening.cancelled():
+            raise ClusterUnreachable(join_servers(self._settings.servers), "connecting does not end")
+        return opening.result()
 
     def _lost(self, error: Exception) -> None:
         if self._cut_off_s is None:
@@ -117,8 +125,11 @@ async def _first_to_end(*work: Coroutine[Any, Any, Any]) -> None:
 
 async def _within(seconds: float, work: Awaitable[object], what: str) -> None:
     """Wait for an end, but not for ever: what is left of a connection that broke must not keep the next one away."""
-    try:
-        async with asyncio.timeout(seconds):
-            await work
-    except TimeoutError:
+    task = asyncio.ensure_future(work)
+    done, _ = await asyncio.wait((task,), timeout=seconds)
+    if not done:
+        # Not waited for: what takes no notice of its end would keep us, too.
+        task.cancel()
         logger.error("%s takes too long, and is left alone", what)
+    elif not task.cancelled() and (error := task.exception()) is not None:
+        logger.debug("%s: %r", what, error)
