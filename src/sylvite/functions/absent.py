@@ -7,9 +7,8 @@ _STATES = (
     "after the other with the runner state.orchestrate, or leave the configuration of machines to a program beside Sylvite"
 )
 _PILLAR = "There is no pillar here: give a function what it needs as arguments, or put it into the grains of the minion"
-_MINE = "There is no mine here: ask minions by a job, or have them tell it as events"
 _SCHEDULE = "There is no schedule here: a timer of the system can run `sylvite call`, and beacons watch a machine"
-_REASONS = {"state": _STATES, "pillar": _PILLAR, "mine": _MINE, "schedule": _SCHEDULE}
+_REASONS = {"state": _STATES, "pillar": _PILLAR, "schedule": _SCHEDULE}
 
 
 def why_absent(name: str) -> str | None:
