@@ -51,7 +51,10 @@ COMMANDS = {
     "keys": ("sylvite.cli.keys:keys", "Look after keys: which minions are let in."),
     "config": ("sylvite.cli.config:config", "Look at the configuration of master and minion: check, show, explain."),
     "cloud": ("sylvite.cli.cloud:cloud", "Create, list and destroy machines at cloud providers, each step an event."),
-    "cluster": ("sylvite.cli.cluster:cluster", "Look after what several masters share: dev, bridge, status, reseed, check."),
+    "cluster": (
+        "sylvite.cli.cluster:cluster",
+        "Look after what several masters share: dev, bridge, status, reseed, check.",
+    ),
     "api": ("sylvite.cli.api:api", "Serve a bus over HTTP until SIGTERM or Ctrl-C."),
     "console": ("sylvite.cli.console:console", "Make a link into the console, which counts once."),
     "certificate": (

@@ -149,9 +149,7 @@ def from_config(config: Mapping[str, Any], path: Path, open_files: Sequence[str]
         else None,
         route_tls=bool(routes.get("tls")) if routes else None,
         payload_bytes_max=_number(config.get("max_payload"), 1024 * 1024),
-        store=str(js.get("store_dir") or js.get("store") or js.get("storedir") or USUAL_STORE)
-        if jetstream
-        else None,
+        store=str(js.get("store_dir") or js.get("store") or js.get("storedir") or USUAL_STORE) if jetstream else None,
         store_bytes_max=_number(js.get("max_file_store") or js.get("max_file"), None),
         open_files=tuple(open_files),
     )
