@@ -82,10 +82,10 @@ def test_a_minion_that_goes_on_to_another_master_is_in_each_log_once(nats: DevCl
 def test_a_master_that_was_away_for_longer_than_the_stream_keeps_is_told_what_it_lacks(
     nats: DevCluster, tmp_path: Path
 ) -> None:
-    small = {"keep_bytes": 1024 * 1024}
+    small = 1024 * 1024
     with (
-        Master(tmp_path / "mars", nats, "mars", **small) as mars,
-        Master(tmp_path / "venus", nats, "venus", **small) as venus,
+        Master(tmp_path / "mars", nats, "mars", keep_bytes=small) as mars,
+        Master(tmp_path / "venus", nats, "venus", keep_bytes=small) as venus,
         Client.connect(mars.socket) as on_mars,
         Client.connect(venus.socket) as on_venus,
     ):
