@@ -92,7 +92,9 @@ def test_what_is_not_as_usual(capsys: pytest.CaptureFixture[str], folder: Path) 
 def test_what_is_shown_reads_as_the_same(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     _, out, _ = run(capsys, "show", "--all")
     (folder / "master").write_text(
-        "".join(f"{line}\n" for line in out.splitlines() if not line.startswith(("broker.", "rest_cherrypy.")))
+        "".join(
+            f"{line}\n" for line in out.splitlines() if not line.startswith(("broker.", "cluster.", "rest_cherrypy."))
+        )
     )
     assert run(capsys, "show", "--all")[1] == out
     assert run(capsys, "check", "--strict")[0] == 0

@@ -32,6 +32,7 @@ def test_every_error_has_an_exit_code() -> None:
     import sylvite.cli.keys_bus
     import sylvite.cli.publish_lines
     import sylvite.cloud.errors
+    import sylvite.cluster.carried
     import sylvite.export.store
     import sylvite.functions.errors
     import sylvite.functions.key_lists
@@ -40,6 +41,7 @@ def test_every_error_has_an_exit_code() -> None:
 
     assert sylvite.api.app.NotFound.code in EXIT_CODES
     assert sylvite.auth.rollover.NoRollover.code in EXIT_CODES
+    assert sylvite.cluster.carried.Forged.code in EXIT_CODES
     assert sylvite.export.store.NotTaken.code in EXIT_CODES
     assert sylvite.functions.key_lists.UnknownList.code in EXIT_CODES
     assert sylvite.functions.low.InvalidLow.code in EXIT_CODES

@@ -41,6 +41,9 @@ class Clock:
     def monotonic(self) -> float:
         return time.monotonic()
 
+    def thread_time(self) -> float:
+        return time.thread_time()
+
 
 @pytest.fixture
 def clocks(monkeypatch: pytest.MonkeyPatch) -> tuple[Clock, Clock]:

@@ -50,6 +50,8 @@ class Bridge:
         self._bus, self._salt, self._prefix = bus, salt, prefix
         self._where = str(salt.pub) if isinstance(salt, UnixEndpoints) else f"{salt.host}:{salt.pub}"
         self._id = secrets.token_hex(8)
+        self._said = {f"{prefix}{OWN}{word}" for word in ("attached", "copying")}
+        self._copies = False
         self._waiting: deque[bytes | dict[str, Any]] = deque()
         self._waiting_bytes = 0
         self._changed = asyncio.Event()
@@ -112,7 +114,7 @@ class Bridge:
         else:
             logger.info("attached to Salt at %s", self._where)
         self._put({"tag": f"{OWN}attached", "data": self._say(bridge=self._id)}, 0)
-        self._lost = None
+        self._lost, self._copies = None, False
         self.attached.set()
 
     def _lose(self, why: str) -> None:
@@ -158,12 +160,16 @@ class Bridge:
         try:
             tag, packed = split_event(item)
             data = map_with_text_keys(read_wire(packed), logger.warning)
-            if tag == f"{self._prefix}{OWN}attached" and data.get("bridge") == self._id:
+            if tag in self._said and data.get("bridge") == self._id:
                 raise InvalidSetting(
                     "sock_dir", self._where, "is the bus that the bridge writes to: it would copy without end"
                 )
             await publisher.publish(f"{self._prefix}{tag}", data)
             self.copied += 1
+            if not self._copies:
+                # Of a bus that is ours this comes back, whether `attached` was said too early for it or not.
+                self._copies = True
+                await publisher.publish(f"{OWN}copying", self._say(bridge=self._id))
         except InvalidSetting:
             raise
         except (SaltDeserializationError, InvalidInput) as error:
