@@ -67,7 +67,7 @@ def running(folder: Path) -> Generator[Rest]:
     (static / "index.html").write_text("<title>a page</title>")
     site.write(
         site.master_file, "m", interface="127.0.0.1", ret_port=str(site.port), id="master", timeout="2", gather_job_timeout="2",
-        rest_cherrypy=f"{{host: 127.0.0.1, port: {port}, disable_ssl: true, static: {static}, app: {static}/index.html}}",
+        rest_cherrypy=f"{{host: 127.0.0.1, port: {port}, disable_ssl: true, requests_per_s: null, static: {static}, app: {static}/index.html}}",
         netapi_enable_clients=f"[{', '.join(CLIENTS)}]", sharedsecret=SECRET,
         external_auth=json.dumps({"sharedsecret": USERS}),
     )  # fmt: skip

@@ -145,7 +145,9 @@ def test_all_that_it_asks_at_log_in_and_on_its_first_page_at_once(rest: Rest, to
 
 def test_a_function_that_is_not_there_is_said_by_the_minion(rest: Rest, token: str) -> None:
     found = call(rest, token, "local", "pillar.obfuscate", tgt="*", tgt_type="glob")
-    assert found == {MINION: "'pillar.obfuscate' is not available."}
+    assert found[MINION].startswith("'pillar.obfuscate' is not available.")
+    found = call(rest, token, "local", "mine.valid", tgt="*", tgt_type="glob")
+    assert found == {MINION: "'mine.valid' is not available."}
 
 
 def test_an_asynchronous_job_is_heard_of_and_looked_up(rest: Rest, logged_in: Answer, token: str) -> None:

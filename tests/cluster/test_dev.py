@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import stat
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sylvite.cluster.connection import Connection
 from sylvite.cluster.dev import Allowed, DevCluster
 from sylvite.errors import InvalidSetting
 from tests.cluster.servers import is_paused, runs, settings
+from tests.daemons.nodes import WITHIN_S, until
 
 
 def test_servers_elect_a_leader_and_keep_what_they_acknowledged(nats: DevCluster) -> None:
@@ -29,17 +31,25 @@ def test_servers_elect_a_leader_and_keep_what_they_acknowledged(nats: DevCluster
             nats.restart_all()
             await nats.wait_until_led()
             async with await Connection.open(settings(nats)) as other:
-                assert (await (await other.jetstream.key_value("b")).get("k")).value == b"kept"
+                assert await _kept(other) == b"kept"
 
     asyncio.run(main())
+
+
+async def _kept(connection: Connection) -> bytes | None:
+    """What is kept under a name; asked again while servers find their leader."""
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            with contextlib.suppress(TimeoutError):
+                return (await (await connection.jetstream.key_value("b")).get("k")).value
 
 
 def test_a_server_can_be_paused(nats: DevCluster) -> None:
     pid = nats.pids["n2"]
     nats.pause("n2")
-    assert is_paused(pid)
+    until(lambda: is_paused(pid))
     nats.resume("n2")
-    assert not is_paused(pid)
+    until(lambda: not is_paused(pid))
 
 
 def test_nobody_else_can_read_what_is_kept(nats: DevCluster) -> None:

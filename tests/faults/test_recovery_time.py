@@ -25,7 +25,7 @@ MIB = 1024 * 1024
 EVENT_BYTES = 340
 SMALL_BYTES = 5 * MIB
 TIMES_MORE = 10
-GROWTH_MAX = 3.0
+GROWTH_MAX = 2.0
 """Ten times the log may cost so many times as much; what is read is its end, and a list of the rest."""
 STARTS = 2
 LONG_EVENTS = int(os.environ.get("SYLVITE_FAULTS_RECOVERY_EVENTS", "3000000"))
