@@ -5,7 +5,7 @@ PYTHON := $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(
 PY := .venv/bin/python
 FAULTS := $(CURDIR)/.faults.jsonl
 BAD_DAYS := tests/faults tests/fuzz tests/simulation
-PROGRAMS := tests/cli tests/compat tests/docs tests/system
+PROGRAMS := tests/cli tests/cluster tests/compat tests/docs tests/system
 FAULT_TESTS = SYLVITE_FAULTS_REPORT=$(FAULTS) $(PY) -m pytest -q -m "long or not long" -o faulthandler_timeout=1800
 # About half of the work of the fault tests, to be done beside the other half.
 KILLS := $(addprefix tests/faults/test_,kills.py restarts.py killed_consumers.py crash_at_every_call.py) tests/simulation

@@ -67,6 +67,7 @@ def test_servers_that_are_away_for_ten_minutes_cost_nothing_but_time(nats: DevCl
     _play(nats, tmp_path, 600.0, 200_000)
 
 
+@pytest.mark.long
 def test_a_bridge_that_keeps_all_that_waits_is_found_out(nats: DevCluster, tmp_path: Path) -> None:
     """Negative control."""
     with control("F-06", without="the window", match='"row": "F-06".*"growth_mib"'):

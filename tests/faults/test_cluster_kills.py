@@ -84,6 +84,7 @@ def test_what_is_replicated_survives_two_hundred_faults(nats: DevCluster, tmp_pa
     _play(nats, tmp_path, [rng.choice(FAULTS) for _ in range(20)], seed)
 
 
+@pytest.mark.long
 def test_a_bridge_that_waits_for_no_confirmation_is_found_out(nats: DevCluster, tmp_path: Path) -> None:
     """Negative control."""
     with control("F-01", without="confirmations", match='"row": "F-01"'):

@@ -143,6 +143,7 @@ def test_a_damaged_stream_gets_back_what_it_has_lost(nats: DevCluster, tmp_path:
     _play(nats, tmp_path, fate)
 
 
+@pytest.mark.long
 def test_bridges_that_do_not_look_are_found_out(nats: DevCluster, tmp_path: Path) -> None:
     """Negative control."""
     with control("F-03", without="the audit", match='"row": "F-03"'):

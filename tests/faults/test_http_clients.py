@@ -98,7 +98,7 @@ def test_without_waking_streams_they_hear_too_late(tmp_path: Path) -> None:
         control("E-01", without="waking streams", by=(AssertionError, TimeoutError)),
         serving(tmp_path, without="waking streams") as api,
     ):
-        found = asyncio.run(_all_hear(api, 20, 2))
+        found = asyncio.run(_all_hear(api, 20, 1))
         report("E-01", seed=0, runs=20, counters=found, target={"to_all_s": 10.0}, without="waking streams")
 
 
@@ -226,7 +226,7 @@ def _stopped(folder: Path, clients: int, events: int, *, without: str | None = N
 
 def test_streams_that_stop_reading_hold_little_and_miss_nothing(tmp_path: Path) -> None:
     """What the tail keeps for all, 16 MiB, is not of one of them."""
-    _stopped(tmp_path, 40, 20_000)
+    _stopped(tmp_path, 20, 10_000)
 
 
 @pytest.mark.long
@@ -237,7 +237,7 @@ def test_streams_that_stop_for_long_hold_little_and_miss_nothing(tmp_path: Path)
 def test_without_waiting_for_the_socket_much_is_held(tmp_path: Path) -> None:
     """Negative control."""
     with control("E-03", without="waiting for the socket", match="held_kib_per_client"):
-        _stopped(tmp_path, 40, 40_000, without="waiting for the socket")
+        _stopped(tmp_path, 20, 20_000, without="waiting for the socket")
 
 
 # -- E-11 --------------------------------------------------------------------------------------------------------------

@@ -64,7 +64,8 @@ class Up:
             batches = await self._bus.read_batches(CURSOR, since=since)
             before = NOWHERE if is_anew else await self._last_before(batches.start)
             self._out = Outgoing(self._stream.node, before, batches.start, _new_run())
-            self._began_s = time.monotonic()
+            if since is not None:
+                self._began_s = time.monotonic()
             self._note()
             try:
                 async with Writer(self._stream) as writer:
