@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from sylvite.api.connections import HEAD_S
+from sylvite.api.tail import BYTES_MAX
 from sylvite.client.sync_client import Client
 from sylvite.testing.broker import BrokerProcess
 from tests.api.nodes import EVERYTHING, Api
@@ -28,6 +29,8 @@ from tests.faults.api_program import before
 from tests.faults.http_clients import Reader, opened, raise_descriptors, resident_kib, tokens_for
 from tests.faults.report import control, report
 
+TAIL_KIB = 2 * BYTES_MAX / 1024
+"""What the newest events take, for all streams together: as JSON, and as much again in other forms."""
 UNBOUNDED = {"rest_cherrypy": {"requests_per_s": None, "events_per_s": None, "disable_ssl": True}}
 PLAIN_KIB = 64.0
 """Of an idle stream.  The scorecard asks for that with TLS, and for 12 without: two tasks of asyncio alone are more."""
@@ -220,12 +223,11 @@ def _stopped(folder: Path, clients: int, events: int, *, without: str | None = N
     raise_descriptors()
     with serving(folder, without=without) as api:
         found = asyncio.run(_stop_reading(api, clients, events))
-    target = {"missed": 0, "held_kib_per_client": 256 + 16 * 1024 / clients}
+    target = {"missed": 0, "held_kib_per_client": 256 + TAIL_KIB / clients}
     report("E-03", seed=0, runs=clients, counters=found, target=target, without=without)
 
 
 def test_streams_that_stop_reading_hold_little_and_miss_nothing(tmp_path: Path) -> None:
-    """What the tail keeps for all, 16 MiB, is not of one of them."""
     _stopped(tmp_path, 20, 10_000)
 
 
