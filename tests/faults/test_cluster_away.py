@@ -51,7 +51,7 @@ def _play(servers: DevCluster, folder: Path, away_s: float, backlog: int, withou
             count += 1
             threading.Event().wait(0.2)
         servers.restart_all()
-        wrong = compare(venus.socket, _Sent(count), timeout_s=15.0 if without else 40.0)
+        wrong = compare(venus.socket, _Sent(count), timeout_s=15.0 if without else 180.0)
         growth = (proc.memory_bytes(mars.bridge.pid, "VmHWM") - memory) / 2**20
     counters = {**wrong, "growth_mib": round(growth, 1), "slowest_s": round(slowest_s, 2), "backlog": count}
     target = {**dict.fromkeys(wrong, 0.0), "growth_mib": GROWTH_MIB, "slowest_s": SLOW_S}
@@ -59,7 +59,7 @@ def _play(servers: DevCluster, folder: Path, away_s: float, backlog: int, withou
 
 
 def test_servers_that_are_away_cost_nothing_but_time(nats: DevCluster, tmp_path: Path) -> None:
-    _play(nats, tmp_path, 4.0, 40_000)
+    _play(nats, tmp_path, 4.0, 10_000)
 
 
 @pytest.mark.long
