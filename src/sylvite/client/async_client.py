@@ -19,6 +19,7 @@ from sylvite.client.address import AnyPath, default_socket
 from sylvite.client.async_connection import AsyncConnection
 from sylvite.client.batches import AsyncBatches, Brought, Relayed
 from sylvite.client.core import CREDIT_BYTES, ClientCore, new_source_epoch
+from sylvite.client.feed import Feed
 from sylvite.client.publisher import BATCH_BYTES, WINDOW_BYTES, Counts, Outgoing, new_ticket, read_level, read_ticket
 from sylvite.client.start import Since, read_start
 from sylvite.client.subscription import (
@@ -270,19 +271,9 @@ class AsyncClient:
         )  # fmt: skip
         start = read_start(since, time.time_ns(), cursor=cursor is not None)
         check_options(ack, credit_bytes)
-        deadline = time.monotonic() + timeout_s
-        await self._connection.ensure_open(deadline)
-        feed = self._core.subscribe(filter_, start, cursor=cursor or "", synced=synced, credit_bytes=credit_bytes)
-        self._connection.send()
-        try:
-            await self._connection.until(feed.is_answered, deadline)
-        except TimeoutError:
-            raise WaitTimeout("the broker has not answered in time") from None
-        finally:
-            if not feed.stands:
-                self._core.unsubscribe(feed)
-        if feed.error is not None:
-            raise feed.error
+        feed = await self._stand(
+            filter_, start, timeout_s, cursor=cursor or "", synced=synced, credit_bytes=credit_bytes
+        )
         incoming = Incoming(self._core, feed, self._connection.send, ack=ack, on_gap=on_gap, until_end=until_end)
         return AsyncSubscription(self._connection, incoming)
 
@@ -293,10 +284,23 @@ class AsyncClient:
 
         At first it is at the oldest event.  `since`: an offset; the cursor is moved there.
         """
+        start = Start("cursor", 1) if since is None else Start("offset", since)
+        return AsyncBatches(self._connection, await self._stand(Filter(), start, timeout_s, cursor=cursor, synced=True))
+
+    async def _stand(
+        self,
+        wanted: Filter,
+        start: Start,
+        timeout_s: float,
+        *,
+        cursor: str,
+        synced: bool,
+        credit_bytes: int = CREDIT_BYTES,
+    ) -> Feed:
+        """Return what is subscribed to, once the broker has said that it stands."""
         deadline = time.monotonic() + timeout_s
         await self._connection.ensure_open(deadline)
-        start = Start("cursor", 1) if since is None else Start("offset", since)
-        feed = self._core.subscribe(Filter(), start, cursor=cursor, synced=True)
+        feed = self._core.subscribe(wanted, start, cursor=cursor, synced=synced, credit_bytes=credit_bytes)
         self._connection.send()
         try:
             await self._connection.until(feed.is_answered, deadline)
@@ -307,7 +311,7 @@ class AsyncClient:
                 self._core.unsubscribe(feed)
         if feed.error is not None:
             raise feed.error
-        return AsyncBatches(self._connection, feed)
+        return feed
 
     async def next_of(
         self, subscriptions: Sequence[AsyncSubscription], timeout_s: float | None = None
