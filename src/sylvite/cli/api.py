@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
-from sylvite.cli.daemon_options import given, given_logging, logging_options, part_option
-from sylvite.cli.master_place import bus_of_part, dir_option, folder_of_part
+from sylvite.cli.daemon_options import given_logging, logging_options, part_option
+from sylvite.cli.master_place import configured_part, dir_option
 from sylvite.cli.option_types import ADDRESS
 from sylvite.errors import InvalidSetting
 
@@ -50,13 +50,10 @@ def api(
         raise InvalidSetting(
             "api", error.name, "is not installed; install sylvite with its extra: sylvite[api]"
         ) from error
-    from sylvite.daemons.configuration import part_configuration
 
-    configuration = part_configuration(
-        master_file,
-        given(data_dir=folder_of_part(folder, master_file)) | given_logging(log_level, log_format, log_file),
+    configuration, socket = configured_part(
+        options, master_file, folder, given_logging(log_level, log_format, log_file)
     )
-    socket = bus_of_part(options, master_file, configuration.options)
     listening = None
     if listen is not None or master_file is None:
         listening = Listening(*(listen or (LOOPBACK[0], PORT)), certificate, key)

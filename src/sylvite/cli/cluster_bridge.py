@@ -8,8 +8,8 @@ import click
 
 from sylvite.cli.cluster import require_library
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
-from sylvite.cli.daemon_options import given, given_logging, logging_options, part_option
-from sylvite.cli.master_place import bus_of_part, dir_option, folder_of_part
+from sylvite.cli.daemon_options import given_logging, logging_options, part_option
+from sylvite.cli.master_place import configured_part, dir_option
 
 EXAMPLES = (
     Example("sylvite cluster bridge --master /etc/sylvite/master", "As `sylvite master` starts it", endless=True),
@@ -38,11 +38,8 @@ def bridge(
     """
     require_library()
     from sylvite.daemons.cluster import main
-    from sylvite.daemons.configuration import part_configuration
 
-    configuration = part_configuration(
-        master_file,
-        given(data_dir=folder_of_part(folder, master_file)) | given_logging(log_level, log_format, log_file),
+    configuration, socket = configured_part(
+        options, master_file, folder, given_logging(log_level, log_format, log_file)
     )
-    socket = bus_of_part(options, master_file, configuration.options)
     return main(configuration, socket, ready_fd=ready_fd)

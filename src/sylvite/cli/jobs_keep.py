@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
-from sylvite.cli.daemon_options import given, given_logging, logging_options, part_option
-from sylvite.cli.master_place import VARIABLE, bus_of_part, folder_of_part
+from sylvite.cli.daemon_options import given_logging, logging_options, part_option
+from sylvite.cli.master_place import VARIABLE, configured_part
 
 EXAMPLES = (
     Example("sylvite jobs keep --dir ./bus", "Keep the jobs of a bus, beside a broker", endless=True),
@@ -39,12 +39,9 @@ def keep(
     `sylvite master` runs this beside a broker, unless its `job_cache` is off. A restart goes on where it was: what came
     meanwhile waits in the event log.
     """
-    from sylvite.daemons.configuration import part_configuration
     from sylvite.daemons.job_keeping import main
 
-    configuration = part_configuration(
-        master_file,
-        given(data_dir=folder_of_part(folder, master_file)) | given_logging(log_level, log_format, log_file),
+    configuration, socket = configured_part(
+        options, master_file, folder, given_logging(log_level, log_format, log_file)
     )
-    socket = bus_of_part(options, master_file, configuration.options)
     return main(configuration, socket, ready_fd=ready_fd)

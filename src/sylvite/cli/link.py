@@ -8,7 +8,7 @@ import click
 
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
 from sylvite.cli.daemon_options import given, given_logging, logging_options, part_option
-from sylvite.cli.master_place import bus_of_part, dir_option, folder_of_part
+from sylvite.cli.master_place import configured_part, dir_option
 from sylvite.cli.option_types import ADDRESS
 
 EXAMPLES = (
@@ -44,20 +44,11 @@ def link(
     `sylvite master` runs this beside a broker. Whom it lets in, `sylvite keys` says. What is given here wins over the file
     of --master.
     """
-    from sylvite.daemons.configuration import part_configuration
     from sylvite.daemons.link import main
 
     host, port = listen or (None, None)
-    configuration = part_configuration(
-        master_file,
-        given(
-            data_dir=folder_of_part(folder, master_file),
-            interface=host,
-            ret_port=port,
-            id=name,
-            auth_events=auth_events,
-        )
-        | given_logging(log_level, log_format, log_file),
+    more = given(interface=host, ret_port=port, id=name, auth_events=auth_events)
+    configuration, socket = configured_part(
+        options, master_file, folder, more | given_logging(log_level, log_format, log_file)
     )
-    socket = bus_of_part(options, master_file, configuration.options)
     return main(configuration, socket, ready_fd=ready_fd)

@@ -15,6 +15,7 @@ from sylvite.cli.command import Function, GlobalOptions
 from sylvite.client import address
 
 if TYPE_CHECKING:
+    from sylvite.daemons.configuration import Configuration
     from sylvite.daemons.options.master import MasterOptions
 
 VARIABLE = "SYLVITE_DIR"
@@ -109,3 +110,17 @@ def bus_of_part(options: GlobalOptions, master_file: Path | None, configured: Ma
     if options.socket is not None:
         return Path(options.socket)
     return Path(address.default_socket()) if master_file is None else bus_of(configured)
+
+
+def configured_part(
+    options: GlobalOptions, master_file: Path | None, folder: Path | None, more: dict[str, Any]
+) -> tuple[Configuration[MasterOptions], Path]:
+    """Return the configuration of a part and the socket of its bus.  `more`: other options that were given, by their fields.
+
+    Raises InvalidSetting: its configuration is wrong.
+    """
+    from sylvite.daemons.configuration import part_configuration
+
+    place = folder_of_part(folder, master_file)
+    configuration = part_configuration(master_file, more if place is None else {"data_dir": place, **more})
+    return configuration, bus_of_part(options, master_file, configuration.options)

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
-from sylvite.cli.daemon_options import given, given_logging, logging_options, part_option
-from sylvite.cli.master_place import bus_of_part, dir_option, folder_of_part
+from sylvite.cli.daemon_options import given_logging, logging_options, part_option
+from sylvite.cli.master_place import configured_part, dir_option
 
 EXAMPLES = (
     Example("sylvite webhooks run --dir ./bus", "Beside a broker", endless=True),
@@ -35,12 +35,9 @@ def run(
 
     `sylvite master` runs this when there are any. A restart goes on where it was: what came meanwhile is in the log.
     """
-    from sylvite.daemons.configuration import part_configuration
     from sylvite.daemons.webhooks import main
 
-    configuration = part_configuration(
-        master_file,
-        given(data_dir=folder_of_part(folder, master_file)) | given_logging(log_level, log_format, log_file),
+    configuration, socket = configured_part(
+        options, master_file, folder, given_logging(log_level, log_format, log_file)
     )
-    socket = bus_of_part(options, master_file, configuration.options)
     return main(configuration, socket, ready_fd=ready_fd)
