@@ -249,8 +249,7 @@ class Intake:
             self._counters.refused += entry.batch.count
             entry.connection.refuse("publish", entry.ref, error)
             return True
-        if place <= first:
-            del self._held_back[source]  # It is tried again; where that fails, it is held back again.
+        del self._held_back[source]  # It is tried again; where that fails, it is held back again.
         return False
 
     def _answer_written(self, new: list[Incoming], written: list[Batch], now_ns: int) -> None:
