@@ -35,6 +35,7 @@ from sylvite.core.known_tags import OUTBOX as OUTBOX_TAG
 from sylvite.core.known_tags import RETURN as RETURN_TAG
 from sylvite.errors import ConnectionLost, InvalidData, RemoteProtocolError, SylviteError
 from sylvite.link import strangers
+from sylvite.link.jobs_had import JobsHad
 from sylvite.link.master_wire import MasterWire
 from sylvite.link.messages import TAKEN_OVER, Verdict
 from sylvite.link.patience import Patience, PatienceSettings
@@ -52,6 +53,9 @@ PING_S = 15.0
 SILENT_S = 45.0
 BACK_OFF_S = (1.0, 10.0)
 """Before connecting again: at least, and what may be added to it."""
+JOBS = "salt/job/*/publish"
+JOBS_SINCE = "1h"
+"""Of so long ago it is known which jobs have come, also before a start."""
 MISSED_TAG = "salt/minion/{}/missed"
 logger = logging.getLogger("sylvite.link")
 
@@ -112,10 +116,14 @@ class MinionEnd:
         self._gap: Gap | None = None
         """Of the outbox, that no master was told of."""
         self._missed_count = 0
+        self._jobs_had = JobsHad()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin: connect, and go on connecting, until `stop`.  Raises SylviteError: the minion's own bus is not there."""
+        had = await self._bus.subscribe(fnmatch=JOBS, since=JOBS_SINCE, until_end=True, on_gap=lambda _: None)
+        async for event in had:
+            self._jobs_had.is_new(event.tag)
         self._outbox = await self._bus.subscribe(
             exact=(OUTBOX_TAG, RETURN_TAG, BEACONS), cursor="uplink", since="oldest", ack="manual", on_gap=self._missed
         )
@@ -361,6 +369,8 @@ class MinionEnd:
     def _bring_down(self) -> None:
         while self.uplink.downs:
             down = self.uplink.downs.popleft()
+            if not self._jobs_had.is_new(down.tag):
+                continue
             try:
                 data = unpack_data(down.data)
             except InvalidData as error:
