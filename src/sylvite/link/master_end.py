@@ -16,6 +16,7 @@ from sylvite.client.async_client import AsyncClient, AsyncSubscription
 from sylvite.core.event import Event, Gap, pack_data
 from sylvite.errors import SylviteError
 from sylvite.jobs.jid import JidMaker
+from sylvite.link import publications
 from sylvite.link.doorway import Doorway
 from sylvite.link.gate import Gate
 from sylvite.link.gatekeeper import FULL_S, auth_event
@@ -25,7 +26,7 @@ from sylvite.link.known_jobs import KnownJobs, Minions
 from sylvite.link.messages import TAKEN_OVER, Verdict
 from sylvite.link.minion_session import Arrived, Judgement, MinionSession
 from sylvite.link.minion_wire import READ_BYTES, MinionWire
-from sylvite.link.recent_jobs import RECENT_S, RecentJobs
+from sylvite.link.recent_jobs import RecentJobs
 from sylvite.link.roll import Roll
 from sylvite.link.settings import LinkSettings
 from sylvite.link.tls import master_context
@@ -300,15 +301,19 @@ class MasterEnd:
 
     async def _bring_down(self, known: AsyncSubscription, jobs: AsyncSubscription) -> None:
         async for event in known:
-            self._jobs.hear(event.tag, event.data)
+            if publications.counts(event):
+                self._jobs.hear(event.tag, event.data)
         async for event in jobs:
-            minions = self._jobs.hear(event.tag, event.data)
+            minions = self._jobs.hear(event.tag, event.data) if publications.counts(event) else None
             if not minions:
                 continue
-            # What was published while the link was away: as long as somebody may wait for it.
-            left_s = RECENT_S if event.offset >= jobs.end else self._settings.job_wait_s - abs(_age_s(event))
+            left_s = publications.left_s(
+                event, is_live=event.offset >= jobs.end, now_ns=time.time_ns(), wait_s=self._settings.job_wait_s
+            )
             if left_s > 0:
                 self._send_down(event, minions, left_s)
+            elif master := publications.master_of(event):
+                logger.warning("%s of %s came too late, and does not go down: nobody waits for it", event.tag, master)
             await jobs.ack(event)  # Not of a job's first event alone: who it is for and what it is stay together.
 
     def _send_down(self, event: Event, minions: Minions, keep_s: float) -> None:
@@ -328,10 +333,6 @@ class MasterEnd:
             for tag, packed in self._recent.take(wire.minion, time.monotonic()):
                 wire.session.send_down(tag, packed)
             wire.write()
-
-
-def _age_s(event: Event) -> float:
-    return (time.time_ns() - event.stamp_ns) / 1e9
 
 
 def _tell(gap: Gap) -> None:
