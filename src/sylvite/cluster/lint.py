@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 from nats.js import api
 
-from sylvite.cluster import clock
+from sylvite.cluster import clock, leases, shared
 from sylvite.cluster.connection import what_is_wrong_with_version
 from sylvite.cluster.facts import ALWAYS, USUAL_STORE, ServerFacts
 from sylvite.cluster.settings import ClusterSettings
@@ -22,8 +22,8 @@ from sylvite.core.batch import BATCH_BYTES_MAX
 PAYLOAD_BYTES_MIN = BATCH_BYTES_MAX + 64 * 1024
 """The largest batch of events, and what stands around it."""
 
-STREAMS = 2
-"""The log, and the bucket of leases."""
+STREAMS = 3
+"""The log, the bucket of leases, and that of what the masters share."""
 
 State = Literal["ok", "warn", "FAIL"]
 
@@ -195,28 +195,37 @@ def lint_group(servers: int, with_jetstream: int, replicas: int, leader: str | N
 
 def lint_room(settings: ClusterSettings, servers: Sequence[ServerFacts]) -> list[Finding]:
     """Return which servers have too little room: they keep the place of a whole stream free before it is made."""
+    wanted = _wanted_bytes(settings)
     return [
         Finding(
             "store",
             "FAIL",
             facts.name,
-            f"it keeps at most {facts.store_bytes_max} bytes, less than keep_bytes says: the stream cannot be made",
+            f"it keeps at most {facts.store_bytes_max} bytes, less than keep_bytes and the two buckets want ({wanted}): "
+            "not all of them can be made",
             "raise max_file_store, or set keep_bytes of the option cluster lower",
         )
         for facts in servers
-        if facts.store_bytes_max is not None and facts.store_bytes_max < (settings.keep_bytes or 0)
+        if facts.store_bytes_max is not None and facts.store_bytes_max < wanted
     ]
+
+
+def _wanted_bytes(settings: ClusterSettings) -> int:
+    return (settings.keep_bytes or 0) + leases.BYTES_MAX + shared.BYTES_MAX
 
 
 def lint_account(settings: ClusterSettings, limits: api.AccountLimits) -> list[Finding]:
     """Return in what the account of a master has too little."""
     found: list[Finding] = []
     if 0 <= limits.max_streams < STREAMS:
-        text = f"it may have {limits.max_streams} streams; the log and the leases are {STREAMS}"
+        text = f"it may have {limits.max_streams} streams; the log and the two buckets are {STREAMS}"
         found.append(Finding("account", "FAIL", "the account", text, f"let it have {STREAMS}"))
-    for room in (limits.max_storage, limits.storage_max_stream_bytes):
-        if room > 0 and (settings.keep_bytes is None or room < settings.keep_bytes):
-            text = f"it may keep {room} bytes, less than keep_bytes says: the stream cannot be made"
+    for room, wanted in (
+        (limits.max_storage, _wanted_bytes(settings)),
+        (limits.storage_max_stream_bytes, max(settings.keep_bytes or 0, shared.BYTES_MAX)),
+    ):
+        if room > 0 and (settings.keep_bytes is None or room < wanted):
+            text = f"it may keep {room} bytes, and keep_bytes and the buckets want {wanted}: not all can be made"
             found.append(Finding("account", "FAIL", "the account", text, "give it more, or set keep_bytes lower"))
             break
     return found

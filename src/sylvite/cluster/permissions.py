@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sylvite.cluster import leases, stream
+from sylvite.cluster import leases, shared, stream
 from sylvite.cluster.dev import Allowed
 from sylvite.cluster.settings import ClusterSettings
 
@@ -11,6 +11,11 @@ def allowed_of(settings: ClusterSettings, node: str) -> Allowed:
     """Return the subjects that the user of a master needs, and no others."""
     about_itself = ("$SYS.REQ.USER.INFO", "$JS.API.INFO")
     return Allowed(
-        (*stream.may_publish(settings, node), *leases.may_publish(settings), *about_itself),
+        (
+            *stream.may_publish(settings, node),
+            *leases.may_publish(settings),
+            *shared.may_publish(settings, node),
+            *about_itself,
+        ),
         ("_INBOX.>", stream.say_subject(settings)),
     )
