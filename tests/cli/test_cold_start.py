@@ -25,6 +25,7 @@ HEAVY = (
     "sylvite.auth",
     "sylvite.broker",
     "sylvite.core.duration",
+    "sylvite.core.grammar",
     "sylvite.core.predicate",
     "sylvite.daemons",
     "sylvite.eventlog",

@@ -10,18 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sylvite.core import environment, predicate
+from sylvite.core import environment
 from sylvite.core.environment import STEPS_MAX, Environment
-from sylvite.core.predicate import (
+from sylvite.core.grammar import (
     DEPTH_MAX,
     MATCHED_CHARACTERS_MAX,
     NODES_MAX,
     PATTERN_CHARACTERS_MAX,
     PATTERN_STEPS_MAX,
-    SOURCE_BYTES_MAX,
-    Predicate,
-    compile_predicate,
 )
+from sylvite.core.pattern import read_regex
+from sylvite.core.predicate import SOURCE_BYTES_MAX, Predicate, compile_predicate
 from sylvite.errors import InvalidExpression
 
 TAG = "salt/job/1/ret/web1"
@@ -436,7 +435,7 @@ def test_a_pattern_looks_at_the_first_characters() -> None:
 def test_all_patterns_of_an_expression_share_one_limit() -> None:
     """Counted for 1024 characters: two repeats without end pass seven times, three not once."""
     one = "regex(tag, '.*a.*b')"
-    passes = PATTERN_STEPS_MAX // predicate.read_regex(".*a.*b").steps(MATCHED_CHARACTERS_MAX)
+    passes = PATTERN_STEPS_MAX // read_regex(".*a.*b").steps(MATCHED_CHARACTERS_MAX)
     assert passes == 7
     compile_predicate(" or ".join([one] * passes))
     error = refusal(" or ".join([one] * (passes + 1)))

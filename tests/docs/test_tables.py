@@ -23,7 +23,7 @@ from sylvite.cli.place import parse_place
 from sylvite.client import publisher
 from sylvite.client.subscription import AckMode
 from sylvite.config import read_config
-from sylvite.core import batch, event, pattern, predicate, tag
+from sylvite.core import batch, environment, event, grammar, pattern, predicate, tag
 from sylvite.core.duration import parse_bytes, parse_duration_s
 from sylvite.core.level import Level
 from sylvite.core.pattern import Filter
@@ -164,10 +164,10 @@ def test_limits() -> None:
         "characters of a pattern": pattern.PATTERN_CHARACTERS_MAX,
         "steps of the patterns of a filter": pattern.STEPS_MAX,
         "predicate": predicate.SOURCE_BYTES_MAX,
-        "parts of a predicate": predicate.NODES_MAX,
-        "depth of a predicate": predicate.DEPTH_MAX,
-        "steps of the patterns of a predicate": predicate.PATTERN_STEPS_MAX,
-        "steps of a predicate on one event": predicate.STEPS_MAX,
+        "parts of a predicate": grammar.NODES_MAX,
+        "depth of a predicate": grammar.DEPTH_MAX,
+        "steps of the patterns of a predicate": grammar.PATTERN_STEPS_MAX,
+        "steps of a predicate on one event": environment.STEPS_MAX,
         "connections": limits.connections,
         "connections of one user": limits.connections_per_user,
         "subscriptions of one connection": limits.subscriptions_per_connection,
@@ -195,7 +195,7 @@ def test_limits() -> None:
 
 
 def test_functions_and_names_of_predicates() -> None:
-    private: Any = predicate
+    private: Any = grammar
     names = [word for row in table_under(PYTHON, "Conditions") for word in words(row[0])]
     assert set(names) == set(private._NAMES)
     content = PYTHON.read_text()

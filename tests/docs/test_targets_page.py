@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sylvite.core.environment import STEPS_MAX
+from sylvite.core.grammar import PATTERN_STEPS_MAX
 from sylvite.core.pattern import PATTERN_CHARACTERS_MAX
-from sylvite.core.predicate import PATTERN_STEPS_MAX
 from sylvite.jobs.compound import CHARACTERS_MAX, DEPTH_MAX, WORDS_MAX
 from sylvite.jobs.matchers import IDS_MAX
 from sylvite.jobs.targets import TARGET_TYPES, parse_target

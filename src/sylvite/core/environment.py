@@ -1,4 +1,4 @@
-"""What an expression sees of an event, and the operations it can do with it.  The grammar: core/predicate.py.
+"""What an expression sees of an event, and the operations it can do with it.  The grammar: core/grammar.py.
 
 Nothing here raises but `TooManySteps`: what has no value is None, what cannot be compared is False.
 
@@ -200,3 +200,23 @@ def weight(value: object, at_most: int) -> int:
             found += len(items)
             waiting.extend([item for item in items if type(item) in _LARGE])
     return found
+
+
+def is_not_in(value: object, container: object) -> bool:
+    return not is_in(value, container)
+
+
+def lower(text: Evaluate) -> Evaluate:
+    """Return what writes a text small; None where it is none."""
+    return lambda e: value.lower() if isinstance(value := text(e), str) else None
+
+
+def lower_paid_for(text: Evaluate) -> Evaluate:
+    """As `lower`, for an item of many: each of its characters counts."""
+
+    def lowered(environment: Environment) -> str | None:
+        value = text(environment)
+        environment.take(weight(value, environment.steps_left))
+        return value.lower() if isinstance(value, str) else None
+
+    return lowered

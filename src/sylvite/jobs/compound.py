@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
-from sylvite.core.predicate import PATTERN_STEPS_MAX
+from sylvite.core.grammar import PATTERN_STEPS_MAX
 from sylvite.errors import InvalidPattern, InvalidTarget
 from sylvite.jobs.matchers import Condition, Matcher, by_glob, by_grain, by_list, by_network, by_regex
 

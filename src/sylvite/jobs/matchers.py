@@ -24,8 +24,8 @@ from typing import Any, cast
 import msgspec
 
 from sylvite.core.environment import STEPS_MAX, TooManySteps
+from sylvite.core.grammar import MATCHED_CHARACTERS_MAX, PATTERN_STEPS_MAX
 from sylvite.core.pattern import PATTERN_CHARACTERS_MAX, compile_glob, glob_steps, read_regex
-from sylvite.core.predicate import MATCHED_CHARACTERS_MAX, PATTERN_STEPS_MAX
 from sylvite.errors import InvalidPattern
 
 ID_CHARACTERS = 256
