@@ -42,6 +42,18 @@ def test_many_are_published_together_or_not_at_all(api: Api, token: str) -> None
     assert [item["offset"] for item in page["items"]] == list(range(said["offset"], said["offset"] + 5))
 
 
+def test_the_answer_waits_for_the_level_that_is_asked_for(api: Api, token: str) -> None:
+    body = json.dumps({"tag": "level/a"})
+    for level in ("written", "synced"):
+        assert api.ask("POST", f"/v1/events?ack={level}", token, body).json["level"] == level
+    alone = api.ask("POST", "/v1/events?ack=replicated", token, body)
+    assert (alone.status, alone.json["code"]) == (400, "invalid_setting")
+    assert "needs a cluster" in alone.json["detail"]
+    for level in ("none", "SYNCED", ""):
+        assert api.ask("POST", f"/v1/events?ack={level}", token, body).json["code"] == "invalid_setting"
+    assert len(api.ask("GET", "/v1/events?tag=level/", token).json["items"]) == 2
+
+
 def test_the_same_key_publishes_once(api: Api, token: str) -> None:
     body = json.dumps({"tag": "once/a", "data": {}})
     first = api.ask("POST", "/v1/events", token, body, Idempotency_Key="k-1")

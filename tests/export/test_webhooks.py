@@ -256,6 +256,16 @@ def test_it_is_said_where_nothing_posts(tmp_path: Path, capsys: pytest.CaptureFi
     assert "nothing posts to them" in printed.err
 
 
+@pytest.mark.parametrize(
+    "arguments", [("add", "one", "https://example.com"), ("list",), ("remove", "one"), ("test", "one"), ("dead",), ("run",)]
+)  # fmt: skip
+def test_a_folder_that_is_not_there_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    assert main(["webhooks", *arguments, "--dir", str(tmp_path / "none")]) == 78
+    assert "is no folder; say with --dir" in capsys.readouterr().err
+
+
 def test_one_process_posts(sender: Sender) -> None:
     """Another one ends, and keeps nobody waiting: a part of a master is not to hold up the others."""
     with Sender(sender.broker) as second:

@@ -19,6 +19,7 @@ from sylvite.api.parameters import (
     check_names,
     id_of,
     read_count,
+    read_level,
     read_seconds,
     read_selection,
 )
@@ -74,7 +75,8 @@ class History(msgspec.Struct, frozen=True):
 async def publish(service: Service, request: Request) -> Response:
     """POST /v1/events: one event as JSON, or one a line as NDJSON; all of them are published, or none."""
     caller = service.access.require(request, "events:write")
-    check_names(request.query_params)
+    check_names(request.query_params, "ack")
+    level = read_level(request.query_params)
     kind = media_type_of(request)
     if kind == "application/x-ndjson":
         body = await read_body(request, LINES_BYTES_MAX)
@@ -85,7 +87,7 @@ async def publish(service: Service, request: Request) -> Response:
     else:
         raise WrongType(f"{kind} is not read here; send application/json, or application/x-ndjson with an event a line")
     service.access.count_events(caller.token, len(events))
-    accepted = await service.publishing.publish(caller, events, request.headers.get("idempotency-key", ""))
+    accepted = await service.publishing.publish(caller, events, request.headers.get("idempotency-key", ""), level)
     first = accepted.published
     said = Published(first.offset, id_of(first.position), accepted.events, first.level.name.lower())
     return answer(said, 201)

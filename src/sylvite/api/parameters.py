@@ -11,11 +11,14 @@ from starlette.datastructures import QueryParams
 from sylvite.client.start import Since
 from sylvite.client.subscription import read_filter
 from sylvite.core.event import Position
+from sylvite.core.level import Level
 from sylvite.core.pattern import Filter
 from sylvite.errors import InvalidSetting
 
 LIMIT_MAX = 1000
 WAIT_S_MAX = 300.0
+LEVELS = ("written", "synced", "replicated")
+"""What may be waited for; without an answer, as at level none, there is no request."""
 MATCHES = ("glob", "prefix", "exact", "regex")
 ID = "[0-9a-f]{16}\\.[0-9]{1,19}"
 """The regular expression of the id of an event."""
@@ -98,6 +101,16 @@ def read_seconds(query: QueryParams, name: str, default: float, most: float) -> 
     if not 0 <= found <= most:
         raise InvalidSetting(name, str(text)[:80], f"must be a number of seconds up to {most:g}")
     return found
+
+
+def read_level(query: QueryParams) -> Level | None:
+    """Return what `ack` asks for; None: what the policy says.  Raises InvalidSetting."""
+    text = query.get("ack")
+    if text is None:
+        return None
+    if text not in LEVELS:
+        raise InvalidSetting("ack", text[:80], f"is not a level here; there are {', '.join(LEVELS)}")
+    return Level.named(text)
 
 
 def read_flag(query: QueryParams, name: str) -> bool:

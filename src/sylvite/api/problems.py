@@ -36,6 +36,7 @@ STATUSES: Mapping[str, int] = {
     "ack_unknown": 504,
     "ack_timeout": 504,
     "durability_unknown": 504,
+    "replication_unknown": 504,
     "wait_timeout": 504,
 }
 RETRY_S = 5

@@ -14,6 +14,7 @@ from sylvite.client.core import new_source_epoch
 from sylvite.client.ticket import Published
 from sylvite.core.batch import BlockBuilder
 from sylvite.core.event import pack_data
+from sylvite.core.level import Level
 from sylvite.core.tag import check_tag
 from sylvite.errors import AckUnknown, InvalidData, InvalidInput, NotAllowed
 
@@ -47,8 +48,8 @@ class Publishing:
         self._bus = bus
         self._publishers: dict[str, _Publisher] = {}
 
-    async def publish(self, caller: Caller, events: list[Given], key: str = "") -> Accepted:
-        """Publish events at once, all or none, and return once they are synced.
+    async def publish(self, caller: Caller, events: list[Given], key: str = "", level: Level | None = None) -> Accepted:
+        """Publish events at once, all or none, and return once they are as safe as `level` says; None: as the policy says.
 
         `key`: whoever says the same key again gets the first answer again, and nothing is published twice.
 
@@ -64,16 +65,18 @@ class Publishing:
                 raise InvalidInput(f"Idempotency-Key has at most {KEY_CHARACTERS_MAX} characters")
             name = f"{caller.name}\n{key}".encode()
             source_epoch = int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little") >> 1
-            return Accepted(await self._relay(caller.name, source_epoch, 0, block), len(events))
-        return Accepted(await self._next(caller.token.id, caller.name, block, len(events)), len(events))
+            return Accepted(await self._relay(caller.name, source_epoch, 0, block, level), len(events))
+        return Accepted(await self._next(caller.token.id, caller.name, block, len(events), level), len(events))
 
-    async def _next(self, publisher_name: str, sender: str, block: BlockBuilder, count: int) -> Published:
+    async def _next(
+        self, publisher_name: str, sender: str, block: BlockBuilder, count: int, level: Level | None = Level.SYNCED
+    ) -> Published:
         publisher = self._publisher(publisher_name)
         async with publisher.lock:
             seq = publisher.seq
             publisher.seq += count
             try:
-                return await self._relay(sender, publisher.source_epoch, seq, block)
+                return await self._relay(sender, publisher.source_epoch, seq, block, level)
             except AckUnknown:
                 # What comes next must not be taken for its retry, nor for something that lies before it.
                 self._publishers.pop(publisher_name, None)
@@ -93,9 +96,11 @@ class Publishing:
             del self._publishers[next(iter(self._publishers))]
         return found
 
-    async def _relay(self, sender: str, source_epoch: int, seq: int, block: BlockBuilder) -> Published:
+    async def _relay(
+        self, sender: str, source_epoch: int, seq: int, block: BlockBuilder, level: Level | None
+    ) -> Published:
         packed, count = block.take()
-        return await self._bus.relay(sender, source_epoch, seq, packed, count)
+        return await self._bus.relay(sender, source_epoch, seq, packed, count, level=level)
 
 
 def _block(caller: Caller, events: list[Given]) -> BlockBuilder:

@@ -23,8 +23,8 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from sylvite.api.scopes import SCOPES_MAX, Grant, Scope, parse_scope
-from sylvite.errors import InvalidInput, InvalidSetting, NotAuthenticated, SylviteError
-from sylvite.jobs.database import Kind, failures, open_to_write, transaction
+from sylvite.errors import InvalidInput, NotAuthenticated, SylviteError
+from sylvite.jobs.database import Kind, check_folder, failures, open_to_write, transaction
 
 NAME = "tokens.db"
 PREFIX = "syl1"
@@ -137,10 +137,7 @@ class TokenStore:
 
     def __init__(self, folder: Path) -> None:
         """Raises InvalidSetting: there is no such folder."""
-        if not folder.is_dir():
-            raise InvalidSetting(
-                "dir", str(folder), "is no folder; say with --dir where the data of the broker or the master is"
-            )
+        check_folder(folder)
         self._path = folder / NAME
         self._connection: sqlite3.Connection = open_to_write(self._path, _KIND)
         self._known: dict[str, _Kept] = {}

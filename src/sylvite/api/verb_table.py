@@ -12,7 +12,7 @@ from starlette.responses import Response
 from sylvite.api import consumers, documents, events, health, hooks, jobs, keys, metrics, minions, tokens_entry
 from sylvite.api.answers import Items, answer
 from sylvite.api.entry import ANY, NDJSON, OPEN, SECRET, SSE, TEXT, Parameter, Row, Said
-from sylvite.api.parameters import ID, LIMIT_MAX, MATCHES, WAIT_S_MAX
+from sylvite.api.parameters import ID, LEVELS, LIMIT_MAX, MATCHES, WAIT_S_MAX
 from sylvite.api.publishing import Given
 from sylvite.api.service import Service
 
@@ -47,7 +47,7 @@ async def _asyncapi(service: Service, request: Request) -> Response:
 
 NATIVE: tuple[Row, ...] = (
     Row("POST", "/v1/events", "events:write", events.publish, Said(
-        body=Given, as_lines=True, gives=events.Published, status=201, also={409: "A retry too old to tell."})),
+        (Parameter("ack", "What the answer waits for; without it, as the policy says.", {"enum": [*LEVELS]}),), body=Given, as_lines=True, gives=events.Published, status=201, also={409: "A retry too old to tell."})),
     Row("GET", "/v1/events", "events:read", events.history, Said(
         (*SELECTION, _count("limit", "Of a page.", 100, LIMIT_MAX)), gives=events.History)),
     Row("GET", "/v1/events/stream", "events:read", events.stream, Said((*SELECTION, TICKET), gives=str, media=(SSE, NDJSON))),

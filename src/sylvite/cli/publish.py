@@ -31,7 +31,7 @@ EXAMPLES = (
 )
 DATA_BYTES_MAX = 16 * 1024 * 1024
 """Of a file for one event: as JSON or YAML it may be longer than the event is."""
-LEVELS = ("none", "written", "synced")
+LEVELS = ("none", "written", "synced", "replicated")
 
 
 @command("publish", examples=EXAMPLES)
@@ -41,7 +41,9 @@ LEVELS = ("none", "written", "synced")
     "--file", "file", metavar="FILE", help="Take the data, or with --lines the lines, from there; - is stdin."
 )
 @click.option("--lines", is_flag=True, help="Publish each line of input.")
-@click.option("--ack", type=click.Choice(LEVELS), metavar="LEVEL", help="none, written, synced [as the policy says].")
+@click.option(
+    "--ack", type=click.Choice(LEVELS), metavar="LEVEL", help="none, written, synced, replicated [as the policy says]."
+)
 @click.option("--wait", "wait_s", type=DURATION, default=10.0, metavar="TIME", help="For the answer, at most [10s].")
 @click.option("--cause", type=OFFSET, metavar="@OFFSET", help="The event that this one answers.")
 @pass_options
@@ -58,8 +60,9 @@ def publish(
 ) -> int:
     """Publish an event, or one for each line of input.
 
-    Prints the offset of the event once it is as safe as --ack asks: written (survives the broker) or synced (survives
-    power loss). A time-out (exit code 124) says nothing: the event may be in the log.
+    Prints the offset of the event once it is as safe as --ack asks: written (survives the broker), synced (survives
+    power loss) or replicated (most servers of the cluster have it). A time-out (exit code 124) says nothing: the event
+    may be in the log.
 
     DATA is a map in JSON or YAML. NAME=VALUE adds to it; a VALUE is read as Salt does it: numbers, true, null,
     [lists] and {maps}, anything else is text.

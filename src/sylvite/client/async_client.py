@@ -138,10 +138,11 @@ class AsyncClient:
         return await self._publish(ticket, deadline)
 
     async def relay(
-        self, sender: str, source_epoch: int, seq: int, block: bytes, count: int, *, timeout_s: float = ANSWER_S
-    ) -> Published:
+        self, sender: str, source_epoch: int, seq: int, block: bytes, count: int,
+        *, level: Level | None = Level.SYNCED, timeout_s: float = ANSWER_S,
+    ) -> Published:  # fmt: skip
         """As `Client.relay`."""
-        ticket = self._core.relayed(block, count, sender, source_epoch, seq)
+        ticket = self._core.relayed(block, count, sender, source_epoch, seq, level=level)
         deadline = time.monotonic() + timeout_s
         await self._connection.ensure_open(deadline)
         return await self._publish(ticket, deadline)
@@ -302,13 +303,17 @@ class AsyncClient:
         await self._connection.ensure_open(deadline)
         feed = self._core.subscribe(wanted, start, cursor=cursor, synced=synced, credit_bytes=credit_bytes)
         self._connection.send()
+        is_ours = False
         try:
             await self._connection.until(feed.is_answered, deadline)
+            is_ours = feed.stands
         except TimeoutError:
             raise WaitTimeout("the broker has not answered in time") from None
         finally:
-            if not feed.stands:
+            # Also where it stands by now, and whoever wanted it was cancelled meanwhile: a cursor would be held for ever.
+            if not is_ours:
                 self._core.unsubscribe(feed)
+                self._connection.send()
         if feed.error is not None:
             raise feed.error
         return feed

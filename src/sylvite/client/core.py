@@ -197,10 +197,11 @@ class ClientCore:
         return ticket
 
     def relayed(
-        self, block: bytes, count: int, sender: str, source_epoch: int, seq: int, passage: Passage | None = None
-    ) -> Ticket:
+        self, block: bytes, count: int, sender: str, source_epoch: int, seq: int, passage: Passage | None = None,
+        *, level: Level | None = Level.SYNCED,
+    ) -> Ticket:  # fmt: skip
         """As `ticket`, for a block of somebody else: of `sender`, whose source epoch and seq these are."""
-        ticket = self.ticket(block, count, Level.SYNCED)
+        ticket = self.ticket(block, count, level)
         ticket.origin = (sender, source_epoch, seq)
         ticket.passage = passage
         return ticket

@@ -136,16 +136,17 @@ class Client:
         return self._publish(ticket, deadline)
 
     def relay(
-        self, sender: str, source_epoch: int, seq: int, block: bytes, count: int, *, timeout_s: float = ANSWER_S
-    ) -> Published:
-        """Publish a block of somebody else, synced: `sender`, `source_epoch` and `seq` are of whom it comes from.
+        self, sender: str, source_epoch: int, seq: int, block: bytes, count: int,
+        *, level: Level | None = Level.SYNCED, timeout_s: float = ANSWER_S,
+    ) -> Published:  # fmt: skip
+        """Publish a block of somebody else: `sender`, `source_epoch` and `seq` are of whom it comes from.  `level`: None: as the policy says.
 
         Saying it again is safe, from whichever client.  Only the user that runs the broker may.
 
         Raises:
             NotAllowed, InvalidInput, ...: the broker refused.  AckUnknown: it may be in the log, or not.
         """
-        ticket = self._core.relayed(block, count, sender, source_epoch, seq)
+        ticket = self._core.relayed(block, count, sender, source_epoch, seq, level=level)
         deadline = time.monotonic() + timeout_s
         self._connection.ensure_open(deadline)
         return self._publish(ticket, deadline)

@@ -18,7 +18,7 @@ import msgspec
 from sylvite.auth.webhooks import Secret
 from sylvite.errors import InvalidInput, SylviteError
 from sylvite.export.settings import Webhook, WebhookSettings
-from sylvite.jobs.database import Kind, failures, open_to_write, transaction
+from sylvite.jobs.database import Kind, check_folder, failures, open_to_write, transaction
 
 FILE = "webhooks.db"
 WEBHOOKS_MAX = 1000
@@ -93,6 +93,8 @@ class WebhookStore:
     """One thread at a time.  Every call may raise JobStoreFailed, DiskFull."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises InvalidSetting: there is no such folder."""
+        check_folder(folder)
         self.path = folder / FILE
         self._connection: sqlite3.Connection = open_to_write(self.path, _KIND)
         self._version = -1

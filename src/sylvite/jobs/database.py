@@ -16,7 +16,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import NamedTuple
 
-from sylvite.errors import DiskFull, JobStoreFailed, JobStoreInUse
+from sylvite.errors import DiskFull, InvalidSetting, JobStoreFailed, JobStoreInUse
 
 BUSY_S = 5.0
 
@@ -61,6 +61,14 @@ class WriteLock:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def check_folder(folder: Path) -> None:
+    """Raises InvalidSetting: there is no such data folder."""
+    if not folder.is_dir():
+        raise InvalidSetting(
+            "dir", str(folder), "is no folder; say with --dir where the data of the broker or the master is"
+        )
 
 
 def open_to_write(path: Path, kind: Kind) -> sqlite3.Connection:
