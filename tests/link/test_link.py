@@ -253,3 +253,34 @@ def test_a_job_that_is_published_while_a_minion_is_away_for_a_moment_reaches_it(
             assert len([event async for event in brought]) == 1
 
     play(tmp_path, scene)
+
+
+def test_a_job_outlives_a_link_that_is_gone_again_before_its_minions_are_back(tmp_path: Path) -> None:
+    """And one that was on its way when the link went, or has come already, comes once."""
+
+    async def scene(node: Node) -> None:
+        node.accept()
+        async with buses(node) as (master, minion):
+
+            async def publish(jid: str) -> None:
+                job: dict[str, Any] = {"jid": jid, "fun": "test.ping", "arg": [], "tgt": "*", "tgt_type": "glob"}
+                await master.publish(f"salt/job/{jid}/new", {**job, "minions": ["alpha"]})
+                await master.publish(f"salt/job/{jid}/publish", job)
+
+            async with node.master(), node.minion() as first:
+                await until(lambda: first.is_up)
+                await publish("20261123224631804181")
+                await take(minion, 1, "salt/job/20261123224631804181/publish")
+            await publish("20261123224631804182")
+            for _ in range(2):
+                async with node.master(), node.minion("beta", make_pair()):
+                    # By then the link has read all that the log has.
+                    await until(lambda: bool(node.keyring.all_keys("beta")))
+            async with node.master(), node.minion():
+                await take(minion, 2, "salt/job/")
+                await node.fire(minion, "myco/after")
+                await take(master, 1, "myco/after")
+            brought = await minion.subscribe("salt/job/", since="oldest", until_end=True)
+            assert [event.data["jid"][-1] async for event in brought] == ["1", "2"]
+
+    play(tmp_path, scene)

@@ -26,6 +26,7 @@ from sylvite.link.known_jobs import KnownJobs, Minions
 from sylvite.link.messages import TAKEN_OVER, Verdict
 from sylvite.link.minion_session import Arrived, Judgement, MinionSession
 from sylvite.link.minion_wire import READ_BYTES, MinionWire
+from sylvite.link.presence import EXPECTED_S
 from sylvite.link.recent_jobs import RecentJobs
 from sylvite.link.roll import Roll
 from sylvite.link.settings import LinkSettings
@@ -42,8 +43,6 @@ BEATS_S = 5.0
 PARTED_AT_ONCE = 50
 JOBS_SINCE = "24h"
 """Of so long ago jobs are known, so that what comes back of them is taken."""
-CURSOR = "link"
-"""Behind the last job that went down."""
 JOB_TAGS = ("salt/job/*/new", "salt/job/*/publish")
 TWINS_TAG = "salt/link/twins"
 logger = logging.getLogger("sylvite.link")
@@ -74,6 +73,10 @@ class MasterEnd:
         self._wires: set[MinionWire] = set()
         self._jobs = KnownJobs()
         self._recent = RecentJobs()
+        self._history_end = 0
+        """What is published behind this offset is so while this process runs."""
+        self._all_back_s = 0.0
+        """Until then those who were here when the link last ran have to come back."""
         self._twins = Twins()
         self._jids = JidMaker(process=os.getpid() if settings.unique_jid else None)
         self._server: asyncio.Server | None = None
@@ -90,11 +93,11 @@ class MasterEnd:
             SylviteError: the bus does not answer.
         """
         # From some time ago: what comes back of jobs that went out before this process began is known to be theirs.
-        known = await self._bus.subscribe(fnmatch=JOB_TAGS, since=JOBS_SINCE, until_end=True, on_gap=lambda _: None)
-        jobs = await self._bus.subscribe(fnmatch=JOB_TAGS, cursor=CURSOR, since="newest", ack="manual", on_gap=_tell)
+        jobs = await self._bus.subscribe(fnmatch=JOB_TAGS, since=JOBS_SINCE, synced=True, on_gap=self._missed)
+        self._history_end, self._all_back_s = jobs.end, time.monotonic() + EXPECTED_S
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: MinionWire(self), host, port, backlog=1024)
-        self._begin(self._bring_down(known, jobs), "jobs")
+        self._begin(self._bring_down(jobs), "jobs")
         self._begin(self._look_after(), "keys")
         self._begin(self._feel_pulses(), "pulses")
         self._begin(self._herald.run(), "events")
@@ -299,41 +302,37 @@ class MasterEnd:
 
     # -- Down --------------------------------------------------------------------------------------------------------
 
-    async def _bring_down(self, known: AsyncSubscription, jobs: AsyncSubscription) -> None:
-        async for event in known:
-            if publications.counts(event):
-                self._jobs.hear(event.tag, event.data)
+    async def _bring_down(self, jobs: AsyncSubscription) -> None:
         async for event in jobs:
             minions = self._jobs.hear(event.tag, event.data) if publications.counts(event) else None
             if not minions:
                 continue
+            # Of a job of before this process began nobody knows whether it went down, and to whom.
+            is_live = event.offset >= self._history_end and time.monotonic() >= self._all_back_s
             left_s = publications.left_s(
-                event, is_live=event.offset >= jobs.end, now_ns=time.time_ns(), wait_s=self._settings.job_wait_s
+                event, is_live=is_live, now_ns=time.time_ns(), wait_s=self._settings.job_wait_s
             )
             if left_s > 0:
                 self._send_down(event, minions, left_s)
-            elif master := publications.master_of(event):
+            elif (master := publications.master_of(event)) and event.offset >= self._history_end:
                 logger.warning("%s of %s came too late, and does not go down: nobody waits for it", event.tag, master)
-            await jobs.ack(event)  # Not of a job's first event alone: who it is for and what it is stay together.
 
     def _send_down(self, event: Event, minions: Minions, keep_s: float) -> None:
-        packed, missing = pack_data(event.data), set[str]()
+        packed = pack_data(event.data)
         for minion in minions:
             wire = self.sessions.get(minion)
-            if wire is not None and wire.session is not None and wire.session.identity is not None:
+            if wire is not None and wire.session is not None:
                 wire.session.send_down(event.tag, packed)
                 wire.write()
-            else:
-                missing.add(minion)
-        self._recent.add(event.tag, packed, missing, time.monotonic(), keep_s)
+        self._recent.add(event.tag, packed, minions, time.monotonic(), keep_s)
 
     def _bring_missed(self, wire: MinionWire) -> None:
-        """Bring a minion that is back what went down while it was away."""
+        """Bring a minion that has come in what went down a moment ago: it may have been away, or not have got it."""
         if wire.session is not None and wire.session.identity is not None:
-            for tag, packed in self._recent.take(wire.minion, time.monotonic()):
+            for tag, packed in self._recent.of(wire.minion, time.monotonic()):
                 wire.session.send_down(tag, packed)
             wire.write()
 
-
-def _tell(gap: Gap) -> None:
-    logger.warning("jobs may not have gone down to minions: %s", gap)
+    def _missed(self, gap: Gap) -> None:
+        if gap.next > self._history_end:
+            logger.warning("jobs may not have gone down to minions: %s", gap)

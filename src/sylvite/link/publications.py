@@ -28,7 +28,7 @@ def counts(event: Event) -> bool:
 def left_s(event: Event, *, is_live: bool, now_ns: int, wait_s: float) -> float:
     """Return for how long a publication is for minions that are not there; 0 or less: it goes down to nobody any more.
 
-    `is_live`: it was not in the log before this link was.  `wait_s`: for so long somebody may wait for a job.
+    `is_live`: this link was there when it was published, and its minions had come back to it.  `wait_s`: for so long somebody may wait for a job.
     """
     if not master_of(event):
         return RECENT_S if is_live else wait_s - abs(now_ns - event.stamp_ns) / 1e9
