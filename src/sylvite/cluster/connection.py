@@ -6,9 +6,10 @@ import asyncio
 import logging
 import re
 import ssl
-from collections.abc import Callable, Generator
+import time
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 import nats.errors
@@ -23,6 +24,9 @@ from sylvite.errors import ClusterError, ClusterRefused, ClusterUnfit, ClusterUn
 
 CONNECT_S = 10.0
 REQUEST_S = 5.0
+ASK_S = (*([1.0] * 8), REQUEST_S)
+"""For how long each of several times; the last one has the patience that busy servers need."""
+CLOSE_S = 2.0
 PING_S, PINGS_MISSED_MAX = 2, 2
 """A server that does not answer (it is paused, say) is given up after that, and another one is asked."""
 RECONNECT_S = 0.25
@@ -37,6 +41,7 @@ _WRONG_SETTINGS = {10052: "subjects", 10058: "name", 10065: "subjects", 10074: "
 _SECRET_REFUSED = ("authorization violation", "authentication", "user authentication")
 _digits = re.compile(r"\d+").findall
 
+Answer = TypeVar("Answer")
 logger = logging.getLogger("sylvite.cluster")
 
 
@@ -55,10 +60,20 @@ class _Client(Client):
     wants_tls = False
 
     async def _connect_to_server(self, s: Any) -> None:
-        transport: Any = self._transport
-        if transport:
-            transport.close()  # Of a server that took the connection and then said nothing: it would stay open.
+        self.abort()  # What is left of a server that took the connection and then said nothing: it would stay open.
         await super()._connect_to_server(s)
+
+    async def _attempt_reconnect(self) -> None:
+        # nats-py waits until a connection is closed, which it is not before all has left: never, where nobody reads.
+        self.abort()
+        await super()._attempt_reconnect()
+
+    def abort(self) -> None:
+        """Close the socket, whatever it still holds."""
+        transport: Any = self._transport
+        writer = getattr(transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
 
     def _connect_command(self) -> bytes:
         if self.wants_tls and not self._server_info.get("tls_required"):
@@ -83,13 +98,15 @@ class Connection:
     """Connected, or looking for a server that is, until it is closed.  Made by `open`.
 
     `nats`, `jetstream`: nats-py's; `asking` turns their errors into ours.  `closed`: set once it will not come back, as when
-    the servers take our credentials no longer: then open another one.
+    the servers take our credentials no longer: then open another one.  `lost`: set once it was
+    lost for the first time, though it may be back.
     """
 
     def __init__(self, settings: ClusterSettings) -> None:
         self.settings = settings
         self.servers = join_servers(settings.servers)
         self.closed = asyncio.Event()
+        self.lost = asyncio.Event()
         self._client = _Client()
         self._client.wants_tls = settings.wants_tls
         self._jetstream: JetStreamContext | None = None
@@ -145,6 +162,20 @@ class Connection:
         if self._jetstream is None:
             self._jetstream = JetStreamContext(self._client, timeout=REQUEST_S)
         return self._jetstream
+
+    async def ask(self, question: Callable[[JetStreamContext], Awaitable[Answer]]) -> Answer:
+        """Ask JetStream, and again while there is no answer: a question that comes while nobody leads is not answered later.
+
+        Raises:
+            nats.errors.Error: also that it was asked for long enough; for `asking` to translate.
+        """
+        for timeout_s in ASK_S[:-1]:
+            began_s = time.monotonic()
+            try:
+                return await question(JetStreamContext(self._client, timeout=timeout_s))
+            except (nats.errors.TimeoutError, ServiceUnavailableError):
+                await asyncio.sleep(max(0.0, began_s + timeout_s - time.monotonic()))
+        return await question(JetStreamContext(self._client, timeout=ASK_S[-1]))
 
     @property
     def is_connected(self) -> bool:
@@ -208,9 +239,16 @@ class Connection:
         return ClusterUnreachable(self.servers, f"{what}: {reason or type(error).__name__}")
 
     async def close(self) -> None:
+        """Say what is still to be said, where it is taken within CLOSE_S."""
         client = self._client
         if client.is_connected or client.is_connecting or client.is_reconnecting:
-            await client.close()
+            aborting = asyncio.get_running_loop().call_later(CLOSE_S, client.abort)
+            try:
+                await client.close()
+            except OSError as error:
+                logger.debug("cluster: closing: %r", error)
+            finally:
+                aborting.cancel()
         self.closed.set()
 
     async def _connect(self, credentials: Credentials, tls: ssl.SSLContext | None, name: str, timeout_s: float) -> None:
@@ -324,6 +362,8 @@ class Connection:
         self._tell(is_connected=False)
 
     def _tell(self, *, is_connected: bool) -> None:
+        if not is_connected:
+            self.lost.set()
         for take in self._takers:
             take(is_connected)
 

@@ -129,3 +129,39 @@ class Outgoing:
                 self._bytes -= len(sent.message.data)
                 self.place = sent.message.place
         return self.until > before
+
+
+class Waiting:
+    """Since when the oldest message that is on its way has waited for its answer, and whether that is too long.
+
+    Other answers do not count: what one message has lost, those behind it may still be given.  After each time that all is
+    sent again the patience is twice as long, up to `most_s`: what is slow does not get faster by it.
+    """
+
+    def __init__(self, first_s: float, most_s: float) -> None:
+        self._first_s = self._patience_s = first_s
+        self._most_s = most_s
+        self._since_s: float | None = None
+
+    def sent(self, now_s: float) -> None:
+        """Another message is on its way."""
+        if self._since_s is None:
+            self._since_s = now_s
+
+    def moved(self, now_s: float, *, is_empty: bool) -> None:
+        """The oldest one was confirmed; `is_empty`: it was the only one."""
+        self._since_s = None if is_empty else now_s
+        self._patience_s = self._first_s
+
+    def again(self, now_s: float) -> None:
+        """All of them were sent again."""
+        if self._since_s is not None:
+            self._since_s = now_s
+            self._patience_s = min(2 * self._patience_s, self._most_s)
+
+    def left_s(self, now_s: float) -> float | None:
+        """Return how long the oldest one may still wait; None where there is none."""
+        return None if self._since_s is None else max(0.0, self._since_s + self._patience_s - now_s)
+
+    def is_late(self, now_s: float) -> bool:
+        return self.left_s(now_s) == 0.0

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Sequence
 from typing import Any, Self, cast
@@ -160,10 +161,10 @@ class Stream:
             raise ClusterUnfit(f"NATS server {self.connection.server}", reason, "set `max_payload: 8MB`")
         with self.connection.asking(f"looking at the stream {self.name}"):
             try:
-                info, is_new = await self.connection.jetstream.stream_info(self.name), False
+                info, is_new = await self.connection.ask(lambda jetstream: jetstream.stream_info(self.name)), False
             except NotFoundError:
                 config, is_new = stream_config(self.settings), True
-                info = await self.connection.jetstream.add_stream(config)  # type: ignore[reportUnknownMemberType] - nats-py leaves a type in it open
+                info = await self.connection.ask(lambda jetstream: jetstream.add_stream(config))  # type: ignore[reportUnknownMemberType, reportUnknownLambdaType] - nats-py leaves a type in it open
         self._check(info.config)
         return _state_of(info, is_new=is_new)
 
@@ -248,17 +249,22 @@ def _error_in(answer: Msg) -> str:
 
 
 class Reader:
-    """Takes messages out of the stream, in its order."""
+    """Takes messages out of the stream, in its order: those of all masters, or of `node` alone."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, node: str = "*") -> None:
         self._stream = stream
+        self._subject = log_subject(stream.settings, node)
         self._pull: JetStreamContext.PullSubscription | None = None
         self._many = 8
+        self._taken = 0
 
     async def open(self, number: int) -> None:
         """Begin with the message of this number, or the first behind it.  Raises ClusterError."""
         await self.close()
+        name, connection = os.urandom(12).hex(), self._stream.connection
         config = api.ConsumerConfig(
+            name=name,
+            filter_subject=self._subject,
             deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=max(number, 1),
             ack_policy=api.AckPolicy.NONE,
@@ -266,16 +272,16 @@ class Reader:
             num_replicas=1,
             mem_storage=True,
         )
-        with self._stream.connection.asking("reading the stream"):
-            self._pull = await self._stream.connection.jetstream.pull_subscribe(
-                f"{self._stream.settings.name}.log.*", stream=self._stream.name, config=config
-            )
+        with connection.asking("reading the stream"):
+            await connection.ask(lambda jetstream: jetstream.add_consumer(self._stream.name, config))  # type: ignore[reportUnknownMemberType, reportUnknownLambdaType] - as above
+            self._pull = await connection.jetstream.pull_subscribe_bind(name, stream=self._stream.name)
+        self._taken = 0
 
     async def fetch(self) -> Sequence[Fetched]:
         """Return what comes next; nothing where nothing has come for FETCH_S.
 
         Raises:
-            ClusterError: nobody answers any more: open it again.
+            ClusterError: nobody answers any more, or something was lost on its way: open it again.
         """
         assert self._pull is not None
         with self._stream.connection.asking("reading the stream"):
@@ -288,9 +294,17 @@ class Reader:
                 raise ClusterUnreachable(self._stream.connection.servers, "who reads the stream for us has gone")
         if not messages:
             return ()
+        self._check_sequence(messages)
         largest = max(len(message.data) for message in messages)
         self._many = max(1, min(FETCH_MESSAGES, FETCH_BYTES // (largest + 1)))
         return [Fetched(node_of(each.subject), each.metadata.sequence.stream, each.data) for each in messages]
+
+    def _check_sequence(self, messages: Sequence[Msg]) -> None:
+        """Raises ClusterUnreachable: what was sent to us has not all come.  Nobody sends it again by himself."""
+        for message in messages:
+            self._taken += 1
+            if message.metadata.sequence.consumer != self._taken:
+                raise ClusterUnreachable(self._stream.connection.servers, "something of the stream was lost on its way")
 
     async def _is_there(self) -> bool:
         assert self._pull is not None

@@ -11,17 +11,19 @@ from typing import Any
 from sylvite.client.async_client import AsyncClient
 from sylvite.client.batches import AsyncBatches
 from sylvite.cluster.carried import NOWHERE, Place
-from sylvite.cluster.outgoing import Message, Outgoing, is_own
-from sylvite.cluster.stream import Stream, Writer
+from sylvite.cluster.ending import end_all
+from sylvite.cluster.outgoing import Message, Outgoing, Waiting, is_own
+from sylvite.cluster.stream import Confirmed, Stream, Writer
 from sylvite.core.batch import Batch
 from sylvite.core.event import Gap
-from sylvite.errors import ClusterError, ClusterUnreachable, ConnectionLost
+from sylvite.errors import ClusterError, ClusterUnreachable, ConnectionLost, WaitTimeout
 from sylvite.wire.messages import Progress
 
 CURSOR = "cluster"
-ANSWER_S = 5.0
-"""A message that is not confirmed for so long is sent again, with all behind it."""
+ANSWER_S = (5.0, 20.0)
+"""Where the oldest message is not confirmed for so long, it is sent again, with all behind it; then after twice as long."""
 PAUSE_S = (0.1, 2.0)
+LOOK_S = 10.0
 LOOK_BACK = 1024
 """So many events are looked at first for the last one of our own; then sixteen times as many."""
 RESEED_S = 5.0
@@ -44,6 +46,7 @@ class Up:
         """When the stream has confirmed something last, by the monotonic clock; 0: nothing yet."""
         self._bus, self._stream = bus, stream
         self._out = Outgoing(stream.node, NOWHERE, 0, _new_run())
+        self._waiting = Waiting(*ANSWER_S)
         self._lock = asyncio.Lock()
         self._room = asyncio.Event()
         self._since, self._is_anew = since, since is not None
@@ -62,16 +65,17 @@ class Up:
             since, self._since = self._since, None
             is_anew, self._is_anew = self._is_anew, False
             batches = await self._bus.read_batches(CURSOR, since=since)
-            before = NOWHERE if is_anew else await self._last_before(batches.start)
-            self._out = Outgoing(self._stream.node, before, batches.start, _new_run())
-            if since is not None:
-                self._began_s = time.monotonic()
-            self._note()
             try:
+                before = NOWHERE if is_anew else await self._last_before(batches.start)
+                self._out = Outgoing(self._stream.node, before, batches.start, _new_run())
+                self._waiting = Waiting(*ANSWER_S)
+                if since is not None:
+                    self._began_s = time.monotonic()
+                self._note()
                 async with Writer(self._stream) as writer:
                     await self._until_reseed(writer, batches)
             finally:
-                batches.close()
+                batches.close()  # Else the cursor stays with us, and the next session does not get it.
 
     def reseed(self, offset: int, *, is_anew: bool = False) -> bool:
         """Send again what the log has from an offset on, in place of going on; return whether that is begun.
@@ -100,7 +104,9 @@ class Up:
             begin = max(oldest, offset - many)
             batches = await self._bus.read_batches(since=begin)
             try:
-                while (item := await batches.next()) is not None and not isinstance(item, Progress):
+                while not isinstance(item := await batches.next(LOOK_S), Progress):
+                    if item is None:
+                        raise WaitTimeout("the broker has not told in time what came before")
                     if isinstance(item, Batch) and item.base < end and is_own(item):
                         place = Place(item.epoch, item.next)
                     if (item.next if isinstance(item, Gap) else item.last + 1) >= end:
@@ -121,9 +127,7 @@ class Up:
             for task in done:
                 task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_all(tasks)
 
     async def _pump(self, writer: Writer, batches: AsyncBatches) -> None:
         out = self._out
@@ -136,6 +140,7 @@ class Up:
                 match item:
                     case Batch():
                         if (message := out.take(item)) is not None:
+                            self._waiting.sent(time.monotonic())
                             await self._try(writer, [message])
                     case Gap(reason="reset"):
                         raise ClusterError("this master's log is not the one that it was")
@@ -159,25 +164,32 @@ class Up:
     async def _hear(self, writer: Writer, batches: AsyncBatches) -> None:
         out, pause_s = self._out, PAUSE_S[0]
         while True:
-            try:
-                async with asyncio.timeout(ANSWER_S):
-                    answer = await writer.answers.get()
-            except TimeoutError:
-                reason = "" if out.is_empty else "it is not confirmed in time"
-            else:
-                reason = answer.error if out.is_of_run(answer.number) else ""
-                if not answer.error and out.confirm(answer.number):
-                    pause_s = PAUSE_S[0]
-                    self.confirmed_s = time.monotonic()
-                    self._moved(batches)
+            answer = await self._next_answer(writer)
+            if answer is not None and not answer.error and out.confirm(answer.number):
+                pause_s = PAUSE_S[0]
+                self._waiting.moved(time.monotonic(), is_empty=out.is_empty)
+                self.confirmed_s = time.monotonic()
+                self._moved(batches)
+            reason = answer.error if answer is not None and out.is_of_run(answer.number) else ""
+            # What answers there are is heard first: who could not hear them has no reason to complain.
+            if not reason and writer.answers.empty() and self._waiting.is_late(time.monotonic()):
+                reason = "it is not confirmed in time"
             if reason:
                 async with self._lock:
                     logger.warning("from @%d on this log is sent again: %s", out.until, reason)
                     await asyncio.sleep(pause_s)
-                    while not self._stream.connection.is_connected:
-                        await asyncio.sleep(PAUSE_S[0])
+                    self._waiting.again(time.monotonic())
                     await self._try(writer, out.again(_new_run()))
                 pause_s = min(2 * pause_s, PAUSE_S[1])
+
+    async def _next_answer(self, writer: Writer) -> Confirmed | None:
+        """Return the next answer; None where none comes until the oldest message is late, or ANSWER_S."""
+        left_s = self._waiting.left_s(time.monotonic())
+        try:
+            async with asyncio.timeout(ANSWER_S[0] if left_s is None else left_s):
+                return await writer.answers.get()
+        except TimeoutError:
+            return None
 
     def _moved(self, batches: AsyncBatches) -> None:
         if self._out.has_room():

@@ -1,0 +1,31 @@
+"""Ending tasks that may not hear it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+from typing import Any
+
+AGAIN_S = 0.5
+TRIES = 10
+logger = logging.getLogger("sylvite.cluster")
+
+
+async def end_all(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they have ended; who takes no notice of it many times is left alone.
+
+    asyncio.wait_for and nats-py swallow it where it comes at the wrong moment: the task goes on, and
+    whoever waits for its end would wait for ever.
+    """
+    left = set(tasks)
+    for _ in range(TRIES):
+        for task in left:
+            task.cancel()
+        if left:
+            _, left = await asyncio.wait(left, timeout=AGAIN_S)
+    for task in left:
+        logger.error("the task %s does not end, and is left alone", task.get_name())
+    for task in set(tasks) - left:
+        if not task.cancelled():
+            task.exception()  # Whoever waited for it first has raised it.
