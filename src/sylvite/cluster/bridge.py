@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Mapping
 from typing import Any
 
 from sylvite.client.async_client import AsyncClient
@@ -16,6 +16,7 @@ from sylvite.cluster.audit import Audit, first_to_send
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.down import Down
 from sylvite.cluster.settings import ClusterSettings, join_servers
+from sylvite.cluster.sharing import Share, share_all
 from sylvite.cluster.stream import Stream, check_node
 from sylvite.cluster.telling import Telling
 from sylvite.cluster.up import Up
@@ -31,8 +32,12 @@ logger = logging.getLogger("sylvite.cluster")
 class Bridge:
     """`node`: the name of this master among the others."""
 
-    def __init__(self, bus: AsyncClient, settings: ClusterSettings, node: str) -> None:
+    def __init__(
+        self, bus: AsyncClient, settings: ClusterSettings, node: str, sharing: Mapping[str, Share] | None = None
+    ) -> None:
+        """`sharing`: what is shared with other masters beside the log."""
         self._bus, self._settings, self._node = bus, settings, check_node(node)
+        self._sharing = sharing or {}
         self._telling = Telling(bus)
         self._cut_off_s: float | None = None
         self._stream_id = 0
@@ -98,7 +103,14 @@ class Bridge:
         audit = Audit(self._bus, stream, up, down, self._telling, state)
         self._is_back()
         try:
-            await _first_to_end(up.run(), down.run(), audit.run(), self._keep_saying(up), connection.closed.wait())
+            await _first_to_end(
+                up.run(),
+                down.run(),
+                audit.run(),
+                self._keep_saying(up),
+                share_all(connection, self._node, self._sharing),
+                connection.closed.wait(),
+            )
         except asyncio.CancelledError:
             await audit.leave()
             raise

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import NamedTuple, Self
 
@@ -106,6 +106,10 @@ def bucket_config(settings: ClusterSettings) -> api.StreamConfig:
     )
 
 
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
 class Shared:
     """The bucket, over a connection that somebody else closes.  `node`: who we are."""
 
@@ -151,17 +155,20 @@ class Shared:
         """Delete an entry of our own; it may not be there.  Raises ClusterError: it may be gone, or not."""
         await self._publish(part, item, b"", {_OPERATION: "DEL"}, KEEP_DELETED_S)
 
-    async def watch(self, part: str) -> AsyncGenerator[Entry | None]:
+    async def watch(self, part: str, began: Callable[[], None] = _nothing) -> AsyncGenerator[Entry | None]:
         """Yield all entries that there are, of all masters, then None once, then each that changes, for ever.
 
         It begins anew, None and all, when the connection was lost or the bucket is another one: who reads takes each entry as
         often as it comes.  An entry that was deleted and one that was never there are not always told apart, so what is not
         there by None does not exist.
+
+        `began`: called each time before the first entry, as what was known to be in the bucket may not be there any more.
         """
         pause_s, told = AGAIN_S[0], ""
         while True:
             try:
                 await self.open()
+                began()
                 async with aclosing(self._entries(part)) as entries:
                     async for entry in entries:
                         pause_s, told = AGAIN_S[0], ""
