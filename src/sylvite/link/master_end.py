@@ -330,7 +330,8 @@ class MasterEnd:
         """Bring a minion that has come in what went down a moment ago: it may have been away, or not have got it."""
         if wire.session is not None and wire.session.identity is not None:
             for tag, packed in self._recent.of(wire.minion, time.monotonic()):
-                wire.session.send_down(tag, packed)
+                if self._jobs.is_for(wire.minion, tag.split("/")[2]):  # And not for a former holder of its id.
+                    wire.session.send_down(tag, packed)
             wire.write()
 
     def _missed(self, gap: Gap) -> None:
