@@ -1,0 +1,249 @@
+"""Holding: one part of a group's work, as one member has it: the lease, where to go on, what is handed out, what is done.
+
+One batch at a time is with whoever handles it, and the next is fetched meanwhile.  Before anything is handed out it is written how
+far that may go, so that a member that takes over can say what may have been handed out before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from sylvite.cluster.carried import Forged, decode
+from sylvite.cluster.incoming import Lost
+from sylvite.cluster.leases import Lease, Leases, now_s
+from sylvite.cluster.part import Handed, Part, Position
+from sylvite.cluster.positions import Begin, Entry, Positions, part_name
+from sylvite.cluster.stream import Fetched, Reader, Stream
+from sylvite.core.event import Event, Gap
+from sylvite.errors import ClusterError, ClusterUnreachable, LeaseLost
+
+AGAIN_S = 0.5
+PASSED_MESSAGES = 4096
+"""After so many messages with nothing for us the position is written, though nobody has acknowledged anything."""
+logger = logging.getLogger("sylvite.cluster.groups")
+
+
+class Work(NamedTuple):
+    """What all parts of a member share.  `known`: the last positions that it has seen.  `put`: takes what is handed out."""
+
+    group: str
+    leases: Leases
+    positions: Positions
+    stream: Stream
+    newest: bool
+    known: dict[str, Position]
+    wants: Callable[[Event], bool]
+    put: Callable[[Batch], None]
+
+    async def begin(self, node: str) -> Position:
+        """Return where a part begins that nobody has read yet.  Raises ClusterError."""
+        found: Begin = await self.positions.begin(self.group, newest=self.newest, known=self.known)
+        return self.known.get(node) or found.positions.get(node) or found.usual
+
+
+class Writing:
+    """The entry of a part during one tenure."""
+
+    def __init__(self, work: Work, node: str, lease: Lease, entry: Entry, revision: int) -> None:
+        self.entry = entry
+        self._work, self._node, self._lease, self._revision = work, node, lease, revision
+        self._lock = asyncio.Lock()
+
+    def check(self) -> None:
+        """Raises LeaseLost: the tenure is over."""
+        if self._lease.fence() != self.entry.fence:
+            raise LeaseLost(self._lease.name, "it was lost in between")
+
+    async def write(self, position: Position, offered: int) -> None:
+        """Write how far the part is; where the servers do not answer, again, as long as the tenure lasts.
+
+        Raises:
+            LeaseLost: it is over.
+            ClusterError: the servers refuse.
+        """
+        async with self._lock:
+            entry = msgspec.structs.replace(self.entry, position=position, offered=max(offered, position.number))
+            while True:
+                self.check()
+                try:
+                    self._revision = await self._work.positions.write(
+                        self._work.group, self._node, entry, self._revision
+                    )
+                    break
+                except ClusterUnreachable:
+                    self._work.positions.forget()
+                    await asyncio.sleep(AGAIN_S)
+            self.entry = entry
+            self._work.known[self._node] = position
+
+
+class Batch:
+    """Events of one master, in the order of its log.
+
+    `node`: that master.  `redelivered`: somebody may have been handed them out before, and has not acknowledged them.  `lost`:
+    what the stream did not keep for us, before these events.  `gaps`: events whose data cannot be decoded.
+    """
+
+    def __init__(self, node: str, handed: Handed, feed: _Feed, writing: Writing) -> None:
+        self.node = node
+        self.events: Sequence[Event] = handed.events
+        self.redelivered = handed.redelivered
+        self.lost: Sequence[Lost] = handed.lost
+        self.gaps: Sequence[Gap] = handed.gaps
+        self.is_taken = self.is_acknowledged = False
+        self.settled = asyncio.Event()
+        self._handed, self._feed, self._writing = handed, feed, writing
+
+    def take(self) -> bool:
+        """Say whether it may be handled: it is with whoever asks, from now on."""
+        try:
+            self._writing.check()
+        except LeaseLost:
+            self.settled.set()
+            return False
+        self.is_taken = True
+        return True
+
+    async def acknowledge(self) -> None:
+        """All of it is done: no member gets it any more.
+
+        Raises:
+            LeaseLost: another member has the part by now, and is handed this again.
+            ClusterError: the servers refuse.
+        """
+        if self.is_acknowledged:
+            return
+        self._feed.gather()
+        try:
+            await self._writing.write(self._handed.position, self._feed.part.number)
+            self.is_acknowledged = True
+        finally:
+            self.settled.set()
+
+
+class _Feed:
+    """Brings messages from the stream into a part; the next ones while those before are handled."""
+
+    def __init__(self, stream: Stream, node: str, part: Part) -> None:
+        self.part = part
+        self._node = node
+        self._reader = Reader(stream, node)
+        self._fetching: asyncio.Task[Sequence[Fetched]] | None = None
+
+    async def open(self) -> None:
+        """Raises ClusterError."""
+        await self._reader.open(self.part.number + 1)
+
+    def start(self) -> None:
+        """Begin to fetch.  It is not broken off but at the end: what was on its way would be lost."""
+        if self._fetching is None:
+            self._fetching = asyncio.create_task(self._reader.fetch(), name=f"group: {self._node}")
+
+    def gather(self) -> None:
+        """Take what has come by now; what was wrong is said by `more`."""
+        fetching = self._fetching
+        if fetching is not None and fetching.done() and not fetching.cancelled() and fetching.exception() is None:
+            self._take(fetching.result())
+
+    async def more(self) -> None:
+        """Wait until more has come, for a second or so.  Raises ClusterError: the stream has to be opened again."""
+        self.start()
+        assert self._fetching is not None
+        self._take(await asyncio.shield(self._fetching))
+
+    def _take(self, fetched: Sequence[Fetched]) -> None:
+        self._fetching = None
+        for each in fetched:
+            try:
+                carried = decode(each.node, each.data)
+            except Forged as error:
+                logger.error("message %d of the stream is passed over: %s", each.number, error)
+            else:
+                self.part.take(each.number, carried, now_s())
+
+    async def close(self) -> None:
+        if self._fetching is not None:
+            self._fetching.cancel()
+            await asyncio.gather(self._fetching, return_exceptions=True)
+        await self._reader.close()
+
+
+class Holding:
+    """A part that we want.  `leaving`: it is to be given back, when what is handed out is done; `closing`: at once."""
+
+    def __init__(self, work: Work, node: str) -> None:
+        self.leaving, self.closing = asyncio.Event(), asyncio.Event()
+        self._work, self._node = work, node
+
+    async def run(self) -> None:
+        """Hand out events while we have the lease, until we leave."""
+        told = ""
+        async with self._work.leases.hold(part_name(self._work.group, self._node)) as lease:
+            while not self.leaving.is_set():
+                try:
+                    await first(lease.held(), self.leaving.wait())
+                    if not self.leaving.is_set():
+                        await self._serve(lease)
+                    told = ""
+                except ClusterError as error:
+                    if str(error) != told:
+                        logger.warning("group %s: %s", self._work.group, error)
+                    told = str(error)
+                    self._work.positions.forget()
+                    await first(asyncio.sleep(AGAIN_S), self.leaving.wait())
+
+    async def _serve(self, lease: Lease) -> None:
+        """Raises ClusterError: everything has to be looked at anew."""
+        work, node = self._work, self._node
+        begin = await work.begin(node)
+        entry, revision = await work.positions.claim(work.group, node, lease.fence(), begin)
+        work.known[node] = entry.position
+        part = Part(node, entry.position, entry.offered, await work.stream.open(), work.wants)
+        feed = _Feed(work.stream, node, part)
+        try:
+            await feed.open()
+            await self._hand_out(lease, feed, Writing(work, node, lease, entry, revision))
+        finally:
+            await feed.close()
+
+    async def _hand_out(self, lease: Lease, feed: _Feed, writing: Writing) -> None:
+        done = writing.entry.position
+        while not self.leaving.is_set():
+            writing.check()
+            handed = feed.part.hand_out()
+            if handed is None:
+                await feed.more()
+                continue
+            if not handed.is_empty:
+                if handed.position.number > writing.entry.offered:
+                    await writing.write(done, feed.part.number)
+                batch = Batch(self._node, handed, feed, writing)
+                self._work.put(batch)
+                feed.start()
+                await first(batch.settled.wait(), lease.lost(), self.closing.wait())
+                if not batch.is_acknowledged:
+                    if self.closing.is_set() and not batch.is_taken:
+                        break
+                    return
+            done = handed.position
+            if done.number - writing.entry.position.number > PASSED_MESSAGES:
+                await writing.write(done, feed.part.number)
+        await writing.write(done, done.number)
+
+
+async def first(*waiting: Coroutine[Any, Any, Any]) -> None:
+    """Wait for the first of several; the others are given up."""
+    tasks = [asyncio.ensure_future(each) for each in waiting]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,141 @@
+"""Part: what one member of a group hands out of one master's log, and where that ends.  Pure.
+
+It comes from the stream, in the order of that log: what is there twice is passed over, and what stands behind a hole waits
+until the hole is filled (incoming.py).  A *position* says what is done.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from sylvite.cluster.carried import Carried, Place
+from sylvite.cluster.incoming import Incoming, Lost, Verdict
+from sylvite.cluster.stream import StreamState
+from sylvite.core.event import Event, Gap, Origin
+from sylvite.eventlog.origins import Mark
+
+EVENTS_MAX = 1024
+BYTES_MAX = 1024 * 1024
+"""So much is handed out at once, and then the rest of the message that it ends in."""
+NUMBER_MAX = 2**63
+MARKS_MAX = 64
+"""So many starts of a master's broker are remembered."""
+
+
+class Position(msgspec.Struct, frozen=True):
+    """`marks`: what a master has written in each epoch of its log is done below that offset; the last one moves.
+    `stamp_ns`: when that master took the last of it.  `stream`, `number`: the message of the stream that it was in."""
+
+    marks: tuple[Place, ...] = ()
+    stamp_ns: int = 0
+    stream: int = 0
+    number: int = 0
+
+    @property
+    def place(self) -> Place | None:
+        """Behind the last event that is done."""
+        return self.marks[-1] if self.marks else None
+
+    def behind(self, carried: Carried, stream: int, number: int) -> Position:
+        """Return the position behind a message."""
+        former = [mark for mark in self.marks if mark.epoch != carried.place.epoch]
+        marks = (*former, carried.place)[-MARKS_MAX:]
+        return Position(marks, max(self.stamp_ns, carried.batch.stamp_ns), stream, number)
+
+
+class Handed(NamedTuple):
+    """`position`: behind it; `before`: the one in front of it.  `lost`: what will not come any more, before these events.
+    `gaps`: events whose data cannot be decoded."""
+
+    events: tuple[Event, ...]
+    gaps: tuple[Gap, ...]
+    lost: tuple[Lost, ...]
+    before: Position
+    position: Position
+    redelivered: bool
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it for anybody: it was only passed over."""
+        return not (self.events or self.gaps or self.lost)
+
+
+class _Waiting(NamedTuple):
+    number: int
+    carried: Carried
+    lost: tuple[Lost, ...]
+
+
+class Part:
+    """`number`: of the last message that was looked at."""
+
+    def __init__(
+        self, node: str, position: Position, offered: int, state: StreamState, wants: Callable[[Event], bool]
+    ) -> None:
+        """`offered`: up to which message of the stream somebody may have been handed out what is not done.
+        `state`: the stream as it is now.  `wants`: says whether an event is to be handed out."""
+        self._node, self._position, self._wants = node, position, wants
+        self._incoming = Incoming("", (Mark(node, *mark) for mark in position.marks))
+        self._waiting: deque[_Waiting] = deque()
+        is_same = position.stream == state.id and position.number <= state.last
+        self.number = position.number if is_same else 0
+        # Of a stream that is another one than it was, nobody knows what was handed out.
+        self._offered = offered if is_same or not position.marks else NUMBER_MAX
+        self._stream, self._old_until = state.id, state.last
+        if state.first > self.number + 1:
+            self._incoming.stream_has_lost()
+
+    def take(self, number: int, carried: Carried, now_s: float) -> None:
+        """A message of this master has come."""
+        self.number = number
+        if self._is_of_before(carried):
+            return
+        verdict = self._incoming.judge(carried, now_s, is_old=number <= self._old_until)
+        if verdict is Verdict.TAKE:
+            self._incoming.took(carried)
+            self._waiting.append(_Waiting(number, carried, tuple(self._incoming.lost)))
+            self._incoming.lost.clear()
+
+    def hand_out(self) -> Handed | None:
+        """Return what comes next, as long as there is something to go on with; None where more has to arrive first.
+
+        What it leaves out is done: the next position lies behind that too.
+        """
+        if not self._waiting:
+            return None
+        before, first = self._position, self._waiting[0].number
+        events: list[Event] = []
+        gaps: list[Gap] = []
+        lost: list[Lost] = []
+        size = 0
+        while self._waiting and len(events) < EVENTS_MAX and size < BYTES_MAX:
+            number, carried, missing = self._waiting.popleft()
+            lost.extend(missing)
+            count = len(events)
+            for item in _events_of(carried):
+                if isinstance(item, Gap):
+                    gaps.append(item)
+                elif self._wants(item):
+                    events.append(item)
+            if len(events) > count:
+                size += len(carried.batch.raw)
+            self._position = self._position.behind(carried, self._stream, number)
+        return Handed(tuple(events), tuple(gaps), tuple(lost), before, self._position, first <= self._offered)
+
+    def _is_of_before(self, carried: Carried) -> bool:
+        """Say whether it was written before all that we know of: sent again, of an epoch that is not remembered."""
+        place, last = carried.place, self._position.place
+        if last is None or any(place.epoch == mark.epoch for mark in self._position.marks):
+            return False
+        return place.until <= last.until and carried.batch.stamp_ns < self._position.stamp_ns
+
+
+def _events_of(carried: Carried) -> list[Event | Gap]:
+    """Return the events as they lie in their master's log, from whom all other logs have them."""
+    batch = carried.batch
+    origin = Origin(batch.epoch, batch.stamp_ns, f"{batch.sender}@{carried.node}", batch.source_epoch)
+    return [item if isinstance(item, Gap) else msgspec.structs.replace(item, origin=origin) for item in batch.events()]

@@ -1,0 +1,287 @@
+"""Positions: how far a group has the log of each master, in JetStream's key-value store.
+
+NAME_groups             the bucket; NAME is the cluster's
+GROUP.begin             where the group began, for masters that it has not read yet
+GROUP.part.NODE         how far it has the log of NODE, and whose tenure has written that
+
+An entry is written only where it still is as whoever writes has seen it, and never by an earlier tenure than the last one: so a
+member that has lost its lease cannot move a position back, nor forward.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import NamedTuple, TypeVar, cast
+
+import msgspec
+from nats.js import api
+from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError, NotFoundError
+from nats.js.kv import KeyValue
+
+from sylvite.cluster.carried import Forged, decode
+from sylvite.cluster.connection import Connection
+from sylvite.cluster.part import Position
+from sylvite.cluster.settings import ClusterSettings
+from sylvite.cluster.shared import decode as decode_word
+from sylvite.cluster.shared import encode as encode_word
+from sylvite.cluster.stream import AS_WE_MAKE_IT, Stream, log_subject, node_of
+from sylvite.cluster.tenure import Fence, Guard
+from sylvite.errors import ClusterUnfit, LeaseLost
+
+BYTES_MAX = 64 * 1024 * 1024
+VALUE_BYTES_MAX = 64 * 1024
+Kind = TypeVar("Kind")
+logger = logging.getLogger("sylvite.cluster.groups")
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """`offered`: up to which message of the stream somebody may have been handed out what is not done.  `fence`: of the tenure
+    that has written this, and `node`, its master."""
+
+    position: Position
+    offered: int
+    fence: Fence
+    node: str
+
+
+class Begin(msgspec.Struct, frozen=True):
+    """`positions`: of the masters that were known; `usual`: of all others."""
+
+    positions: dict[str, Position]
+    usual: Position
+
+
+class Found(NamedTuple):
+    """An entry with its revision; None where there is none."""
+
+    entry: Entry | None
+    revision: int
+
+
+def bucket_name(settings: ClusterSettings) -> str:
+    return f"{settings.name}_groups"
+
+
+def part_name(group: str, node: str) -> str:
+    """Return what the lease of a part is called."""
+    return f"group.{group}.{encode_word(node)}"
+
+
+def may_publish(settings: ClusterSettings) -> tuple[str, ...]:
+    """Return the subjects that the user of a master needs to publish to, for groups."""
+    bucket = bucket_name(settings)
+    return (
+        f"$KV.{bucket}.>",
+        f"$JS.API.STREAM.INFO.KV_{bucket}",
+        f"$JS.API.STREAM.CREATE.KV_{bucket}",
+        f"$JS.API.STREAM.MSG.GET.KV_{bucket}",
+    )
+
+
+def bucket_config(settings: ClusterSettings) -> api.StreamConfig:
+    """Return the settings that the bucket is made with: those of a bucket of NATS's, but no message may remove others."""
+    bucket = bucket_name(settings)
+    return api.StreamConfig(
+        name=f"KV_{bucket}",
+        description="How far the groups of a Sylvite cluster have read",
+        subjects=[f"$KV.{bucket}.>"],
+        retention=api.RetentionPolicy.LIMITS,
+        discard=api.DiscardPolicy.NEW,
+        storage=api.StorageType.FILE,
+        num_replicas=settings.replicas,
+        max_msgs_per_subject=1,
+        max_bytes=BYTES_MAX,
+        max_msg_size=VALUE_BYTES_MAX,
+        max_msgs=-1,
+        deny_delete=True,
+        deny_purge=True,
+        allow_rollup_hdrs=False,
+    )
+
+
+class Positions:
+    """The bucket, over a connection that somebody else closes."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._settings = connection.settings
+        self._bucket: KeyValue | None = None
+
+    async def begin(self, group: str, *, newest: bool, known: dict[str, Position]) -> Begin:
+        """Return where a group began; where it has not yet, it does now.
+
+        `newest`: behind what is in the stream; else with the first message there.  `known`: what we know of a group that has
+        begun before, and whose entries are gone.
+
+        Raises:
+            ClusterUnfit: the bucket is none of ours.
+            ClusterError: the servers do not answer, or refuse.
+        """
+        key = f"{group}.begin"
+        bucket = await self._opened()
+        with self._connection.asking(f"reading the group {group}"):
+            found = await self._get(bucket, key, Begin)
+        if found[0] is not None:
+            return found[0]
+        begin = Begin(known, Position()) if known or not newest else await self._newest()
+        if known:
+            logger.warning(
+                "the positions of the group %s are gone; they are written again as they are known here", group
+            )
+        with self._connection.asking(f"beginning the group {group}"):
+            try:
+                await bucket.update(key, msgspec.json.encode(begin), last=found[1])
+            except KeyWrongLastSequenceError:
+                pass  # Somebody else was faster.
+            return (await self._get(bucket, key, Begin))[0] or begin
+
+    async def read(self, group: str, node: str) -> Found:
+        """Raises ClusterError."""
+        bucket = await self._opened()
+        with self._connection.asking(f"reading the group {group}"):
+            return Found(*await self._get(bucket, _key(group, node), Entry))
+
+    async def claim(self, group: str, node: str, fence: Fence, begin: Position) -> tuple[Entry, int]:
+        """Take over a part with a tenure; return its entry, and the revision.  `begin`: where there is none yet.
+
+        Raises:
+            LeaseLost: a later tenure has it.
+            ClusterError: it may be taken over, or not.
+        """
+        while True:
+            found, revision = await self.read(group, node)
+            if found is not None:
+                Guard(found.fence).check(part_name(group, node), fence)
+            position, offered = (begin, 0) if found is None else (found.position, found.offered)
+            entry = Entry(position, offered, fence, self._settings.node)
+            try:
+                return entry, await self.write(group, node, entry, revision)
+            except LeaseLost:
+                # Whoever had it before has moved it since, for the last time; or has a later tenure, as the next look says.
+                continue
+
+    async def write(self, group: str, node: str, entry: Entry, revision: int) -> int:
+        """Write an entry in place of that of a revision; return its own.
+
+        Raises:
+            LeaseLost: another tenure has written since.
+            ClusterError: it may be written, or not; the same may be written again.
+        """
+        bucket = await self._opened()
+        with self._connection.asking(f"writing a position of the group {group}"):
+            try:
+                return await bucket.update(_key(group, node), msgspec.json.encode(entry), last=revision)
+            except KeyWrongLastSequenceError as error:
+                there = Found(*await self._get(bucket, _key(group, node), Entry))
+                if there.entry == entry:
+                    return there.revision  # It was written, and the answer was lost.
+                by = f"{there.entry.node} has taken over since" if there.entry else "its position is gone"
+                raise LeaseLost(part_name(group, node), by) from error
+
+    async def groups(self) -> dict[str, dict[str, Entry]]:
+        """Return all groups, and how far each has the log of each master.  Raises ClusterError."""
+        name = bucket_name(self._settings)
+        with self._connection.asking(f"reading the groups in {name}"):
+            try:
+                info = await self._connection.jetstream.stream_info(f"KV_{name}", subjects_filter=f"$KV.{name}.>")
+            except NotFoundError:
+                return {}  # Nobody has read as a group yet; looking makes no bucket.
+        groups: dict[str, dict[str, Entry]] = {}
+        for subject in sorted(info.state.subjects or {}):
+            group, kind, *rest = subject.split(".")[2:]
+            bucket = await self._opened()
+            with self._connection.asking(f"reading the groups in {name}"):
+                if kind == "begin":
+                    if (await self._get(bucket, f"{group}.begin", Begin))[0] is not None:
+                        groups.setdefault(group, {})
+                elif group in groups and len(rest) == 1:
+                    node = decode_word(rest[0])
+                    entry, _ = await self._get(bucket, _key(group, node), Entry)
+                    if entry is not None:
+                        groups[group][node] = entry
+        return groups
+
+    async def delete(self, group: str) -> bool:
+        """Forget a group; return whether there was one.  Raises ClusterError."""
+        found = (await self.groups()).get(group)
+        if found is None:
+            return False
+        bucket = await self._opened()
+        with self._connection.asking(f"deleting the group {group}"):
+            for node in found:
+                await bucket.delete(_key(group, node))
+            await bucket.delete(f"{group}.begin")
+        return True
+
+    def forget(self) -> None:
+        """Something has failed: the bucket may be another one when the servers are back."""
+        self._bucket = None
+
+    async def _opened(self) -> KeyValue:
+        if self._bucket is None:
+            name = bucket_name(self._settings)
+            jetstream = self._connection.jetstream
+            with self._connection.asking(f"looking at the groups in {name}"):
+                try:
+                    info = await jetstream.stream_info(f"KV_{name}")
+                except NotFoundError:
+                    config = bucket_config(self._settings)
+                    info = await jetstream.add_stream(config)  # type: ignore[reportUnknownMemberType] - nats-py leaves a type in it open
+                self._check(info.config)
+                self._bucket = await jetstream.key_value(name)
+        return self._bucket
+
+    def _check(self, config: api.StreamConfig) -> None:
+        wanted = bucket_config(self._settings)
+        wrong = [
+            f"{name} is {getattr(config, name)!r}, not {getattr(wanted, name)!r}"
+            for name in (
+                "subjects",
+                "retention",
+                "storage",
+                "max_msgs_per_subject",
+                "allow_rollup_hdrs",
+                "allow_direct",
+            )
+            if (getattr(config, name) or None) != (getattr(wanted, name) or None)
+        ]
+        if (config.num_replicas or 1) < self._settings.replicas:
+            wrong.append(f"it has {config.num_replicas} replicas, not {self._settings.replicas}")
+        if wrong:
+            raise ClusterUnfit(f"the bucket {bucket_name(self._settings)}", "; ".join(wrong), AS_WE_MAKE_IT)
+
+    async def _get(self, bucket: KeyValue, key: str, kind: type[Kind]) -> tuple[Kind | None, int]:
+        try:
+            found = await bucket.get(key)
+        except KeyNotFoundError as error:
+            # Deleted: the next one has to follow the revision of that.
+            gone = cast("KeyValue.Entry | None", error.entry)  # type: ignore[reportUnknownMemberType] - nats-py's types are partial
+            return None, 0 if gone is None else gone.revision or 0
+        try:
+            return msgspec.json.decode(found.value or b"", type=kind), found.revision or 0
+        except msgspec.DecodeError as error:
+            cure = f"delete the key {key} of the bucket {bucket_name(self._settings)}"
+            raise ClusterUnfit(f"the entry {key}", f"holds what is none of ours: {error}", cure) from error
+
+    async def _newest(self) -> Begin:
+        """Return the positions behind what is in the stream."""
+        stream = Stream(self._connection, self._settings.node)
+        state = await stream.open()
+        name = stream.name
+        positions: dict[str, Position] = {}
+        with self._connection.asking(f"reading the stream {name}"):
+            subjects = log_subject(self._settings, "*")
+            info = await self._connection.jetstream.stream_info(name, subjects_filter=subjects)
+            for subject in info.state.subjects or {}:
+                last = await self._connection.jetstream.get_last_msg(name, subject)
+                try:
+                    carried = decode(node_of(subject), last.data or b"")
+                except Forged as error:
+                    logger.warning("the last message of %s is passed over: %s", node_of(subject), error)
+                    continue
+                positions[carried.node] = Position().behind(carried, state.id, last.seq or 0)
+        return Begin(positions, Position(stream=state.id, number=state.last))
+
+
+def _key(group: str, node: str) -> str:
+    return f"{group}.part.{encode_word(node)}"
