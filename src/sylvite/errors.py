@@ -304,6 +304,19 @@ class ClusterUnfit(ClusterError):
         self.what, self.reason, self.cure = what, reason, cure
 
 
+class NameTaken(ClusterError):
+    """Two masters of a cluster have one name; the one that is told so stops."""
+
+    code = "name_taken"
+
+    def __init__(self, node: str, reason: str) -> None:
+        super().__init__(
+            f"the name {node!r} belongs to another master: {reason}. Give this one a name of its own (`node` of the option cluster, "
+            "else `id`), and a log of its own where its disk is a copy; or stop the other one"
+        )
+        self.node, self.reason = node, reason
+
+
 class LeaseLost(ClusterError):
     """Another master has taken over what we wanted to do: it must not be done by us."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sylvite.cli.main import main
-from sylvite.cluster import audit, down, incoming, outgoing
+from sylvite.cluster import audit, claim, down, incoming, outgoing
 from sylvite.cluster.carried import Carried, Forged, Place
 from sylvite.cluster.incoming import Verdict
 from sylvite.core.batch import Batch
@@ -66,11 +66,23 @@ def _no_look_at_what_was_before() -> None:
     _replace(incoming.Incoming, "judge", take)
 
 
+def _no_claim() -> None:
+    async def nothing(*_: object) -> None:
+        await asyncio.sleep(0)
+
+    async def never(*_: object) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    _replace(claim.Claiming, "take", nothing)
+    _replace(claim.Claiming, "keep", never)
+
+
 CONTROLS: dict[str, Callable[[], None]] = {
     "confirmations": _no_confirmations,
     "the audit": _no_audit,
     "checks of what a message says": _trust_in_messages,
     "the window": _no_bound_of_memory,
+    "the claim": _no_claim,
     "places": _no_look_at_what_was_before,
 }
 

@@ -116,6 +116,7 @@ EXIT_CODES: Mapping[str, int] = {
     "cluster_refused": NOT_ALLOWED,
     "cluster_unfit": CONFIGURATION,
     "cluster_forged": NOT_ALLOWED,
+    "name_taken": CONFIGURATION,
     # Machines at providers
     "cloud_error": NO,
     "library_missing": CONFIGURATION,

@@ -13,6 +13,7 @@ from typing import Any
 
 from sylvite.client.async_client import AsyncClient
 from sylvite.cluster.audit import Audit, first_to_send
+from sylvite.cluster.claim import Claiming, of_this_process
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.down import Down
 from sylvite.cluster.settings import ClusterSettings, join_servers
@@ -20,7 +21,7 @@ from sylvite.cluster.sharing import Share, share_all
 from sylvite.cluster.stream import Stream, check_node
 from sylvite.cluster.telling import Telling
 from sylvite.cluster.up import Up
-from sylvite.errors import ClusterError, ClusterUnreachable, InvalidSetting, SylviteError
+from sylvite.errors import ClusterError, ClusterUnreachable, InvalidSetting, NameTaken, SylviteError
 
 PAUSE_S = (0.25, 5.0)
 SAY_S = 1.0
@@ -33,11 +34,19 @@ class Bridge:
     """`node`: the name of this master among the others."""
 
     def __init__(
-        self, bus: AsyncClient, settings: ClusterSettings, node: str, sharing: Mapping[str, Share] | None = None
+        self,
+        bus: AsyncClient,
+        settings: ClusterSettings,
+        node: str,
+        sharing: Mapping[str, Share] | None = None,
+        *,
+        key: str = "",
     ) -> None:
-        """`sharing`: what is shared with other masters beside the log."""
+        """`sharing`: what is shared with other masters beside the log.  `key`: the fingerprint of this master's key, for others
+        to compare theirs."""
         self._bus, self._settings, self._node = bus, settings, check_node(node)
         self._sharing = sharing or {}
+        self._claim = of_this_process(key)
         self._telling = Telling(bus)
         self._cut_off_s: float | None = None
         self._stream_id = 0
@@ -47,6 +56,7 @@ class Bridge:
 
         Raises:
             InvalidSetting: credentials or certificates cannot be used.
+            NameTaken: another master has this one's name.
         """
         telling = asyncio.create_task(self._telling.run(), name="cluster: events")
         pause_s = PAUSE_S[0]
@@ -60,6 +70,10 @@ class Bridge:
                     finally:
                         await _within(CLOSE_S, connection.close(), "closing the connection")
                 except InvalidSetting:
+                    raise
+                except NameTaken as error:
+                    self._telling.tell(error.code, node=self._node, reason=error.reason)
+                    await _within(CLOSE_S, self._telling.finish(), "telling it")
                     raise
                 except (SylviteError, OSError) as error:
                     self._lost(error)
@@ -93,6 +107,8 @@ class Bridge:
     async def _session(self, connection: Connection) -> None:
         stream = Stream(connection, self._node)
         state = await stream.open()
+        claiming = Claiming(connection, self._node, self._claim, self._note_rival)
+        await claiming.take()
         since: int | None = None
         if state.is_new or self._stream_id not in (0, state.id):
             since = await first_to_send(self._bus, self._settings)
@@ -107,13 +123,18 @@ class Bridge:
                 up.run(),
                 down.run(),
                 audit.run(),
+                claiming.keep(),
                 self._keep_saying(up),
                 share_all(connection, self._node, self._sharing),
                 connection.closed.wait(),
             )
         except asyncio.CancelledError:
             await audit.leave()
+            await claiming.release()
             raise
+
+    def _note_rival(self, where: str) -> None:
+        self._telling.tell("rival", where, node=self._node, where=where)
 
     async def _keep_saying(self, up: Up) -> None:
         while True:

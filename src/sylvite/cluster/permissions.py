@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sylvite.cluster import leases, positions, shared, stream
+from sylvite.cluster import claim, leases, positions, shared, stream
 from sylvite.cluster.dev import Allowed
 from sylvite.cluster.settings import ClusterSettings
 
@@ -16,6 +16,7 @@ def allowed_of(settings: ClusterSettings, node: str) -> Allowed:
             *leases.may_publish(settings),
             *shared.may_publish(settings, node),
             *positions.may_publish(settings),
+            *claim.may_publish(settings),
             *about_itself,
         ),
         ("_INBOX.>", stream.say_subject(settings)),

@@ -39,6 +39,10 @@ class Telling:
         logger.log(logging.INFO if name in EXPECTED else logging.WARNING, "%s: %s", name, said)
         self._waiting.put_nowait((name, facts))
 
+    async def finish(self) -> None:
+        """Wait until all of it is told, which `run` does meanwhile."""
+        await self._waiting.join()
+
     async def run(self) -> None:
         while True:
             name, facts = await self._waiting.get()
@@ -49,4 +53,5 @@ class Telling:
                     logger.debug("%s is not told yet: %s", name, error)
                     await asyncio.sleep(1.0)
                 else:
+                    self._waiting.task_done()
                     break

@@ -23,7 +23,25 @@ class Again(msgspec.Struct, frozen=True, tag="again"):
     offset: int
 
 
-Word = At | Again
+class Who(msgspec.Struct, frozen=True, tag="who"):
+    """Said under a name that we want: is the bridge of this run there, which has it?"""
+
+    run: str
+
+
+class Here(msgspec.Struct, frozen=True, tag="here"):
+    """It is: I have this name."""
+
+    run: str
+
+
+class Yields(msgspec.Struct, frozen=True, tag="yields"):
+    """I wanted this name, and leave it to whoever has it.  `where` I run."""
+
+    where: str
+
+
+Word = At | Again | Who | Here | Yields
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Word)
 

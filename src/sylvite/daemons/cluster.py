@@ -6,6 +6,7 @@ import asyncio
 import logging
 from pathlib import Path
 
+from sylvite.auth.keyring_folder import KeyFolder, load_public, public_name
 from sylvite.client.async_client import AsyncClient
 from sylvite.cluster.bridge import Bridge
 from sylvite.cluster.settings import join_servers
@@ -16,6 +17,7 @@ from sylvite.daemons.process import log_as, on_signals, run, say_ready
 from sylvite.daemons.systemd import notify
 from sylvite.errors import InvalidSetting
 
+KEYS, MASTER = "keys", "master"
 logger = logging.getLogger("sylvite.cluster")
 
 
@@ -38,7 +40,7 @@ async def _serve(configuration: Configuration[MasterOptions], socket: Path, read
     stopping = asyncio.Event()
     on_signals(stopping.set, configuration.reload)
     async with AsyncClient.connect(socket, name="cluster") as bus:
-        bridge = Bridge(bus, settings, settings.node or options.id)
+        bridge = Bridge(bus, settings, settings.node or options.id, key=_key_of(options))
         running = asyncio.create_task(bridge.run(), name="cluster: bridge")
         logger.info("bridging to %s", join_servers(settings.servers))
         say_ready(ready_fd)
@@ -51,3 +53,13 @@ async def _serve(configuration: Configuration[MasterOptions], socket: Path, read
         if isinstance(ended, Exception):
             raise ended
     return 0
+
+
+def _key_of(options: MasterOptions) -> str:
+    """Return the fingerprint of the key that minions know this master by; empty where the link has not made it yet."""
+    try:
+        with KeyFolder(options.data_dir / KEYS) as folder:
+            return load_public(folder, MASTER).fingerprint if folder.has(public_name(MASTER)) else ""
+    except InvalidSetting as error:
+        logger.debug("the key of this master is not known: %s", error)
+        return ""
