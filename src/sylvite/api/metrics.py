@@ -26,7 +26,8 @@ from sylvite.auth.keyring_values import State
 from sylvite.client.async_client import AsyncClient
 from sylvite.errors import SylviteError
 from sylvite.jobs.client_core import JOBS_FILE, KEYS
-from sylvite.jobs.minions import FILE, read_minions
+from sylvite.jobs.known_minions import read_known
+from sylvite.jobs.minions import FILE
 from sylvite.jobs.store import PAGE_JOBS_MAX, read_jobs
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _look_at_keys(folder: Path, facts: Facts) -> None:
 
 
 def _look_at_minions(path: Path, facts: Facts) -> None:
-    with read_minions(path) as reader:
+    with read_known(path) as reader:
         present = [record.is_present for record in reader.records()]
     facts.minions = {"present": sum(present), "absent": len(present) - sum(present)}
 

@@ -15,11 +15,14 @@ from sylvite.api.parameters import check_names, read_flag
 from sylvite.api.problems import NotFound
 from sylvite.api.service import Service
 from sylvite.core.event import format_stamp
-from sylvite.jobs.minions import FILE, MinionRecord, read_minions
+from sylvite.jobs.known_minions import read_known
+from sylvite.jobs.minions import FILE, MinionRecord
 
 
 class MinionItem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`since`: when it came, or went; None: it has not been here.  `reason`: why it went.  `grains`: where they were asked for."""
+    """`since`: when it came, or went; None: it has not been here.  `reason`: why it went.  `grains`: where they were asked for.
+    `master`: the other master of the cluster that it came to; not there: this one.
+    """
 
     id: str
     present: bool
@@ -27,6 +30,7 @@ class MinionItem(msgspec.Struct, frozen=True, omit_defaults=True):
     address: str
     reason: str
     grains: dict[str, Any] | None = None
+    master: str = ""
 
 
 async def list_all(service: Service, request: Request) -> Response:
@@ -51,7 +55,7 @@ async def one(service: Service, request: Request) -> Response:
 def _read(path: Path, *, with_grains: bool) -> list[MinionItem]:
     if not path.exists():
         return []
-    with read_minions(path) as reader:
+    with read_known(path) as reader:
         grains = reader.grains() if with_grains else {}
         return [_item(record, grains.get(record.id, {}) if with_grains else None) for record in reader.records()]
 
@@ -59,11 +63,11 @@ def _read(path: Path, *, with_grains: bool) -> list[MinionItem]:
 def _find(path: Path, id_: str) -> MinionItem | None:
     if not path.exists():
         return None
-    with read_minions(path) as reader:
+    with read_known(path) as reader:
         return next((_item(each, reader.grains_of(id_)) for each in reader.records() if each.id == id_), None)
 
 
 def _item(record: MinionRecord, grains: dict[str, Any] | None) -> MinionItem:
     since_ns = record.connected_since_ns if record.left_ns is None else record.left_ns
     since = None if since_ns is None else format_stamp(since_ns)
-    return MinionItem(record.id, record.is_present, since, record.address, record.reason, grains)
+    return MinionItem(record.id, record.is_present, since, record.address, record.reason, grains, record.master)

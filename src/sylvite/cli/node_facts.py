@@ -62,14 +62,15 @@ def master_facts(options: MasterOptions) -> MasterFacts:
     """Raises SylviteError: its keys or its file of minions cannot be read, or it was never started."""
     from sylvite.auth.keyring import Keyring
     from sylvite.auth.keyring_values import State
-    from sylvite.jobs.minions import FILE, read_minions
+    from sylvite.jobs.known_minions import read_known
+    from sylvite.jobs.minions import FILE
 
     with Keyring.open(options.data_dir / KEYS) as keyring:
         keys, due = keyring.all_keys(), keyring.due_count()
     ids = {state: [str(key.id) for key in keys if key.state is state] for state in State}
     connected: list[str] = []
     if (options.data_dir / FILE).exists():
-        with read_minions(options.data_dir / FILE) as minions:
+        with read_known(options.data_dir / FILE) as minions:
             connected = minions.present()
     away = [id_ for id_ in ids[State.ACCEPTED] if id_ not in set(connected)]
     return MasterFacts(connected, away, ids[State.PENDING], ids[State.DENIED], due)

@@ -17,7 +17,8 @@ from sylvite.cli.output import Lines, table, write_json
 from sylvite.cli.template import local_time, printable
 
 if TYPE_CHECKING:
-    from sylvite.jobs.minions import MinionReader, MinionRecord
+    from sylvite.jobs.known_minions import KnownMinions
+    from sylvite.jobs.minions import MinionRecord
 
 EXAMPLES = (
     Example("sylvite presence", "Who is connected"),
@@ -36,13 +37,15 @@ NANOSECONDS = 1_000_000_000
 def presence(options: GlobalOptions, *, folder: Path, everybody: bool, watch: bool) -> int:
     """Show which minions are connected to the master.
 
-    As the master's link has it, which need not run: then nobody is connected. One that was lost is shown as connected until
+    As the master's link has it, which need not run: then nobody is connected; in a cluster also those of the other masters, with
+    the name of their master behind the address. One that was lost is shown as connected until
     it has not come back for two seconds. With presence_events the same is told on the bus, in salt/presence/change and
     salt/presence/present.
     """
-    from sylvite.jobs.minions import FILE, read_minions
+    from sylvite.jobs.known_minions import read_known
+    from sylvite.jobs.minions import FILE
 
-    with read_minions(folder / FILE) as minions:
+    with read_known(folder / FILE) as minions:
         records = minions.records()
         shown = [record for record in records if everybody or record.is_present]
         if options.json and not watch:
@@ -57,6 +60,7 @@ def presence(options: GlobalOptions, *, folder: Path, everybody: bool, watch: bo
 
 def _facts(record: MinionRecord) -> dict[str, object]:
     return {
+        **({"master": record.master} if record.master else {}),
         "id": record.id,
         "present": record.is_present,
         "address": record.address,
@@ -77,7 +81,7 @@ def _show(options: GlobalOptions, records: Sequence[MinionRecord], *, everybody:
             record.id,
             "here" if record.is_present else "left" if record.left_ns else "never here",
             _age(now_ns, record.left_ns or record.connected_since_ns),
-            printable(record.address) or "-",
+            _address(record) or "-",
             printable(record.reason) or "-",
         )
         for record in records
@@ -89,11 +93,15 @@ def _show(options: GlobalOptions, records: Sequence[MinionRecord], *, everybody:
         click.echo(line)
 
 
+def _address(record: MinionRecord) -> str:
+    return printable(f"{record.address} ({record.master})" if record.master else record.address)
+
+
 def _age(now_ns: int, then_ns: int | None) -> str:
     return "-" if then_ns is None else show_age((now_ns - then_ns) / NANOSECONDS)
 
 
-def _watch(minions: MinionReader, before: dict[str, MinionRecord], *, as_json: bool) -> None:
+def _watch(minions: KnownMinions, before: dict[str, MinionRecord], *, as_json: bool) -> None:
     lines = Lines()
     while True:
         time.sleep(LOOK_S)
@@ -114,5 +122,5 @@ def _watch(minions: MinionReader, before: dict[str, MinionRecord], *, as_json: b
 
 def _line(record: MinionRecord) -> str:
     if record.is_present:
-        return f"{local_time(record.connected_since_ns or 0)[:19]}  + {record.id}  {printable(record.address)}"
+        return f"{local_time(record.connected_since_ns or 0)[:19]}  + {record.id}  {_address(record)}"
     return f"{local_time(record.left_ns or 0)[:19]}  - {record.id}  {printable(record.reason)}"

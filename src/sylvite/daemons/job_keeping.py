@@ -24,7 +24,8 @@ from sylvite.errors import DiskFull, NoSuchJob, SylviteError
 from sylvite.jobs.async_returns import publish
 from sylvite.jobs.client_core import JOBS_FILE, JobCore, MasterPlace
 from sylvite.jobs.keeping import CURSOR, TAGS, Keeper
-from sylvite.jobs.minions import FILE, MinionRecord, read_minions
+from sylvite.jobs.known_minions import read_known
+from sylvite.jobs.minions import FILE, MinionRecord
 from sylvite.jobs.store import NANOSECONDS, JobStore, JobStoreSettings, open_jobs
 from sylvite.jobs.watching import Watch
 
@@ -170,5 +171,5 @@ def _records(place: MasterPlace) -> list[MinionRecord] | None:
     path = place.data_dir / FILE
     if not path.exists():
         return None
-    with read_minions(path) as reader:
+    with read_known(path) as reader:
         return reader.records()

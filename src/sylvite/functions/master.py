@@ -10,8 +10,9 @@ from typing import Any
 from sylvite.functions.context import Bus
 from sylvite.functions.opts import bus_of
 from sylvite.jobs.client_core import JOBS_FILE, KEYS, MasterPlace
+from sylvite.jobs.known_minions import read_known
 from sylvite.jobs.local_client import LocalClient
-from sylvite.jobs.minions import FILE, MinionRecord, read_minions
+from sylvite.jobs.minions import FILE, MinionRecord
 from sylvite.jobs.roster import Roster
 from sylvite.jobs.store import JobReader, read_jobs
 
@@ -60,7 +61,7 @@ def records(opts: Mapping[str, Any]) -> list[MinionRecord]:
     path = Path(opts["data_dir"]) / FILE
     if not path.exists():
         return []
-    with read_minions(path) as reader:
+    with read_known(path) as reader:
         return list(reader.records())
 
 

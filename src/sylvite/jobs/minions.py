@@ -48,7 +48,8 @@ class MinionRecord(msgspec.Struct, frozen=True):
     """What is known of a minion beside its grains.
 
     `grains_ns`: when they came; None where none have.  `connected_since_ns`: the latest time it came; None where it has
-    not.  `left_ns`, `reason`: when and why it went; None while it is here.  `address`: where it came from.
+    not.  `left_ns`, `reason`: when and why it went; None while it is here.  `address`: where it came from.  `master`: the
+    other master of the cluster that it came to; empty: this one.
     """
 
     id: str
@@ -57,6 +58,7 @@ class MinionRecord(msgspec.Struct, frozen=True):
     left_ns: int | None
     address: str
     reason: str
+    master: str = ""
 
     @property
     def is_present(self) -> bool:
@@ -81,6 +83,24 @@ class MinionReader:
         with self._failures():
             row = self._connection.execute(query, (minion_id,)).fetchone()
         return {} if row is None else unpack_data(row[0])
+
+    def packed_grains(self) -> list[tuple[str, int, bytes]]:
+        """Return id, moment and packed grains of those that have sent any; sorted by id."""
+        query = "SELECT id, grains_ns, grains FROM minions WHERE grains IS NOT NULL ORDER BY id"
+        with self._failures():
+            return list(self._connection.execute(query))
+
+    def packed_grains_of(self, minion_id: str) -> tuple[int, bytes] | None:
+        """Return when the grains of one minion came, and these, packed; None where it has sent none."""
+        query = "SELECT grains_ns, grains FROM minions WHERE id = ? AND grains IS NOT NULL"
+        with self._failures():
+            found: tuple[int, bytes] | None = self._connection.execute(query, (minion_id,)).fetchone()
+        return found
+
+    def version(self) -> int:
+        """Return a number that is another one once somebody else has written to the file."""
+        with self._failures():
+            return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
     def present(self) -> list[str]:
         """Return the ids of those that are here; sorted."""

@@ -1,4 +1,7 @@
-"""Roster: the minions of a master, as its files say: whose key is accepted, what their grains are, who is here."""
+"""Roster: the minions of a master, as its files say: whose key is accepted, what their grains are, who is here.
+
+In a cluster those that are with another master are among them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 import msgspec
 
 from sylvite.auth.keyring import Keyring
-from sylvite.jobs.minions import read_minions
+from sylvite.jobs.known_minions import read_known
 from sylvite.jobs.targets import Target
 
 
@@ -64,7 +67,7 @@ class Roster:
             accepted = keyring.accepted_ids()
         if not self._minions.exists():
             return Minions(accepted)
-        with read_minions(self._minions) as reader:
+        with read_known(self._minions) as reader:
             grains = reader.grains() if with_grains else {}
             return Minions(accepted, grains, frozenset(reader.present()))
 
@@ -72,5 +75,5 @@ class Roster:
         """Return who is here; None where that is not known.  Raises: as `read`."""
         if not self._minions.exists():
             return None
-        with read_minions(self._minions) as reader:
+        with read_known(self._minions) as reader:
             return frozenset(reader.present())
