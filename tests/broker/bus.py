@@ -8,7 +8,8 @@ from sylvite.auth.peer import Peer
 from sylvite.broker.broker import Broker
 from sylvite.broker.connection import Connection
 from sylvite.broker.settings import BrokerSettings
-from sylvite.core.batch import Batch, BlockBuilder
+from sylvite.core.batch import Batch
+from sylvite.core.block import BlockBuilder
 from sylvite.core.event import Event, pack_data
 from sylvite.core.level import BY_POLICY
 from sylvite.core.pattern import Filter

@@ -9,7 +9,7 @@ import pytest
 
 from sylvite.auth.policy import LevelRule, PolicySettings, Rule
 from sylvite.broker.settings import BrokerSettings, Limits
-from sylvite.core.batch import BlockBuilder
+from sylvite.core.block import BlockBuilder
 from sylvite.core.event import pack_data
 from sylvite.core.level import Level
 from sylvite.eventlog.eventlog import LogSettings

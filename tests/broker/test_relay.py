@@ -6,7 +6,7 @@ import pytest
 
 from sylvite.auth.policy import PolicySettings, Rule
 from sylvite.broker.settings import BrokerSettings
-from sylvite.core.batch import BlockBuilder
+from sylvite.core.block import BlockBuilder
 from sylvite.core.event import pack_data
 from sylvite.eventlog.eventlog import LogSettings
 from sylvite.eventlog.sources import RUNS_MAX, Sources

@@ -13,7 +13,7 @@ from sylvite.broker import readers, thought
 from sylvite.broker import subscription as subscription_module
 from sylvite.broker.settings import BrokerSettings
 from sylvite.broker.thought import STEPS_AT_ONCE, STEPS_OF_FLUSH
-from sylvite.core.batch import BlockBuilder
+from sylvite.core.block import BlockBuilder
 from sylvite.core.event import pack_data
 from sylvite.core.level import Level
 from sylvite.core.predicate import Predicate, compile_predicate

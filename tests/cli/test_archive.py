@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from sylvite.cli.archive import MAGIC, SENDER_BYTES_MAX, BadArchive, read_archive
-from sylvite.core.batch import BlockBuilder, encode_batch
+from sylvite.core.batch import encode_batch
+from sylvite.core.block import BlockBuilder
 from sylvite.core.event import EVENT_BYTES_MAX
 from sylvite.eventlog.checksum import sealed
 

@@ -16,7 +16,7 @@ from sylvite.client.core import ClientCore
 from sylvite.client.feed import Feed
 from sylvite.client.publisher import new_ticket
 from sylvite.client.ticket import Ticket
-from sylvite.core.batch import BlockBuilder
+from sylvite.core.block import BlockBuilder
 from sylvite.core.event import pack_data
 from sylvite.core.pattern import Filter
 from sylvite.errors import DiskFull, DurabilityUnknown, RemoteProtocolError

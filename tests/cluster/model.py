@@ -12,7 +12,8 @@ from sylvite.cluster.carried import NOWHERE, Place
 from sylvite.cluster.down import brought_of
 from sylvite.cluster.incoming import Incoming, Verdict
 from sylvite.cluster.outgoing import Message, Outgoing, is_own
-from sylvite.core.batch import Batch, BlockBuilder, Passage
+from sylvite.core.batch import Batch, Passage
+from sylvite.core.block import BlockBuilder
 from sylvite.core.event import Event, pack_data
 from sylvite.eventlog.origins import Mark
 from sylvite.link.minion_session import PLACES

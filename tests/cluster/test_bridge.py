@@ -9,7 +9,8 @@ from pathlib import Path
 from sylvite.client.async_client import AsyncClient
 from sylvite.client.sync_client import Client
 from sylvite.cluster.dev import DevCluster
-from sylvite.core.batch import BlockBuilder, Passage
+from sylvite.core.batch import Passage
+from sylvite.core.block import BlockBuilder
 from sylvite.core.event import Event, pack_data
 from sylvite.link.minion_session import PLACES
 from tests.cluster.masters import Master

@@ -8,7 +8,8 @@ from sylvite.cluster import carried
 from sylvite.cluster.carried import NOWHERE, Carried, Forged, Place
 from sylvite.cluster.incoming import Incoming, Lost, Verdict
 from sylvite.cluster.outgoing import WINDOW_MESSAGES, Outgoing
-from sylvite.core.batch import Batch, BlockBuilder, Passage, encode_batch
+from sylvite.core.batch import Batch, Passage, encode_batch
+from sylvite.core.block import BlockBuilder
 from sylvite.core.event import pack_data
 from sylvite.eventlog.checksum import sealed
 from sylvite.eventlog.origins import Mark

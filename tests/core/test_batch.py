@@ -10,18 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sylvite.core.batch import (
-    BATCH_BYTES_MAX,
-    BATCH_EVENTS_MAX,
+from sylvite.core.batch import BATCH_BYTES_MAX, CUT_BYTES_MAX, HEADER, Batch, encode_batch
+from sylvite.core.block import (
     BLOCK_BYTES_MAX,
     BLOCK_HEADER,
-    CUT_BYTES_MAX,
     EMPTY_BLOCK,
-    HEADER,
-    Batch,
+    EVENTS_MAX,
     BlockBuilder,
     check_published,
-    encode_batch,
     read_block,
 )
 from sylvite.core.event import EVENT_BYTES_MAX, Event, Gap, Offset, Origin, pack_data
@@ -215,10 +211,10 @@ def test_what_one_publisher_got_wrong_does_not_stop_a_reader() -> None:
 
 
 def test_a_block_holds_so_many_events() -> None:
-    block = block_of([Entry("a", {})] * BATCH_EVENTS_MAX)
-    assert read_block(block).numbers == (0,) * BATCH_EVENTS_MAX
+    block = block_of([Entry("a", {})] * EVENTS_MAX)
+    assert read_block(block).numbers == (0,) * EVENTS_MAX
     with pytest.raises(RemoteProtocolError, match="8193 events"):
-        read_block(block_of([Entry("a", {})] * (BATCH_EVENTS_MAX + 1)))
+        read_block(block_of([Entry("a", {})] * (EVENTS_MAX + 1)))
 
 
 def test_sizes_that_cut_through_maps_give_each_reader_the_same() -> None:
@@ -269,8 +265,8 @@ def test_a_publisher_gives_events_and_no_offsets() -> None:
 
 def test_the_largest_cut_has_its_limit() -> None:
     """Eight thousand small events and a large one: without the last small one, offsets make it larger than the whole."""
-    room = BLOCK_BYTES_MAX - BLOCK_HEADER.size - 7 * BATCH_EVENTS_MAX - 2
-    entries = [Entry("", {})] * (BATCH_EVENTS_MAX - 1)
+    room = BLOCK_BYTES_MAX - BLOCK_HEADER.size - 7 * EVENTS_MAX - 2
+    entries = [Entry("", {})] * (EVENTS_MAX - 1)
     builder = BlockBuilder()
     builder.add("", b"\x81" + b"x" * room)
     for entry in entries:
@@ -278,9 +274,9 @@ def test_the_largest_cut_has_its_limit() -> None:
     block, _ = builder.take()
     assert len(block) == BLOCK_BYTES_MAX
     batch = batch_of(block)
-    cut = batch.cut(range(BATCH_EVENTS_MAX - 1))
+    cut = batch.cut(range(EVENTS_MAX - 1))
     assert len(batch.raw) < len(cut) <= CUT_BYTES_MAX
-    assert Batch(cut).last == 100 + BATCH_EVENTS_MAX - 2
+    assert Batch(cut).last == 100 + EVENTS_MAX - 2
 
 
 # -- What is no block ------------------------------------------------------------------------------------------------
@@ -341,7 +337,7 @@ def test_a_changed_batch_is_read_or_refused(entries: list[Entry], changes: list[
 
 
 @given(
-    count=st.integers(0, 4) | st.sampled_from([BATCH_EVENTS_MAX, 2**16, 2**31, 2**32 - 1]),
+    count=st.integers(0, 4) | st.sampled_from([EVENTS_MAX, 2**16, 2**31, 2**32 - 1]),
     tags=PARTS | st.lists(st.text(max_size=2), max_size=4).map(msgspec.msgpack.encode),
     lie=st.sampled_from([0, 0, 0, 1, -1, 2**31]),
     flags=st.integers(0, 4),

@@ -23,7 +23,7 @@ from sylvite.cli.place import parse_place
 from sylvite.client import publisher
 from sylvite.client.subscription import AckMode
 from sylvite.config import read_config
-from sylvite.core import batch, environment, event, grammar, pattern, predicate, tag
+from sylvite.core import block, environment, event, grammar, pattern, predicate, tag
 from sylvite.core.duration import parse_bytes, parse_duration_s
 from sylvite.core.level import Level
 from sylvite.core.pattern import Filter
@@ -156,7 +156,7 @@ def test_limits() -> None:
         "data of one event": limits.event_bytes,
         "maps, lists and extension values in one event": event.CONTAINERS_MAX,
         "tag": tag.TAG_BYTES_MAX,
-        "events in a block": batch.BATCH_EVENTS_MAX,
+        "events in a block": block.EVENTS_MAX,
         "frame": frame.FRAME_BYTES_MAX,
         "frame before the greeting": frame.GREETING_BYTES_MAX,
         "Hello": HELLO_WITHIN_S,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sylvite.core.batch import Batch, BlockBuilder
+from sylvite.core.batch import Batch
+from sylvite.core.block import BlockBuilder
 from sylvite.core.event import Event, Gap, pack_data
 from sylvite.eventlog.eventlog import EventLog, LogSettings, NewBatch
 from sylvite.eventlog.history import History

@@ -19,7 +19,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from sylvite.core.batch import Batch, BlockBuilder, encode_batch
+from sylvite.core.batch import Batch, encode_batch
+from sylvite.core.block import BlockBuilder
 from sylvite.core.event import Event, pack_data
 from sylvite.errors import LogFailed
 from sylvite.eventlog.eventlog import EventLog, LogSettings

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from sylvite.client.address import is_tcp, read_tcp
-from sylvite.core.batch import BlockBuilder
+from sylvite.core.block import BlockBuilder
 from sylvite.core.event import pack_data
 from sylvite.core.level import Level
 from sylvite.core.pattern import Filter

@@ -17,7 +17,8 @@ from sylvite.cluster.carried import NOWHERE, Place
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.dev import Allowed, DevCluster
 from sylvite.cluster.settings import ClusterSettings
-from sylvite.core.batch import Batch, BlockBuilder, Passage, encode_batch
+from sylvite.core.batch import Batch, Passage, encode_batch
+from sylvite.core.block import BlockBuilder
 from sylvite.core.event import pack_data
 from sylvite.errors import ClusterError
 from tests.cluster.masters import Master

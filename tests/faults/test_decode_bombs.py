@@ -18,15 +18,9 @@ import pytest
 
 from sylvite.config import read_config
 from sylvite.core import event
-from sylvite.core.batch import (
-    BATCH_EVENTS_MAX,
-    BLOCK_BYTES_MAX,
-    BLOCK_HEADER,
-    check_published,
-    encode_batch,
-    read_block,
-)
 from sylvite.core.batch import Batch as ReadBatch
+from sylvite.core.batch import encode_batch
+from sylvite.core.block import BLOCK_BYTES_MAX, BLOCK_HEADER, EVENTS_MAX, check_published, read_block
 from sylvite.core.event import CONTAINERS_MAX, EVENT_BYTES_MAX, unpack_data
 from sylvite.core.pattern import Filter
 from sylvite.errors import FrameTooBig, InvalidData, InvalidSetting, RemoteProtocolError, SylviteError
@@ -219,12 +213,12 @@ def block_with_tags(tags: bytes, count: int) -> bytes:
     "block",
     [
         BLOCK_HEADER.pack(2**32 - 1, 0, 0),
-        BLOCK_HEADER.pack(BATCH_EVENTS_MAX, 2**32 - 1, 3),
-        BLOCK_HEADER.pack(BATCH_EVENTS_MAX + 1, 1, 0) + bytes(MEBI),
+        BLOCK_HEADER.pack(EVENTS_MAX, 2**32 - 1, 3),
+        BLOCK_HEADER.pack(EVENTS_MAX + 1, 1, 0) + bytes(MEBI),
         BLOCK_HEADER.pack(1, 1, 0) + b"\x90" + b"\0\0\xff\xff\xff\xff",
         block_with_tags(b"\xdd\xff\xff\xff\xff", 1),
         block_with_tags(b"\xdd" + (MEBI - 9).to_bytes(4, "big") + b"\xa0" * (MEBI - 9), 1),
-        block_with_tags(b"\xdd" + (MEBI // 3).to_bytes(4, "big") + b"\xa2ab" * (MEBI // 3), BATCH_EVENTS_MAX),
+        block_with_tags(b"\xdd" + (MEBI // 3).to_bytes(4, "big") + b"\xa2ab" * (MEBI // 3), EVENTS_MAX),
         block_with_tags(b"\x91" * 100_000, 100),
         bytes(BLOCK_BYTES_MAX + 1),
     ],
@@ -328,7 +322,7 @@ def test_without_counting_tags_go_off(monkeypatch: pytest.MonkeyPatch) -> None:
         return 0
 
     block = block_with_tags(b"\xdd" + (MEBI - 9).to_bytes(4, "big") + b"\xa0" * (MEBI - 9), 1)
-    monkeypatch.setattr("sylvite.core.batch._count_tags", believe)
+    monkeypatch.setattr("sylvite.core.block._count_tags", believe)
     with control("D-02", without="counting tags"):
         hold_in_proportion(lambda: read_block(block), "blocks")
 

@@ -13,7 +13,7 @@ import pytest
 
 from sylvite.broker.settings import BrokerSettings
 from sylvite.client.sync_client import Client
-from sylvite.core.batch import BlockBuilder
+from sylvite.core.block import BlockBuilder
 from sylvite.core.event import pack_data
 from sylvite.eventlog.eventlog import EventLog, LogSettings, NewBatch
 from sylvite.eventlog.storage import DiskStorage

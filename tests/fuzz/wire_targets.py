@@ -10,7 +10,8 @@ import msgspec
 
 from sylvite.broker.settings import BrokerSettings
 from sylvite.client.core import ClientCore
-from sylvite.core.batch import BLOCK_HEADER, EMPTY_BLOCK, HEADER, Batch, BlockBuilder, check_published, encode_batch
+from sylvite.core.batch import HEADER, Batch, encode_batch
+from sylvite.core.block import BLOCK_HEADER, EMPTY_BLOCK, BlockBuilder, check_published
 from sylvite.core.event import EVENT_BYTES_MAX, Event, Gap, pack_data, unpack_data
 from sylvite.core.level import Level
 from sylvite.core.pattern import Filter

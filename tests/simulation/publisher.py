@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sylvite.client.ticket import Ticket
-from sylvite.core.batch import BlockBuilder
+from sylvite.core.block import BlockBuilder
 from sylvite.core.event import pack_data
 from sylvite.core.level import Level
 from sylvite.errors import AckTimeout, AckUnknown, DiskFull, EventLogError, StaleSequence, SylviteError

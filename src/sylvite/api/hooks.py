@@ -28,7 +28,7 @@ from sylvite.auth.hook_rules import Rule, make_event, read_rule
 from sylvite.auth.webhooks import Checking, Delivery, NotShown, check
 from sylvite.client.async_client import AsyncClient
 from sylvite.client.core import new_source_epoch
-from sylvite.core.batch import BlockBuilder
+from sylvite.core.block import BlockBuilder
 from sylvite.core.event import Position, pack_data
 from sylvite.daemons.configuration import Configuration
 from sylvite.daemons.options.master import MasterOptions

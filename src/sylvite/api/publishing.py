@@ -12,7 +12,7 @@ from sylvite.api.access import Caller
 from sylvite.client.async_client import AsyncClient
 from sylvite.client.core import new_source_epoch
 from sylvite.client.ticket import Published
-from sylvite.core.batch import BlockBuilder
+from sylvite.core.block import BlockBuilder
 from sylvite.core.event import pack_data
 from sylvite.core.level import Level
 from sylvite.core.tag import check_tag

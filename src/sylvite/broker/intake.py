@@ -13,7 +13,8 @@ from sylvite.auth.peer import Peer
 from sylvite.auth.policy import OWN_PREFIX, Policy
 from sylvite.broker.replication import Replication
 from sylvite.broker.settings import Limits
-from sylvite.core.batch import EMPTY_BLOCK, Batch, BlockBuilder, Passage, check_published
+from sylvite.core.batch import Batch, Passage
+from sylvite.core.block import EMPTY_BLOCK, BlockBuilder, check_published
 from sylvite.core.event import pack_data
 from sylvite.core.level import BY_POLICY, Level
 from sylvite.core.tag import check_tag

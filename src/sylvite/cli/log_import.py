@@ -18,7 +18,7 @@ from sylvite.cli.archive import Archived, read_archive
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
 from sylvite.cli.output import write_json
 from sylvite.cli.progress import Progress
-from sylvite.core.batch import BlockBuilder
+from sylvite.core.block import BlockBuilder
 from sylvite.errors import InvalidInput
 from sylvite.eventlog.eventlog import META, EventLog, LogSettings, NewBatch
 from sylvite.eventlog.storage import DiskStorage

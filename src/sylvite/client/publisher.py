@@ -8,7 +8,7 @@ from typing import Any
 
 from sylvite.client.core import ClientCore
 from sylvite.client.ticket import Ticket
-from sylvite.core.batch import BlockBuilder, Collect
+from sylvite.core.block import BlockBuilder, Collect
 from sylvite.core.event import CONTAINERS_MAX, Event, pack_data
 from sylvite.core.level import Level
 from sylvite.core.tag import check_tag

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import msgspec
 
-from sylvite.core.batch import EMPTY_BLOCK, Batch, Passage, encode_batch
+from sylvite.core.batch import Batch, Passage, encode_batch
+from sylvite.core.block import EMPTY_BLOCK
 from sylvite.core.event import Gap
 from sylvite.errors import DiskFull, EventLogError, LogFailed, LogInUse, LogNotUnderstood, NoSuchCursor
 from sylvite.eventlog import retention

@@ -23,7 +23,8 @@ from typing import Annotated
 
 import msgspec
 
-from sylvite.core.batch import BATCH_BYTES_MAX, BLOCK_HEADER, HEADER, MAGIC, Batch
+from sylvite.core.batch import BATCH_BYTES_MAX, HEADER, MAGIC, Batch
+from sylvite.core.block import BLOCK_HEADER
 from sylvite.errors import LogNotUnderstood, RemoteProtocolError
 from sylvite.eventlog.checksum import crc32c, is_whole
 from sylvite.eventlog.storage import File, Storage

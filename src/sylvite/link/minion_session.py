@@ -16,7 +16,8 @@ from sylvite.auth import enrolment
 from sylvite.auth.enrolment import Asking
 from sylvite.auth.keyring_values import Identity
 from sylvite.auth.keys import Fingerprint, InvalidKey, PublicKey
-from sylvite.core.batch import BlockBuilder, Passage
+from sylvite.core.batch import Passage
+from sylvite.core.block import BlockBuilder
 from sylvite.core.event import pack_data, unpack_data
 from sylvite.errors import ConnectionLost, EventTooBig, InvalidData, InvalidInput, RemoteProtocolError
 from sylvite.link.forwarding import Forwarded, MakeJid, Refusal, forward
