@@ -122,6 +122,10 @@ class Shared:
         self._times_back = 0
         connection.on_change(self._changed)
 
+    @property
+    def connection(self) -> Connection:
+        return self._connection
+
     async def open(self) -> Self:
         """Make the bucket if it is not there.
 

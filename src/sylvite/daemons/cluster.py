@@ -14,6 +14,7 @@ from sylvite.daemons.configuration import Configuration
 from sylvite.daemons.options.master import MasterOptions
 from sylvite.daemons.precautions import secure_process
 from sylvite.daemons.process import log_as, on_signals, run, say_ready
+from sylvite.daemons.shared_minions import sharing_minions
 from sylvite.daemons.systemd import notify
 from sylvite.errors import InvalidSetting
 
@@ -39,8 +40,9 @@ async def _serve(configuration: Configuration[MasterOptions], socket: Path, read
         raise InvalidSetting("cluster", "", "names no servers of NATS: there is nothing to bridge to")
     stopping = asyncio.Event()
     on_signals(stopping.set, configuration.reload)
-    async with AsyncClient.connect(socket, name="cluster") as bus:
-        bridge = Bridge(bus, settings, settings.node or options.id, key=_key_of(options))
+    node = settings.node or options.id
+    async with AsyncClient.connect(socket, name="cluster") as bus, sharing_minions(options.data_dir, node) as minions:
+        bridge = Bridge(bus, settings, node, {"minions": minions.share}, key=key_of(options))
         running = asyncio.create_task(bridge.run(), name="cluster: bridge")
         logger.info("bridging to %s", join_servers(settings.servers))
         say_ready(ready_fd)
@@ -55,7 +57,7 @@ async def _serve(configuration: Configuration[MasterOptions], socket: Path, read
     return 0
 
 
-def _key_of(options: MasterOptions) -> str:
+def key_of(options: MasterOptions) -> str:
     """Return the fingerprint of the key that minions know this master by; empty where the link has not made it yet."""
     try:
         with KeyFolder(options.data_dir / KEYS) as folder:

@@ -1,0 +1,214 @@
+"""Minions: what each master lets the others know of its own: who is here, and their grains.  Pure.
+
+part      item      value
+minions   its id    MessagePack: connected_since_ns, left_ns, address, reason
+grains    its id    eight bytes: when they came (ns since 1970), big-endian; then the grains, packed
+
+What a master says that is not heard of any more, or has said goodbye, does not count: nobody is with it, as far as is known.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from sylvite.cluster.shared import Entry
+from sylvite.jobs.known_minions import as_left
+from sylvite.jobs.minions import MinionRecord
+from sylvite.jobs.others import Grains, Key
+
+PRESENCE, GRAINS = "minions", "grains"
+SILENT_S = 15.0
+ASLEEP_S = 5.0
+"""Who has not looked for so long has heard nobody, and not because of them."""
+LOST = "its master, {}, is silent"
+LEFT = "its master, {}, was stopped"
+_STAMP_BYTES = 8
+logger = logging.getLogger("sylvite.cluster")
+
+
+class _Shown(msgspec.Struct, frozen=True, array_like=True):
+    connected_since_ns: int | None
+    left_ns: int | None
+    address: str
+    reason: str
+
+
+def encode_record(record: MinionRecord) -> bytes:
+    shown = _Shown(record.connected_since_ns, record.left_ns, record.address, record.reason)
+    return msgspec.msgpack.encode(shown)
+
+
+def decode_record(entry: Entry) -> MinionRecord | None:
+    """Return what an entry says; None where it cannot be read."""
+    try:
+        shown = msgspec.msgpack.decode(entry.value or b"", type=_Shown)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        logger.warning("what %s says of the minion %s cannot be read: %s", entry.node, entry.item[:80], error)
+        return None
+    return MinionRecord(
+        entry.item, None, shown.connected_since_ns, shown.left_ns, shown.address, shown.reason, entry.node
+    )
+
+
+def encode_grains(grains: Grains) -> bytes:
+    return grains.at_ns.to_bytes(_STAMP_BYTES, "big") + grains.packed
+
+
+def grains_at_ns(value: bytes) -> int:
+    return int.from_bytes(value[:_STAMP_BYTES], "big", signed=True)
+
+
+class Changes(NamedTuple):
+    """What is to be written; as OthersStore.write takes it."""
+
+    records: list[MinionRecord]
+    grains: list[tuple[Key, Grains]]
+    gone: list[Key]
+
+
+class Ours:
+    """What the bucket has of this master, beside what it is to have."""
+
+    def __init__(self) -> None:
+        self._presence: dict[str, bytes] = {}
+        self._grains: dict[str, int] = {}
+
+    def forget(self, part: str) -> None:
+        """The bucket may be another one."""
+        (self._presence if part == PRESENCE else self._grains).clear()
+
+    def take(self, part: str, item: str, value: bytes | None) -> None:
+        """The bucket has this of ours."""
+        there = self._presence if part == PRESENCE else self._grains
+        if value is None:
+            there.pop(item, None)
+        elif part == PRESENCE:
+            self._presence[item] = value
+        else:
+            self._grains[item] = grains_at_ns(value)
+
+    def differing(self, records: Iterable[MinionRecord]) -> list[MinionRecord]:
+        """Return whose record is not there as it is."""
+        return [record for record in records if self._presence.get(record.id) != encode_record(record)]
+
+    def without_grains(self, records: Iterable[MinionRecord]) -> list[str]:
+        """Return whose latest grains are not there."""
+        return [
+            each.id for each in records if each.grains_ns is not None and self._grains.get(each.id) != each.grains_ns
+        ]
+
+    def superfluous(self, records: Iterable[MinionRecord]) -> list[tuple[str, str]]:
+        """Return part and item of what is there of minions that are not known any more."""
+        known = {record.id for record in records}
+        return [
+            (part, item)
+            for part, there in ((PRESENCE, self._presence), (GRAINS, self._grains))
+            for item in there.keys() - known
+        ]
+
+
+class Others:
+    """What the others say, and whether they are here.  `now_s`: of a clock that only goes forward.
+
+    `before`: what was written when this last ran.
+    """
+
+    def __init__(self, node: str, before: Iterable[MinionRecord], now_s: float) -> None:
+        self._node = node
+        self._records = {(record.master, record.id): record for record in before}
+        self._shown = dict(self._records)
+        """As they were written last."""
+        self._grains = {key: each.grains_ns for key, each in self._records.items() if each.grains_ns is not None}
+        self._new_grains: dict[Key, bytes] = {}
+        self._gone: set[Key] = set()
+        self._heard_s: dict[str, float] = {}
+        self._left: set[str] = set()
+        self._begun_s = self._looked_s = now_s
+
+    def take(self, part: str, entry: Entry) -> None:
+        """A master says something of a minion."""
+        if entry.node == self._node:
+            return
+        key = entry.node, entry.item
+        if part == PRESENCE:
+            record = None if entry.value is None else decode_record(entry)
+            if record is not None:
+                self._records[key] = record
+            elif self._records.pop(key, None) is not None:
+                self._gone.add(key)
+        elif entry.value is None:
+            self._grains.pop(key, None)
+        elif self._grains.get(key) != grains_at_ns(entry.value):
+            self._new_grains[key] = entry.value
+
+    def keep_only(self, said: set[Key]) -> None:
+        """These are all that something is said of: forget the rest."""
+        for key in self._records.keys() - said:
+            del self._records[key]
+            self._gone.add(key)
+
+    def hear(self, node: str, now_s: float, *, leaving: bool = False) -> None:
+        """A master has spoken."""
+        if node == self._node:
+            return
+        self._heard_s[node] = now_s
+        (self._left.add if leaving else self._left.discard)(node)
+
+    def look(self, now_s: float) -> None:
+        """Time passes.  Call it every second or so."""
+        asleep_s = now_s - self._looked_s
+        self._looked_s = now_s
+        if asleep_s > ASLEEP_S:
+            self._begun_s += asleep_s
+            self._heard_s = {node: heard_s + asleep_s for node, heard_s in self._heard_s.items()}
+
+    def masters(self) -> list[str]:
+        """Return who is here; sorted."""
+        return sorted(node for node in self._heard_s if self._why_not_here(node) is None)
+
+    def has_left(self, node: str) -> bool:
+        """Say whether a master has said goodbye: it may be back in a moment, and its minions with it."""
+        return node in self._left
+
+    def records(self, now_ns: int) -> list[MinionRecord]:
+        """Return what counts of what they say."""
+        reasons: Mapping[str, str | None] = {
+            node: self._why_not_here(node) for node in {node for node, _ in self._records}
+        }
+        return [
+            record if (reason := reasons[record.master]) is None else as_left(record, reason, now_ns)
+            for record in self._records.values()
+        ]
+
+    def take_changes(self, records: Iterable[MinionRecord]) -> Changes:
+        """Return what is to be written since the last time.  `records`: those that count."""
+        changed = [each for each in records if _differs(each, self._shown.get((each.master, each.id)))]
+        self._shown |= {(each.master, each.id): each for each in changed}
+        gone = [key for key in self._gone if key not in self._records]
+        for key in gone:
+            self._shown.pop(key, None)
+            self._grains.pop(key, None)
+        # Before who has them is known, they are for nobody.
+        ready = {key: value for key, value in self._new_grains.items() if key in self._records}
+        self._grains |= {key: grains_at_ns(value) for key, value in ready.items()}
+        self._new_grains = {key: value for key, value in self._new_grains.items() if key not in ready}
+        self._gone.clear()
+        grains = [(key, Grains(grains_at_ns(value), value[_STAMP_BYTES:])) for key, value in ready.items()]
+        return Changes(changed, grains, gone)
+
+    def _why_not_here(self, node: str) -> str | None:
+        if node in self._left:
+            return LEFT.format(node)
+        is_silent = self._looked_s - self._heard_s.get(node, self._begun_s) > SILENT_S
+        return LOST.format(node) if is_silent else None
+
+
+def _differs(record: MinionRecord, former: MinionRecord | None) -> bool:
+    if former is None or record.is_present or former.is_present:
+        return record != former
+    # Of one that is not here because its master is not, the moment moves on with each look.
+    return (record.connected_since_ns, record.reason) != (former.connected_since_ns, former.reason)
