@@ -26,7 +26,7 @@ class Master:
     """`bus`: its broker, in FOLDER; `bridge`: the process."""
 
     def __init__(
-        self, folder: Path, servers: DevCluster, node: str, *, without: str | None = None, **changes: Any
+        self, folder: Path, servers: DevCluster, node: str, /, *, without: str | None = None, **changes: Any
     ) -> None:
         """`without`: the safeguard that the bridge is to run without (tests/faults/cluster_controls.py)."""
         self.node = node

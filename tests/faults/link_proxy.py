@@ -1,4 +1,4 @@
-"""A network between minions and their master, as bad as a test wants it: a TCP proxy in a thread of its own."""
+"""A network between two, a minion and its master, say, as bad as a test wants it: a TCP proxy in a thread of its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Network:
     """Made by `network`.  What is set counts for all connections, from now on; `happened` counts what was done to them.
 
     `delay_s`: before bytes go on; `stalled`: ways on which nothing is read; `swallowing`: ways on which bytes vanish;
-    `trickling`: a byte at a time; `cut_after`: a connection is cut once so many bytes have gone that way.
+    `trickling`: a byte at a time; `refusing`: nobody gets a connection; `cut_after`: one is cut once so many bytes have gone
+    that way.
     """
 
     def __init__(self, target: int) -> None:
@@ -27,7 +28,7 @@ class Network:
         self.happened: Counter[str] = Counter()
         self.connections = 0
         self.delay_s = 0.0
-        self.trickling = False
+        self.trickling = self.refusing = False
         self.swallowing: frozenset[str] = frozenset()
         self.cut_after: tuple[str, int] | None = None
         self._target = target
@@ -46,12 +47,17 @@ class Network:
 
     def heal(self) -> None:
         """Let everything through again; connections that have lost bytes are reset, as TCP would in the end."""
-        self.delay_s, self.trickling, self.cut_after = 0.0, False, None
+        self.delay_s, self.trickling, self.refusing, self.cut_after = 0.0, False, False, None
         self._loop.call_soon_threadsafe(self._heal)
 
     def reset(self) -> None:
         """Reset all connections (RST)."""
         self._loop.call_soon_threadsafe(self._reset, None)
+
+    def cut(self) -> None:
+        """Reset all connections, and let nobody have another one."""
+        self.refusing = True
+        self.reset()
 
     def half_close(self) -> None:
         """Let the master's side of all connections end, and the minion's never hear of it."""
@@ -104,6 +110,10 @@ class Network:
                 self.happened["half closed"] += 1
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refusing:
+            self.happened["refused"] += 1
+            writer.transport.abort()
+            return
         self.connections += 1
         task = asyncio.current_task()
         assert task is not None

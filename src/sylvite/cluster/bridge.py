@@ -16,6 +16,7 @@ from sylvite.cluster.audit import Audit, first_to_send
 from sylvite.cluster.claim import Claiming, of_this_process
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.down import Down
+from sylvite.cluster.ending import end_all
 from sylvite.cluster.settings import ClusterSettings, join_servers
 from sylvite.cluster.sharing import Share, share_all
 from sylvite.cluster.stream import Stream, check_node
@@ -23,7 +24,9 @@ from sylvite.cluster.telling import Telling
 from sylvite.cluster.up import Up
 from sylvite.errors import ClusterError, ClusterUnreachable, InvalidSetting, NameTaken, SylviteError
 
-PAUSE_S = (0.25, 5.0)
+PAUSE_S = (0.25, 1.0)
+STEADY_S = 10.0
+"""What has held for so long is tried again soon."""
 SAY_S = 1.0
 CLOSE_S = 5.0
 OPEN_S = 15.0
@@ -48,7 +51,8 @@ class Bridge:
         self._sharing = sharing or {}
         self._claim = of_this_process(key)
         self._telling = Telling(bus)
-        self._cut_off_s: float | None = None
+        self._lost_s: float | None = None
+        self._is_cut_off = False
         self._stream_id = 0
 
     async def run(self) -> None:
@@ -81,7 +85,7 @@ class Bridge:
                     # A connection that breaks in the middle of a write shows in several ways, by the loop that runs.
                     logger.exception("the connection to the cluster has failed")
                     self._lost(error)
-                pause_s = PAUSE_S[0] if time.monotonic() - began_s > 2 * PAUSE_S[1] else min(2 * pause_s, PAUSE_S[1])
+                pause_s = PAUSE_S[0] if time.monotonic() - began_s > STEADY_S else min(2 * pause_s, PAUSE_S[1])
                 await asyncio.sleep(pause_s)
         finally:
             telling.cancel()
@@ -95,14 +99,18 @@ class Bridge:
         return opening.result()
 
     def _lost(self, error: Exception) -> None:
-        if self._cut_off_s is None:
-            self._cut_off_s = time.monotonic()
-        self._telling.tell("cut_off", node=self._node, reason=str(error))
+        """Note it; tell it, unless another server takes us at the first try."""
+        if self._lost_s is None:
+            self._lost_s = time.monotonic()
+            logger.info("from one server to another: %s", error)
+        else:
+            self._is_cut_off = True
+            self._telling.tell("cut_off", node=self._node, reason=str(error))
 
     def _is_back(self) -> None:
-        since_s, self._cut_off_s = self._cut_off_s, None
-        if since_s is not None:
-            self._telling.tell("back", node=self._node, after_s=round(time.monotonic() - since_s, 1))
+        if self._lost_s is not None and self._is_cut_off:
+            self._telling.tell("back", node=self._node, after_s=round(time.monotonic() - self._lost_s, 1))
+        self._lost_s, self._is_cut_off = None, False
 
     async def _session(self, connection: Connection) -> None:
         stream = Stream(connection, self._node)
@@ -125,8 +133,8 @@ class Bridge:
                 audit.run(),
                 claiming.keep(),
                 self._keep_saying(up),
+                connection.lost.wait(),
                 share_all(connection, self._node, self._sharing),
-                connection.closed.wait(),
             )
         except asyncio.CancelledError:
             await audit.leave()
@@ -149,11 +157,9 @@ async def _first_to_end(*work: Coroutine[Any, Any, Any]) -> None:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
-        raise ClusterError("the connection has ended")
+        raise ClusterError("the connection was lost")
     finally:
-        for task in tasks:
-            task.cancel()
-        await _within(CLOSE_S, asyncio.gather(*tasks, return_exceptions=True), "ending what used the connection")
+        await end_all(tasks)
 
 
 async def _within(seconds: float, work: Awaitable[object], what: str) -> None:
