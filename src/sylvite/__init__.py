@@ -16,8 +16,12 @@ from typing import TYPE_CHECKING, Any
 from sylvite.version import __version__
 
 if TYPE_CHECKING:
-    from sylvite.client.async_client import AsyncClient, AsyncPublisher, AsyncSubscription
-    from sylvite.client.sync_client import Client, Publisher, Subscription
+    from sylvite.client.async_client import AsyncClient
+    from sylvite.client.async_publisher import AsyncPublisher
+    from sylvite.client.async_subscription import AsyncSubscription
+    from sylvite.client.sync_client import Client
+    from sylvite.client.sync_publisher import Publisher
+    from sylvite.client.sync_subscription import Subscription
     from sylvite.client.ticket import Published
     from sylvite.core.event import Event, Gap, Offset, Position
     from sylvite.core.level import Level
@@ -103,9 +107,9 @@ _HOMES = {
     "AsyncCaller": "functions.async_clients",
     "AsyncClient": "client.async_client",
     "AsyncLocalClient": "jobs.async_local_client",
-    "AsyncPublisher": "client.async_client",
+    "AsyncPublisher": "client.async_publisher",
     "AsyncRunnerClient": "functions.async_clients",
-    "AsyncSubscription": "client.async_client",
+    "AsyncSubscription": "client.async_subscription",
     "AsyncWheelClient": "functions.async_clients",
     "Caller": "functions.clients",
     "Client": "client.sync_client",
@@ -117,9 +121,9 @@ _HOMES = {
     "Offset": "core.event",
     "Position": "core.event",
     "Published": "client.ticket",
-    "Publisher": "client.sync_client",
+    "Publisher": "client.sync_publisher",
     "RunnerClient": "functions.clients",
-    "Subscription": "client.sync_client",
+    "Subscription": "client.sync_subscription",
     "WheelClient": "functions.clients",
     "master_opts": "daemons.options.opts",
     "minion_opts": "daemons.options.opts",

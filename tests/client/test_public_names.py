@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 
 import sylvite
-from sylvite.client import async_client, sync_client
 
 HEAVY = ("asyncio", "cryptography", "yaml", "click", "logging", "random", "sylvite.broker", "sylvite.testing")
 PAIRS = [
-    (sync_client.Client, async_client.AsyncClient),
-    (sync_client.Publisher, async_client.AsyncPublisher),
-    (sync_client.Subscription, async_client.AsyncSubscription),
+    (sylvite.Client, sylvite.AsyncClient),
+    (sylvite.Publisher, sylvite.AsyncPublisher),
+    (sylvite.Subscription, sylvite.AsyncSubscription),
 ]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sylvite import Client, Event
-from sylvite.client.sync_client import Subscription
+from sylvite.client.sync_subscription import Subscription
 from tests.daemons.nodes import Daemon, Site
 
 WITHIN_S = 60.0

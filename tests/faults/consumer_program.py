@@ -25,7 +25,8 @@ from pathlib import Path
 
 import msgspec
 
-from sylvite.client.sync_client import Client, Subscription
+from sylvite.client.sync_client import Client
+from sylvite.client.sync_subscription import Subscription
 from sylvite.core.event import Event
 from sylvite.errors import CursorInUse
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sylvite.client.sync_client import Subscription
+from sylvite.client.sync_subscription import Subscription
 from sylvite.core.event import Event, Gap
 
 Content = Mapping[int, tuple[int, int]]

@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from sylvite.client.sync_client import Client, Subscription
+from sylvite.client.sync_client import Client
+from sylvite.client.sync_subscription import Subscription
 from sylvite.client.ticket import Published
 from sylvite.core.event import Gap, Position
 from sylvite.errors import AckTimeout, AckUnknown

@@ -12,7 +12,9 @@ import msgspec
 import pytest
 
 from sylvite.broker.settings import BrokerSettings
-from sylvite.client.sync_client import Client, Publisher, Subscription
+from sylvite.client.sync_client import Client
+from sylvite.client.sync_publisher import Publisher
+from sylvite.client.sync_subscription import Subscription
 from sylvite.errors import ConnectionLost
 from sylvite.eventlog.eventlog import LogSettings
 from tests.faults.bad_subscribers import BAD, Bad

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from sylvite.broker.settings import BrokerSettings
-from sylvite.client.sync_client import Client, Publisher
+from sylvite.client.sync_client import Client
+from sylvite.client.sync_publisher import Publisher
 from sylvite.eventlog.eventlog import LogSettings
 from tests.faults.forked_brokers import Forks, Start, broker_output, forked_brokers
 from tests.faults.proc import cpu_s

@@ -14,7 +14,8 @@ from sylvite.cli.render import Rendering
 from sylvite.core.event import Gap
 
 if TYPE_CHECKING:
-    from sylvite.client.sync_client import Client, Subscription
+    from sylvite.client.sync_client import Client
+    from sylvite.client.sync_subscription import Subscription
 
 NANOSECONDS = 1_000_000_000
 CHECK_EVENTS = 1024

@@ -11,22 +11,23 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 from sylvite.client.address import AnyPath, default_socket
 from sylvite.client.async_connection import AsyncConnection
+from sylvite.client.async_publisher import AsyncPublisher
+from sylvite.client.async_subscription import AsyncSubscription
 from sylvite.client.batches import AsyncBatches, Brought, Relayed
 from sylvite.client.core import CREDIT_BYTES, ClientCore, new_source_epoch
 from sylvite.client.feed import Feed
-from sylvite.client.publisher import BATCH_BYTES, WINDOW_BYTES, Counts, Outgoing, new_ticket, read_level, read_ticket
+from sylvite.client.publisher import BATCH_BYTES, WINDOW_BYTES, Outgoing, new_ticket, read_level, read_ticket
 from sylvite.client.start import Since, read_start
 from sylvite.client.subscription import (
     AckMode,
     Incoming,
     Patterns,
-    Standing,
     check_options,
     raise_gone,
     read_filter,
@@ -37,7 +38,7 @@ from sylvite.client.ticket import Published, Ticket
 from sylvite.core.event import Event, Gap
 from sylvite.core.level import Level
 from sylvite.core.pattern import Filter
-from sylvite.errors import AckTimeout, AckUnknown, ConnectionLost, NoSuchOffset, SylviteError, WaitTimeout
+from sylvite.errors import AckUnknown, ConnectionLost, NoSuchOffset, SylviteError, WaitTimeout
 from sylvite.wire.messages import Start, Welcome
 
 
@@ -391,117 +392,3 @@ class AsyncClient:
         finally:
             self._core.drop_question(question)
         return question.answer()
-
-
-class AsyncPublisher(Counts):
-    """As `Publisher`, with `await`; one task at a time."""
-
-    def __init__(self, connection: AsyncConnection, outgoing: Outgoing, timeout_s: float) -> None:
-        super().__init__(outgoing)
-        self._connection, self._timeout_s = connection, timeout_s
-
-    async def __aenter__(self) -> AsyncPublisher:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                await self.flush()
-        finally:
-            self._outgoing.give_up()
-
-    async def publish(self, tag: str, data: Mapping[str, Any], cause: Event | int | None = None) -> None:
-        """As `Publisher.publish`."""
-        outgoing = self._outgoing
-        if cause is None and outgoing.collect(tag, data):
-            return  # Nearly always, and with one call less.
-        while not outgoing.add(tag, data, cause):
-            await self._push(time.monotonic() + self._timeout_s)
-            outgoing.raise_refusal()
-
-    async def _push(self, deadline: float) -> None:
-        outgoing, connection = self._outgoing, self._connection
-        await connection.ensure_open(deadline)
-        await self._until(outgoing.has_room if outgoing.waits_for_answers else connection.is_sent, deadline)
-        outgoing.send()
-        connection.send()
-
-    async def _until(self, holds: Callable[[], bool], deadline: float) -> None:
-        try:
-            await self._connection.until(holds, deadline)
-        except TimeoutError:
-            raise AckTimeout(
-                "the broker has not answered in time: events may be in the log, or not; flush() goes on waiting for them"
-            ) from None
-
-    async def flush(self) -> None:
-        """As `Publisher.flush`."""
-        outgoing, connection = self._outgoing, self._connection
-        deadline = time.monotonic() + self._timeout_s
-        await self._push(deadline)
-        await self._until(lambda: outgoing.is_settled() and connection.is_sent(), deadline)
-        outgoing.raise_refusal()
-
-
-class AsyncSubscription(Standing):
-    """As `Subscription`, with `async for`."""
-
-    def __init__(self, connection: AsyncConnection, incoming: Incoming) -> None:
-        super().__init__(incoming)
-        self._connection = connection
-
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        incoming = self._incoming
-        while True:
-            # As `Subscription.__iter__`.
-            items = incoming.items
-            for item in items:
-                if isinstance(item, Event):
-                    yield item
-                else:
-                    incoming.miss(item)
-            if incoming.items is items and not incoming.load():
-                event = await self.next(None)
-                if event is None:
-                    return
-                yield event
-
-    async def __anext__(self) -> Event:
-        event = await self.next(None)
-        if event is None:
-            raise StopAsyncIteration
-        return event
-
-    async def next(self, timeout_s: float | None = None) -> Event | None:
-        """As `Subscription.next`."""
-        incoming = self._incoming
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
-            event = incoming.take()
-            if event is not None:
-                return event
-            if incoming.has_ended:
-                incoming.end()
-                return None
-            try:
-                await self._connection.until(incoming.feed.has_more, deadline)
-            except TimeoutError:
-                return None
-
-    async def ack(self, event: Event | int) -> None:
-        """As `Subscription.ack`."""
-        self._incoming.acknowledge(event)
-
-    async def close(self) -> None:
-        """As `Subscription.close`."""
-        self._incoming.finish(clean=True)
-
-    async def __aenter__(self) -> AsyncSubscription:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._incoming.finish(clean=kind is None)

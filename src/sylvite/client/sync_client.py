@@ -10,28 +10,29 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 from sylvite.client.address import AnyPath, default_socket
 from sylvite.client.core import CREDIT_BYTES, ClientCore, new_source_epoch
-from sylvite.client.publisher import BATCH_BYTES, WINDOW_BYTES, Counts, Outgoing, new_ticket, read_level, read_ticket
+from sylvite.client.publisher import BATCH_BYTES, WINDOW_BYTES, Outgoing, new_ticket, read_level, read_ticket
 from sylvite.client.start import Since, read_start
 from sylvite.client.subscription import (
     AckMode,
     Incoming,
     Patterns,
-    Standing,
     check_options,
     raise_gone,
     read_filter,
 )
 from sylvite.client.sync_connection import GREETING_S, SyncConnection
+from sylvite.client.sync_publisher import Publisher
+from sylvite.client.sync_subscription import Subscription
 from sylvite.client.ticket import Published, Ticket
 from sylvite.core.event import Event, Gap
 from sylvite.core.level import Level
-from sylvite.errors import AckTimeout, AckUnknown, ConnectionLost, NoSuchOffset, SylviteError, WaitTimeout
+from sylvite.errors import AckUnknown, ConnectionLost, NoSuchOffset, SylviteError, WaitTimeout
 from sylvite.wire.messages import Welcome
 
 ANSWER_S = 10.0
@@ -331,135 +332,3 @@ class Client:
         finally:
             self._core.drop_question(question)
         return question.answer()
-
-
-class Publisher(Counts):
-    """Many events, pipelined.  A context manager; leaving it waits until all is acknowledged.
-
-    As with a file, events are collected and leave when a batch is full, at `flush` and at the end.  A block that is
-    refused raises at one of the next calls, with all its events; nothing is dropped in silence.
-    """
-
-    def __init__(self, connection: SyncConnection, outgoing: Outgoing, timeout_s: float) -> None:
-        super().__init__(outgoing)
-        self._connection, self._timeout_s = connection, timeout_s
-
-    def __enter__(self) -> Publisher:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                self.flush()
-        finally:
-            self._outgoing.give_up()
-
-    def publish(self, tag: str, data: Mapping[str, Any], cause: Event | int | None = None) -> None:
-        """Collect an event; where the batch is full, send that first, and wait while the window is full.
-
-        Whatever is raised, this event was not taken.
-
-        Raises:
-            InvalidTag, InvalidData, EventTooBig: it cannot be.
-            SylviteError: earlier ones were refused.  AckTimeout: no answer for `timeout_s`; ConnectionLost.
-        """
-        outgoing = self._outgoing
-        if cause is None and outgoing.collect(tag, data):
-            return  # Nearly always, and with one call less.
-        while not outgoing.add(tag, data, cause):
-            self._push(time.monotonic() + self._timeout_s)
-            outgoing.raise_refusal()
-
-    def _push(self, deadline: float) -> None:
-        outgoing, connection = self._outgoing, self._connection
-        connection.ensure_open(deadline)
-        self._until(outgoing.has_room if outgoing.waits_for_answers else connection.is_sent, deadline)
-        outgoing.send()
-        connection.send()
-
-    def _until(self, holds: Callable[[], bool], deadline: float) -> None:
-        try:
-            self._connection.until(holds, deadline)
-        except TimeoutError:
-            raise AckTimeout(
-                "the broker has not answered in time: events may be in the log, or not; flush() goes on waiting for them"
-            ) from None
-
-    def flush(self) -> None:
-        """Send what is collected and return once all is answered.  Raises: as `publish`."""
-        outgoing, connection = self._outgoing, self._connection
-        deadline = time.monotonic() + self._timeout_s
-        self._push(deadline)
-        self._until(lambda: outgoing.is_settled() and connection.is_sent(), deadline)
-        outgoing.raise_refusal()
-
-
-class Subscription(Standing):
-    """Events, one by one: an iterator and a context manager.  Iteration waits for ever, or ends with `until_end`."""
-
-    def __init__(self, connection: SyncConnection, incoming: Incoming) -> None:
-        super().__init__(incoming)
-        self._connection = connection
-
-    def __iter__(self) -> Iterator[Event]:
-        incoming = self._incoming
-        while True:
-            # As `next` does it, without a call for each event.
-            items = incoming.items
-            if incoming.are_events:
-                yield from cast("Iterator[Event]", items)
-            else:
-                for item in items:
-                    if isinstance(item, Event):
-                        yield item
-                    else:
-                        incoming.miss(item)
-            if incoming.items is items and not incoming.load():
-                event = self.next(None)
-                if event is None:
-                    return
-                yield event
-
-    def __next__(self) -> Event:
-        event = self.next(None)
-        if event is None:
-            raise StopIteration
-        return event
-
-    def next(self, timeout_s: float | None = None) -> Event | None:
-        """Return the next event; None if there is none in time, or the subscription has ended.
-
-        Raises:
-            EventsMissed: a gap, without `on_gap`.  SylviteError: the broker does not let us go on.
-        """
-        incoming = self._incoming
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
-            event = incoming.take()
-            if event is not None:
-                return event
-            if incoming.has_ended:
-                incoming.end()
-                return None
-            try:
-                self._connection.until(incoming.feed.has_more, deadline)
-            except TimeoutError:
-                return None
-
-    def ack(self, event: Event | int) -> None:
-        """This event, or the one at this offset, and all before it are done: a new start of this cursor begins behind it."""
-        self._incoming.acknowledge(event)
-
-    def close(self) -> None:
-        """End the subscription; the event handed out last counts as done."""
-        self._incoming.finish(clean=True)
-
-    def __enter__(self) -> Subscription:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._incoming.finish(clean=kind is None)

@@ -21,7 +21,8 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from sylvite.client.async_client import AsyncClient, AsyncPublisher
+from sylvite.client.async_client import AsyncClient
+from sylvite.client.async_publisher import AsyncPublisher
 from sylvite.compat.endpoints import TcpEndpoints, UnixEndpoints
 from sylvite.compat.exceptions import SaltDeserializationError
 from sylvite.compat.frames import FrameDecoder

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from sylvite.client.address import SOCKET, VARIABLE, bus_in, default_socket
 from sylvite.client.start import Since
-from sylvite.client.sync_client import ANSWER_S, Client, Subscription
+from sylvite.client.sync_client import ANSWER_S, Client
+from sylvite.client.sync_subscription import Subscription
 from sylvite.compat.defaults import SALT_SOCK_DIRS, SOCK_DIRS
 from sylvite.compat.payload import from_wire, map_with_text_keys
 from sylvite.core.event import Event, Gap

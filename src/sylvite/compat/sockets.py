@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from sylvite.broker.place import Place
-from sylvite.client.async_client import AsyncClient, AsyncPublisher
+from sylvite.client.async_client import AsyncClient
+from sylvite.client.async_publisher import AsyncPublisher
 from sylvite.compat.bus import GAP_TAG, gap_data, received
 from sylvite.compat.endpoints import Endpoints, TcpEndpoints, UnixEndpoints
 from sylvite.compat.exceptions import SaltDeserializationError

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import msgspec
 
 from sylvite.auth.webhooks import sign
-from sylvite.client.async_client import AsyncClient, AsyncSubscription
+from sylvite.client.async_client import AsyncClient
+from sylvite.client.async_subscription import AsyncSubscription
 from sylvite.client.sync_connection import random_chance
 from sylvite.core.event import Event, Gap
 from sylvite.errors import SylviteError

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Any
 
 from sylvite.client.address import SYSTEM_FILES, SYSTEM_SOCKETS, VARIABLE, bus_in
-from sylvite.client.sync_client import Client, Subscription
+from sylvite.client.sync_client import Client
+from sylvite.client.sync_subscription import Subscription
 from sylvite.core import known_tags
 from sylvite.core.event import Event
 from sylvite.core.tag import check_tag

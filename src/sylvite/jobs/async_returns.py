@@ -7,7 +7,8 @@ import time
 from collections.abc import AsyncIterator
 from types import TracebackType
 
-from sylvite.client.async_client import AsyncClient, AsyncSubscription
+from sylvite.client.async_client import AsyncClient
+from sylvite.client.async_subscription import AsyncSubscription
 from sylvite.client.start import Since
 from sylvite.client.sync_client import ANSWER_S
 from sylvite.errors import AckUnknown, SylviteError

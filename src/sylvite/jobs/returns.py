@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from sylvite.client.start import Since
-from sylvite.client.sync_client import ANSWER_S, Client, Subscription
+from sylvite.client.sync_client import ANSWER_S, Client
+from sylvite.client.sync_subscription import Subscription
 from sylvite.core.event import Gap
 from sylvite.errors import AckUnknown, ConnectionLost, SylviteError
 from sylvite.jobs.batching import Batching

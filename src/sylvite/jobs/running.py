@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from sylvite.client.async_client import AsyncClient, AsyncSubscription
+from sylvite.client.async_client import AsyncClient
+from sylvite.client.async_subscription import AsyncSubscription
 from sylvite.core import known_tags
 from sylvite.core.event import Event
 from sylvite.jobs import answers, proc

@@ -12,7 +12,8 @@ from typing import Any
 from sylvite.auth.enrolment import NONCE_BYTES, Asking
 from sylvite.auth.keyring_values import Identity
 from sylvite.auth.keys import KeyPair, PublicKey
-from sylvite.client.async_client import AsyncClient, AsyncSubscription
+from sylvite.client.async_client import AsyncClient
+from sylvite.client.async_subscription import AsyncSubscription
 from sylvite.core.event import Event, Gap, pack_data
 from sylvite.errors import SylviteError
 from sylvite.jobs.jid import JidMaker

@@ -27,7 +27,8 @@ from sylvite.auth.enrolment import (
 )
 from sylvite.auth.keyring_values import State
 from sylvite.auth.keys import Fingerprint, InvalidKey, KeyPair
-from sylvite.client.async_client import AsyncClient, AsyncSubscription
+from sylvite.client.async_client import AsyncClient
+from sylvite.client.async_subscription import AsyncSubscription
 from sylvite.client.sync_connection import random_chance
 from sylvite.core.event import Event, Gap, pack_data, unpack_data
 from sylvite.core.known_tags import BEACONS
