@@ -35,6 +35,7 @@ from sylvite.auth.keyring_values import (
 from sylvite.auth.keys import Fingerprint, PublicKey
 
 NANOSECONDS = 1_000_000_000
+FOLLOWED_NS = 300 * NANOSECONDS
 
 
 class Keyring:
@@ -306,23 +307,28 @@ class Keyring:
 
         Returns the keys that do not count any more.
         """
-        if not self.store.row(
-            "SELECT 1 FROM former WHERE until_ns <= ? UNION ALL SELECT 1 FROM tokens WHERE until_ns <= ?",
-            now_ns,
-            now_ns,
-        ):
+        if not self._replaced_until(now_ns) and not self.store.row("SELECT 1 FROM tokens WHERE until_ns <= ?", now_ns):
             return []
         with self.store.writing():
             self.store.change("DELETE FROM tokens WHERE until_ns <= ?", now_ns)
             ended: list[Key] = []
-            for fingerprint, id_, epoch, public in self.store.rows(
-                "SELECT fingerprint, id, epoch, public FROM former WHERE until_ns <= ? ORDER BY until_ns", now_ns
-            ):
+            for fingerprint, id_, epoch, public in self._replaced_until(now_ns):
                 self.store.change("DELETE FROM former WHERE fingerprint = ?", fingerprint)
                 records.bar(self.store, fingerprint, id_, epoch, now_ns)
                 key = Key(id_, PublicKey(public), State.REVOKED, epoch, False, "", now_ns, now_ns, now_ns)
                 ended.append(records.insert(self.store, key, Act.REVOKE))
             return ended
+
+    def _replaced_until(self, now_ns: int) -> list[Any]:
+        """Return the keys that were replaced and whose time is over.
+
+        Two masters would say of the same key that it has ended: the one that has replaced it does, where it is there.
+        """
+        return self.store.rows(
+            "SELECT fingerprint, id, epoch, public FROM former LEFT JOIN followed USING (fingerprint) "
+            "WHERE until_ns <= ?1 - iif(followed.fingerprint IS NULL, 0, ?2) ORDER BY until_ns",
+            now_ns, FOLLOWED_NS,
+        )  # fmt: skip
 
     def _end_rollover(self, id_: str) -> Sequence[Fingerprint]:
         """Forget successor and former key of an id, and return them."""

@@ -8,6 +8,9 @@
     tokens      one-time tokens, as MAC
     successors  keys that minions have announced as their next ones
     former      keys that have a successor, and until when they still count
+    shared      what masters say together of an id, and what the tables said when that was written (auth/keyring_sharing.py)
+    learned     keys that wait at another master
+    followed    those of `former` that another master was the first to replace: it says when they end
 
 What must never be so is refused by an index, whatever the code above does: an id with two keys, a key with two ids.
 """
@@ -25,7 +28,7 @@ from sylvite.auth.keyring_values import KeyringBusy, KeyringFailed, KeyringNotUn
 NAME = "keyring.db"
 BUSY_S = 5.0
 APPLICATION_ID = 0x53594B52  # "SYKR"
-VERSION = 1
+VERSION = 2
 
 Connect = Callable[[str], sqlite3.Connection]
 """From a URI to a connection: the seam for faults."""
@@ -68,8 +71,15 @@ _SCHEMA = (
     "CREATE TABLE revision (number INTEGER NOT NULL)",
     "INSERT INTO revision VALUES (0)",
     f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {VERSION}",
 )
+_MIGRATIONS = (
+    (
+        "CREATE TABLE shared (id TEXT PRIMARY KEY, record BLOB NOT NULL, view BLOB NOT NULL) WITHOUT ROWID",
+        "CREATE TABLE learned (id TEXT NOT NULL, fingerprint TEXT NOT NULL, node TEXT NOT NULL, PRIMARY KEY (id, fingerprint)) WITHOUT ROWID",
+        "CREATE TABLE followed (fingerprint TEXT PRIMARY KEY) WITHOUT ROWID",
+    ),
+)
+"""What makes a file of version 1 one of version 2, and so on."""
 
 
 def connect(uri: str) -> sqlite3.Connection:
@@ -150,22 +160,21 @@ class Store:
         application = execute("PRAGMA application_id").fetchone()[0]
         version = execute("PRAGMA user_version").fetchone()[0]
         tables = execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if (application, version, tables) != (0, 0, 0) and (application, version) != (APPLICATION_ID, VERSION):
+        is_new = (application, version, tables) == (0, 0, 0)
+        if not is_new and (application != APPLICATION_ID or not 0 < version <= VERSION):
             what = f"of version {version}" if application == APPLICATION_ID else "of another program"
             raise KeyringNotUnderstood(f"{self._path} is {what}, and left as it is; move it away, or use what made it")
         execute("PRAGMA journal_mode = WAL")
         # A build of SQLite may come with NORMAL, which leaves the last commits to chance when the power fails.
         execute("PRAGMA synchronous = FULL")
-        if not tables:
-            execute("BEGIN IMMEDIATE")
-            try:
-                for statement in _SCHEMA:
+        if version < VERSION:
+            with self.writing():
+                for statement in _SCHEMA if is_new else ():
                     execute(statement)
-                execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    execute("ROLLBACK")
-                raise
+                for migration in _MIGRATIONS[0 if is_new else version - 1 :]:
+                    for statement in migration:
+                        execute(statement)
+                execute(f"PRAGMA user_version = {VERSION}")
 
     @contextlib.contextmanager
     def _translated(self) -> Generator[None]:
