@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Generator
 
 import msgspec
 import pytest
 
-from sylvite import Client, LocalClient
+from sylvite import Client, Event, LocalClient
 from sylvite.cluster.dev import DevCluster
 from sylvite.jobs.store import read_jobs
 from tests.cluster.servers import make_whole
 from tests.cluster.sites import WITHIN_S, ClusterMaster, ClusterSite
+from tests.daemons.nodes import part_of
 
+OPTIONS = {"timeout": "5", "presence_events": "true", "loop_interval": "2"}
+JOBS = 30
 MINIONS = {"web1": ("mars", "venus"), "web2": ("venus", "mars"), "db1": ("venus",)}
 
 
 @pytest.fixture(scope="module")
 def site(nats_servers: DevCluster, tmp_path_factory: pytest.TempPathFactory) -> Generator[ClusterSite]:
     make_whole(nats_servers)
-    with ClusterSite(tmp_path_factory.mktemp("site"), nats_servers, MINIONS, timeout="5") as site:
+    with ClusterSite(tmp_path_factory.mktemp("site"), nats_servers, MINIONS, **OPTIONS) as site:
         yield site
     make_whole(nats_servers)
 
@@ -32,6 +38,11 @@ def cli(master: ClusterMaster, *words: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def events(master: ClusterMaster, pattern: str) -> list[Event]:
+    with Client.connect(master.bus) as bus, bus.subscribe(fnmatch=pattern, since="oldest", until_end=True) as found:
+        return list(found)
 
 
 def returned(master: ClusterMaster, jid: str) -> list[str]:
@@ -62,3 +73,42 @@ def test_a_job_reaches_the_minions_of_both_once_and_both_keep_it(site: ClusterSi
         with Client.connect(site.bus_of(minion)) as bus:
             jobs = bus.subscribe(exact="__schedule_return", since="oldest", until_end=True)
             assert [event.data["jid"] for event in jobs].count(found["jid"]) == 1
+
+
+def told(site: ClusterSite) -> Counter[tuple[str, str]]:
+    """Return how often each minion was told new, and lost, on either bus: all of it is on both, before long."""
+
+    def changes() -> list[list[dict[str, list[str]]]]:
+        return [[each.data for each in events(master, "salt/presence/change")] for master in site.masters.values()]
+
+    site.until(lambda: (both := changes())[0] == both[1])
+    return Counter((what, minion) for each in changes()[0] for what in ("new", "lost") for minion in each[what])
+
+
+def test_presence_is_told_once_for_all(site: ClusterSite) -> None:
+    for master in site.masters.values():
+        with Client.connect(master.bus) as bus:
+            here = f"data.present == {sorted(MINIONS)}"
+            bus.wait("salt/presence/present", where=here, since="oldest", timeout_s=WITHIN_S)
+    assert told(site) == Counter(("new", minion) for minion in MINIONS)
+
+
+def test_a_minion_moves_while_jobs_are_published_and_no_return_is_lost_or_repeated(site: ClusterSite) -> None:
+    """Its master's link is killed under it; on the other one nobody sees more than where it is."""
+    link = part_of(site.daemons["mars"], "link")
+    jids: list[str] = []
+    with LocalClient.connect(site["venus"].place) as local:
+        for number in range(JOBS):
+            if number == JOBS // 3:
+                os.kill(link, signal.SIGKILL)
+            jids.append(local.run_job("web1", "test.sleep", [0.3])["jid"])
+    site.until(lambda: site["mars"].present().get("web1") == "venus", "web1 has not moved")
+    for master in site.masters.values():
+        site.until(lambda master=master: all(returned(master, jid) == ["web1"] for jid in jids))
+        tags = Counter(event.tag for event in events(master, "salt/job/*/ret/web1"))
+        assert [tags[f"salt/job/{jid}/ret/web1"] for jid in jids] == [1] * JOBS
+    with Client.connect(site.bus_of("web1")) as bus:
+        done = bus.subscribe(exact="__schedule_return", since="oldest", until_end=True)
+        times = Counter(event.data["jid"] for event in done)
+    assert [times[jid] for jid in jids] == [1] * JOBS
+    assert told(site) == Counter(("new", minion) for minion in MINIONS)

@@ -127,6 +127,8 @@ class Others:
         self._gone: set[Key] = set()
         self._heard_s: dict[str, float] = {}
         self._left: set[str] = set()
+        self._here_before: list[str] = []
+        """Masters that were here when we were last connected."""
         self._begun_s = self._looked_s = now_s
 
     def take(self, part: str, entry: Entry) -> None:
@@ -157,6 +159,14 @@ class Others:
             return
         self._heard_s[node] = now_s
         (self._left.add if leaving else self._left.discard)(node)
+
+    def parted(self) -> None:
+        """Nobody can be heard for a while."""
+        self._here_before = self.masters()
+
+    def connected(self, now_s: float) -> None:
+        """Who was here before has to be given the time to say so."""
+        self._heard_s |= dict.fromkeys(self._here_before, now_s)
 
     def look(self, now_s: float) -> None:
         """Time passes.  Call it every second or so."""

@@ -15,6 +15,7 @@ from sylvite.daemons.options.master import MasterOptions
 from sylvite.daemons.precautions import secure_process
 from sylvite.daemons.process import log_as, on_signals, run, say_ready
 from sylvite.daemons.shared_minions import sharing_minions
+from sylvite.daemons.shared_presence import SharedPresence
 from sylvite.daemons.systemd import notify
 from sylvite.errors import InvalidSetting
 
@@ -42,7 +43,9 @@ async def _serve(configuration: Configuration[MasterOptions], socket: Path, read
     on_signals(stopping.set, configuration.reload)
     node = settings.node or options.id
     async with AsyncClient.connect(socket, name="cluster") as bus, sharing_minions(options.data_dir, node) as minions:
-        bridge = Bridge(bus, settings, node, {"minions": minions.share}, key=key_of(options))
+        presence = SharedPresence(bus, configuration, minions)
+        sharing = {"minions": minions.share, "presence": presence.share}
+        bridge = Bridge(bus, settings, node, sharing, key=key_of(options))
         running = asyncio.create_task(bridge.run(), name="cluster: bridge")
         logger.info("bridging to %s", join_servers(settings.servers))
         say_ready(ready_fd)

@@ -83,7 +83,8 @@ def _settings(options: MasterOptions) -> LinkSettings:
     return LinkSettings(
         name=options.id,
         auth_events=options.auth_events,
-        presence_events=options.presence_events,
+        # In a cluster the bridge of one master tells it, for all.
+        presence_events=options.presence_events and not options.cluster,
         loop_interval_s=options.loop_interval_s,
         max_minions=options.max_minions,
         unique_jid=options.unique_jid,

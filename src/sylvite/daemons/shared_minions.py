@@ -37,10 +37,11 @@ logger = logging.getLogger("sylvite.cluster.minions")
 
 
 class SharedMinions:
-    """Made by `open`; `run` and `share` do it, in tasks of their own."""
+    """Made by `open`; `run` and `share` do it, in tasks of their own.  `knows_all`: set while it is known what all others say."""
 
     def __init__(self, folder: Path, node: str) -> None:
         self.node = node
+        self.knows_all = asyncio.Event()
         self.others = Others(node, (), time.monotonic())
         self._thread = ThreadPoolExecutor(1, "minions")
         self._own = _OwnFile(folder / FILE)
@@ -112,8 +113,9 @@ class SharedMinions:
     async def share(self, shared: Shared) -> None:
         """Share while a connection lasts: until it is cancelled.  Raises ClusterError."""
         ours, connection = Ours(), shared.connection
-        complete = {part: asyncio.Event() for part in (PRESENCE, GRAINS)}
+        complete = {PRESENCE: self.knows_all, GRAINS: asyncio.Event()}
         with connection.asking("listening to other masters"):
+            self.others.connected(time.monotonic())
             said = await connection.nats.subscribe(say_subject(connection.settings), cb=self._heard)  # type: ignore[reportUnknownMemberType] - nats-py leaves a type in it open
         work = [self._watch(shared, part, ours, done) for part, done in complete.items()]
         work.append(self._put_all(shared, ours, complete.values()))
@@ -124,6 +126,8 @@ class SharedMinions:
                 task.result()
         finally:
             await end_all(tasks)
+            self.knows_all.clear()
+            self.others.parted()
             if not connection.nats.is_closed:
                 await said.unsubscribe()
 
