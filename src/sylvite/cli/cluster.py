@@ -25,12 +25,16 @@ if TYPE_CHECKING:
             "Share the log of a master with the others of its cluster, until SIGTERM or Ctrl-C.",
         ),
         "status": ("sylvite.cli.cluster_status:status", "Show how a cluster is: servers, the stream, masters, leases."),
+        "groups": (
+            "sylvite.cli.cluster_groups:groups",
+            "Show how far groups of readers are, and who holds what; or forget one.",
+        ),
         "reseed": ("sylvite.cli.cluster_reseed:reseed", "Ask other masters to send their logs into the stream again."),
         "check": ("sylvite.cli.cluster_check:check", "Check NATS servers against the settings that keep our promises."),
     },
 )
 def cluster() -> None:
-    """Look after what several masters share: dev, bridge, status, reseed, check."""
+    """Look after what several masters share: dev, bridge, status, groups, reseed, check."""
 
 
 def cluster_options(function: Function) -> Function:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -27,6 +28,7 @@ EXAMPLES = (
     Example(
         "sylvite tail --from cursor:billing --count 100 -o json", "Go on where the last run with this name stopped"
     ),
+    Example("sylvite tail --group billing myco/ --json", "Share the events of all masters with others", endless=True),
 )
 LAST = 10
 
@@ -54,6 +56,14 @@ class Until(click.ParamType[Place]):
 @selection_options
 @output_options
 @click.option("--count", type=click.IntRange(min=0), metavar="N", help="Stop after N events.")
+@click.option("--group", metavar="NAME", help="Share the events of all masters with the others that read as NAME.")
+@click.option(
+    "-c",
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --group: the file of the master [/etc/sylvite/master].",
+)
 @click.option("--timeout", type=DURATION, metavar="TIME", help="Stop after this time, with exit code 124.")
 @click.option(
     "--gaps", type=click.Choice(["error", "show", "hide"]), default="show", metavar="HOW",
@@ -76,6 +86,8 @@ def tail(
     fields: str | None,
     highlight: re.Pattern[str] | None,
     count: int | None,
+    group: str | None,
+    config: Path | None,
     timeout: float | None,
     gaps: str,
 ) -> int:
@@ -86,7 +98,22 @@ def tail(
 
     --from cursor:NAME goes on where the last run with that NAME stopped (the first one: at the oldest event), and
     remembers what it has written out.
+
+    --group NAME reads what happens on all masters of the cluster, for ever, and shares it with whoever reads as NAME on any of them:
+    each event goes to one, and to another one if that one dies before it is written out. A new group begins at the oldest event,
+    or with --from newest at what comes.
     """
+    rendering = stdout_rendering(options, output, fields, highlight, usual="short")
+    wanted = Wanted(patterns, match, where, exclude)
+    if group is not None:
+        if any(given is not None for given in (last, since, until, count)) or not _is_end(start):
+            raise click.UsageError(
+                "--group goes on where the group is: of -n, --since, --until, --count and --from only --from newest"
+            )
+        from sylvite.cli.tail_group import read_group
+
+        newest = start is not None and start.at == "newest"
+        return read_group(group, config, rendering, wanted, newest=newest, timeout_s=timeout, gaps=gaps)
     from sylvite.cli.stream import Stop, Stream
 
     if since is not None and start is not None:
@@ -95,8 +122,7 @@ def tail(
         raise click.UsageError("a cursor says where to start: leave -n out")
     if last is None and since is None and start is None and until is None:
         last = LAST if count is None else (0 if follow else count)
-    stream = Stream(stdout_rendering(options, output, fields, highlight, usual="short"), gaps)
-    wanted = Wanted(patterns, match, where, exclude)
+    stream = Stream(rendering, gaps)
     until_ns = until.value if until is not None and until.at == "time" else None
     until_end = until.value + 1 if until is not None and until.at == "offset" else None
     try:
@@ -123,6 +149,10 @@ def tail(
         if follow and count is None:
             return exit_codes.DONE  # There is no other end to wait for.
         raise
+
+
+def _is_end(start: Place | None) -> bool:
+    return start is None or start.at in ("oldest", "newest")
 
 
 def _since(since: int | None, start: Place | None) -> dict[str, Any]:

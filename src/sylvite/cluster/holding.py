@@ -16,7 +16,7 @@ import msgspec
 from sylvite.cluster.carried import Forged, decode
 from sylvite.cluster.incoming import Lost
 from sylvite.cluster.leases import Lease, Leases, now_s
-from sylvite.cluster.part import Handed, Part, Position
+from sylvite.cluster.part import Handed, Part, Position, Received
 from sylvite.cluster.positions import Begin, Entry, Positions, part_name
 from sylvite.cluster.stream import Fetched, Reader, Stream
 from sylvite.core.event import Event, Gap
@@ -91,7 +91,7 @@ class Batch:
 
     def __init__(self, node: str, handed: Handed, feed: _Feed, writing: Writing) -> None:
         self.node = node
-        self.events: Sequence[Event] = handed.events
+        self.events: Sequence[Received] = handed.events
         self.redelivered = handed.redelivered
         self.lost: Sequence[Lost] = handed.lost
         self.gaps: Sequence[Gap] = handed.gaps
@@ -217,7 +217,7 @@ class Holding:
             writing.check()
             handed = feed.part.hand_out()
             if handed is None:
-                await feed.more()
+                await first(feed.more(), self.leaving.wait())
                 continue
             if not handed.is_empty:
                 if handed.position.number > writing.entry.offered:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -47,11 +47,23 @@ class Position(msgspec.Struct, frozen=True):
         return Position(marks, max(self.stamp_ns, carried.batch.stamp_ns), stream, number)
 
 
+class Received(Event, frozen=True):
+    """An event as it lies in the log of `node`: offset, epoch and stamp are of there, and so the same for all who read it.
+    `redelivered`: somebody may have been handed it out before, and has not acknowledged it."""
+
+    node: str = ""
+    redelivered: bool = False
+
+    def envelope(self) -> dict[str, Any]:
+        shown = {"node": self.node, **super().envelope()}
+        return shown | {"redelivered": True} if self.redelivered else shown
+
+
 class Handed(NamedTuple):
     """`position`: behind it; `before`: the one in front of it.  `lost`: what will not come any more, before these events.
     `gaps`: events whose data cannot be decoded."""
 
-    events: tuple[Event, ...]
+    events: tuple[Received, ...]
     gaps: tuple[Gap, ...]
     lost: tuple[Lost, ...]
     before: Position
@@ -107,8 +119,9 @@ class Part:
         """
         if not self._waiting:
             return None
-        before, first = self._position, self._waiting[0].number
-        events: list[Event] = []
+        before = self._position
+        redelivered = self._waiting[0].number <= self._offered
+        events: list[Received] = []
         gaps: list[Gap] = []
         lost: list[Lost] = []
         size = 0
@@ -116,7 +129,7 @@ class Part:
             number, carried, missing = self._waiting.popleft()
             lost.extend(missing)
             count = len(events)
-            for item in _events_of(carried):
+            for item in _events_of(carried, redelivered=redelivered):
                 if isinstance(item, Gap):
                     gaps.append(item)
                 elif self._wants(item):
@@ -124,7 +137,7 @@ class Part:
             if len(events) > count:
                 size += len(carried.batch.raw)
             self._position = self._position.behind(carried, self._stream, number)
-        return Handed(tuple(events), tuple(gaps), tuple(lost), before, self._position, first <= self._offered)
+        return Handed(tuple(events), tuple(gaps), tuple(lost), before, self._position, redelivered)
 
     def _is_of_before(self, carried: Carried) -> bool:
         """Say whether it was written before all that we know of: sent again, of an epoch that is not remembered."""
@@ -134,8 +147,13 @@ class Part:
         return place.until <= last.until and carried.batch.stamp_ns < self._position.stamp_ns
 
 
-def _events_of(carried: Carried) -> list[Event | Gap]:
+def _events_of(carried: Carried, *, redelivered: bool) -> list[Received | Gap]:
     """Return the events as they lie in their master's log, from whom all other logs have them."""
-    batch = carried.batch
-    origin = Origin(batch.epoch, batch.stamp_ns, f"{batch.sender}@{carried.node}", batch.source_epoch)
-    return [item if isinstance(item, Gap) else msgspec.structs.replace(item, origin=origin) for item in batch.events()]
+    batch, node = carried.batch, carried.node
+    origin = Origin(batch.epoch, batch.stamp_ns, f"{batch.sender}@{node}", batch.source_epoch)
+    return [
+        item
+        if isinstance(item, Gap)
+        else Received(item.tag, item.data, item.offset, origin, item.source_seq, None, item.hop, node, redelivered)
+        for item in batch.events()
+    ]

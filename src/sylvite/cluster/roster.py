@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-SAY_S = 2.0
-SILENT_S = 7.0
+SAY_S = 1.0
+SILENT_S = 4.0
 
 
 class Reads(msgspec.Struct, frozen=True, tag="reads"):
