@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from sylvite.auth.keyring_folder import KeyFolder, load_public, public_name
 from sylvite.client.async_client import AsyncClient
 from sylvite.cluster.bridge import Bridge
+from sylvite.cluster.keys import Keys
 from sylvite.cluster.settings import join_servers
+from sylvite.cluster.sharing import Share
 from sylvite.daemons.configuration import Configuration
 from sylvite.daemons.options.master import MasterOptions
 from sylvite.daemons.precautions import secure_process
@@ -23,18 +26,28 @@ KEYS, MASTER = "keys", "master"
 logger = logging.getLogger("sylvite.cluster")
 
 
-def main(configuration: Configuration[MasterOptions], socket: Path, *, ready_fd: int | None = None) -> int:
-    """Bridge until SIGTERM or SIGINT; return the exit code.  `socket`: of the bus of this master.
+def main(
+    configuration: Configuration[MasterOptions],
+    socket: Path,
+    sharing: Mapping[str, Share] | None = None,
+    *,
+    ready_fd: int | None = None,
+) -> int:
+    """Bridge until SIGTERM or SIGINT; return the exit code.
+
+    `socket`: of the bus of this master.  `sharing`: what is shared besides, of layers above this one.
 
     Raises:
         SylviteError: it could not start: no cluster is named, no bus, no credentials.
     """
     secure_process()
     log_as(configuration)
-    return run(_serve(configuration, socket, ready_fd))
+    return run(_serve(configuration, socket, sharing or {}, ready_fd))
 
 
-async def _serve(configuration: Configuration[MasterOptions], socket: Path, ready_fd: int | None) -> int:
+async def _serve(
+    configuration: Configuration[MasterOptions], socket: Path, more: Mapping[str, Share], ready_fd: int | None
+) -> int:
     options = configuration.options
     settings = options.cluster
     if not settings:
@@ -44,7 +57,12 @@ async def _serve(configuration: Configuration[MasterOptions], socket: Path, read
     node = settings.node or options.id
     async with AsyncClient.connect(socket, name="cluster") as bus, sharing_minions(options.data_dir, node) as minions:
         presence = SharedPresence(bus, configuration, minions)
-        sharing = {"minions": minions.share, "presence": presence.share}
+        sharing = {
+            "keys": Keys(options.data_dir / KEYS).share,
+            "minions": minions.share,
+            "presence": presence.share,
+            **more,
+        }
         bridge = Bridge(bus, settings, node, sharing, key=key_of(options))
         running = asyncio.create_task(bridge.run(), name="cluster: bridge")
         logger.info("bridging to %s", join_servers(settings.servers))
