@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sylvite.api.scopes import parse_scope
-from sylvite.api.streaming import OF_ONE_TOKEN
 from sylvite.api.tokens import TokenStore
+from sylvite.daemons.options.rest import RestCherrypy
 
 DESCRIPTORS = 20_000
+OF_ONE_TOKEN = RestCherrypy().streams_per_token
 
 
 def raise_descriptors() -> int:

@@ -10,12 +10,14 @@ from typing import NamedTuple
 from starlette.requests import HTTPConnection
 
 from sylvite.api.console_cookie import cookie_of
+from sylvite.api.crowd import Crowd
 from sylvite.api.patience import Patience
 from sylvite.api.problems import TooManyRequests
 from sylvite.api.rates import Rates
 from sylvite.api.scopes import Grant, Scope
 from sylvite.api.tickets import Tickets
 from sylvite.api.tokens import Token, TokenStore
+from sylvite.daemons.options.rest import RestCherrypy
 from sylvite.errors import NotAllowed, NotAuthenticated
 
 FAILURES_MAX = 20
@@ -34,16 +36,10 @@ class Caller(NamedTuple):
         return f"api:{self.token.owner}"
 
 
-class Limits(NamedTuple):
-    """Of each token, a second; None: without a limit.  Twice as many requests may come at once; events as many as a request holds."""
-
-    requests_per_s: float | None = 50.0
-    events_per_s: float | None = 1000.0
-
-
 class Access:
-    def __init__(self, tokens: TokenStore, limits: Limits) -> None:
+    def __init__(self, tokens: TokenStore, limits: RestCherrypy, crowd: Crowd) -> None:
         self.tokens = tokens
+        self._crowd = crowd
         self.tickets = Tickets()
         self._patience = Patience()
         self._requests = Rates(limits.requests_per_s, 2 * (limits.requests_per_s or 0))
@@ -65,7 +61,7 @@ class Access:
             raise NotAuthenticated("a token is needed: Authorization: Bearer TOKEN; `sylvite tokens create` makes one")
         with self.counted(connection):
             found = Caller(*self.tokens.check(text, time.time_ns()))
-        self.count_request(found.token)
+        self._let_in(connection, found.token)
         return found
 
     def caller_of_stream(self, connection: HTTPConnection) -> Caller:
@@ -77,8 +73,13 @@ class Access:
         """Return whose ticket this is; it counts no more.  Raises: as `caller`."""
         with self.counted(connection):
             found = Caller(*self.tokens.held(self.tickets.redeem(text), time.time_ns()))
-        self.count_request(found.token)
+        self._let_in(connection, found.token)
         return found
+
+    def _let_in(self, connection: HTTPConnection, token: Token) -> None:
+        """Raises TooManyRequests."""
+        self._crowd.shown(connection.client, token.id)
+        self.count_request(token)
 
     def count_request(self, token: Token) -> None:
         """Raises TooManyRequests."""

@@ -1,15 +1,20 @@
 """Connections of the HTTP server: uvicorn's, with bounds on what uvicorn leaves unbounded.
 
-The head of a request has to be there in time and may be so large; who takes nothing of an answer for long is let go.
+The head of a request has to be there in time and may be so large; who takes nothing of an answer for long is let go; of one place
+so many strangers are heard at once (crowd.py); and a WebSocket is no place for floods of pings.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib.util
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+
+from sylvite.api.crowd import ADDRESS, FRAMES, Crowd
 
 _IS_FAST = importlib.util.find_spec("httptools") is not None
 if TYPE_CHECKING or _IS_FAST:
@@ -22,15 +27,20 @@ HEADERS_MAX = 64
 HEAD_S = 10.0
 STALL_S = 60.0
 """So long an answer may wait for a client that takes nothing."""
+CONTROLS_MAX = 16
+"""Pings and pongs of a WebSocket's client in a second."""
+POLICY = 1008
 
 
-def _answer(status: bytes) -> bytes:
-    return b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+def _answer(status: bytes, more: bytes = b"") -> bytes:
+    return b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n" + more + b"\r\n"
 
 
 class BoundedProtocol(_Server):
-    """As uvicorn's protocol, with deadlines."""
+    """As uvicorn's protocol, with deadlines.  `_early`: what a stranger has said whose turn it is not; None: it is."""
 
+    crowd: ClassVar[Crowd] = Crowd()
+    _early: bytes | None = None
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
     _stall_timer: asyncio.TimerHandle | None = None
@@ -41,13 +51,35 @@ class BoundedProtocol(_Server):
         # Not 0: over TLS, uvloop takes a buffer of nothing for a full one, and says so for ever.
         transport.set_write_buffer_limits(high=1)
         self._await_head()
+        if self.client is not None and not self.crowd.came(self.client, self._let_in):
+            self._early = b""
+            transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_is_there()
         self._stop_stall_timer()
+        if self.client is not None:
+            self.crowd.left(self.client)
         super().connection_lost(exc)
 
+    def _let_in(self) -> None:
+        early, self._early = self._early, None
+        if self.transport.is_closing():
+            return
+        # From now on it has its time.
+        self._head_is_there()
+        self._await_head()
+        self.transport.resume_reading()
+        if early:
+            self.data_received(early)
+
     def data_received(self, data: bytes) -> None:
+        if self._early is not None:
+            # It was on its way already.
+            self._early += data
+            if len(self._early) > HEAD_BYTES_MAX:
+                self._end(b"431 Request Header Fields Too Large")
+            return
         before = self.cycle
         if not self._is_answering():
             self._await_head()
@@ -84,7 +116,14 @@ class BoundedProtocol(_Server):
 
     def _await_head(self) -> None:
         if self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_S, self._end, b"408 Request Timeout")
+            self._head_timer = self.loop.call_later(HEAD_S, self._end_late)
+
+    def _end_late(self) -> None:
+        if self._early is None:
+            self._end(b"408 Request Timeout")
+        else:
+            self.crowd.cut[ADDRESS] += 1
+            self._end(b"429 Too Many Requests", b"retry-after: 5\r\n")
 
     def _head_is_there(self) -> None:
         self._head_bytes = 0
@@ -97,11 +136,57 @@ class BoundedProtocol(_Server):
             self._stall_timer.cancel()
             self._stall_timer = None
 
-    def _end(self, status: bytes) -> None:
+    def _end(self, status: bytes, more: bytes = b"") -> None:
         self._head_is_there()
         if not self.transport.is_closing():
-            self.transport.write(_answer(status))
+            self.transport.write(_answer(status, more))
             self.transport.close()
+
+
+class BoundedSocket(WebSocketsSansIOProtocol):
+    """As uvicorn's protocol of WebSockets, without floods of control frames: each ping is answered, whoever reads the answers."""
+
+    crowd: ClassVar[Crowd] = Crowd()
+    _second = 0
+    _controls = 0
+    _is_flooded = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.client is not None:
+            self.crowd.left(self.client)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._is_flooded:
+            super().data_received(data)
+
+    def handle_ping(self) -> None:
+        if self._may_control():
+            super().handle_ping()
+
+    def handle_pong(self, event: Frame) -> None:
+        if self._may_control():
+            super().handle_pong(event)
+
+    def _may_control(self) -> bool:
+        second = int(self.loop.time())
+        if second != self._second:
+            self._second, self._controls = second, 0
+        self._controls += 1
+        if self._controls > CONTROLS_MAX and not self._is_flooded:
+            self._is_flooded = True
+            self.crowd.cut[FRAMES] += 1
+            # What it was to be answered is of no use to anybody.
+            self.conn.data_to_send()
+            self.conn.fail(POLICY, f"more than {CONTROLS_MAX} pings and pongs a second")
+            self.handle_parser_exception()
+        return not self._is_flooded
+
+
+def protocols_for(crowd: Crowd) -> tuple[type[BoundedProtocol], type[BoundedSocket]]:
+    """Return those of HTTP and of WebSockets whose connections belong to this crowd: uvicorn makes them, and knows of none."""
+    wanted = {"crowd": crowd}
+    return type("Protocol", (BoundedProtocol,), wanted), type("Socket", (BoundedSocket,), wanted)
 
 
 class BoundedHeads:

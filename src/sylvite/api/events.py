@@ -25,7 +25,6 @@ from sylvite.api.parameters import (
 )
 from sylvite.api.problems import WrongType
 from sylvite.api.publishing import Given
-from sylvite.api.reading import Reading
 from sylvite.api.service import Service
 from sylvite.api.streaming import NDJSON, SSE, Form, Stream
 from sylvite.api.tail import encode_item
@@ -99,7 +98,7 @@ async def history(service: Service, request: Request) -> Response:
     query = request.query_params
     selection = read_selection(query, "limit", default="oldest")
     limit = read_count(query, "limit", 100, LIMIT_MAX)
-    reading = Reading(service.bus, service.tail, selection.wanted, caller.grant, selection.since)
+    reading = service.reading(caller, selection.wanted, selection.since)
     page = await reading.page(limit, PAGE_S, PAGE_BYTES_MAX)
     items = [msgspec.Raw(entry.json) for entry in page.entries if isinstance(entry.item, Event)]
     gaps = [entry.item for entry in page.entries if not isinstance(entry.item, Event)]
@@ -127,7 +126,7 @@ async def wait(service: Service, request: Request) -> Response:
     query = request.query_params
     selection = read_selection(query, "timeout")
     timeout_s = read_seconds(query, "timeout", 30.0, WAIT_S_MAX)
-    reading = Reading(service.bus, service.tail, selection.wanted, caller.grant, selection.since)
+    reading = service.reading(caller, selection.wanted, selection.since)
     until_s = time.monotonic() + timeout_s
     pieces = reading.pieces(max(timeout_s, 0.001))
     try:
@@ -149,7 +148,7 @@ def stream(service: Service, request: Request) -> ASGIApp:
     form = _form_of(request)
     if request.method == "HEAD":
         return Response(headers=NO_STORE, media_type=form.media_type)
-    reading = Reading(service.bus, service.tail, selection.wanted, caller.grant, selection.since)
+    reading = service.reading(caller, selection.wanted, selection.since)
     ending = service.streams.open(caller)
     return Stream(reading, form, ending, partial(service.streams.close, caller, ending))
 

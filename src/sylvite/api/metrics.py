@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from sylvite.api.answers import NO_STORE
 from sylvite.api.consumers import Consumer, read_consumers
+from sylvite.api.crowd import ADDRESS, FRAMES
 from sylvite.api.parameters import check_names
 from sylvite.api.problems import NotInstalled
 from sylvite.api.service import Service
@@ -196,6 +197,13 @@ def _metrics(service: Service, facts: Facts) -> Iterator[Metric]:
     for (method, status), count in sorted(service.counts.requests.items()):
         requests.add_metric([method, str(status)], count)
     yield requests
+    cut = CounterMetricFamily(
+        "sylvite_api_connections_cut", "Connections that were ended by a limit.", labels=["limit"]
+    )
+    for limit in (ADDRESS, FRAMES):
+        cut.add_metric([limit], service.crowd.cut[limit])
+    yield cut
+    yield GaugeMetricFamily("sylvite_api_connections", "Connections that are open.", service.crowd.count)
     yield GaugeMetricFamily("sylvite_api_streams", "Streams and WebSockets that are open.", service.streams.count)
 
 

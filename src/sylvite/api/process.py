@@ -17,9 +17,9 @@ import msgspec
 import uvicorn
 from starlette.types import ASGIApp
 
-from sylvite.api.access import Limits
 from sylvite.api.app import make_app
-from sylvite.api.connections import HEAD_BYTES_MAX, BoundedHeads, BoundedProtocol
+from sylvite.api.connections import HEAD_BYTES_MAX, BoundedHeads, protocols_for
+from sylvite.api.crowd import Crowd
 from sylvite.api.salt.entries import SaltApi
 from sylvite.api.service import serving
 from sylvite.api.settings import read_settings
@@ -111,11 +111,11 @@ async def _serve(
     listening = listening or listening_of(settings.rest, settings.rest.port or PORT)
     tls = _tls(listening)
     place = msgspec.structs.replace(MasterPlace.of(configuration.options), socket=bus)
-    async with serving(place, Limits(settings.rest.requests_per_s, settings.rest.events_per_s)) as service:
+    async with serving(place, settings.rest) as service:
         salt = SaltApi(service, settings, place)
         service.hooks.follow(configuration)
         with _listen(listening) as listener:
-            server = _Server(_config(make_app(service, salt), tls))
+            server = _Server(_config(make_app(service, salt), tls, service.crowd))
             running = asyncio.create_task(server.serve([listener]), name="api: server")
             scheme = "http" if tls is None else "https"
             port = listener.getsockname()[1]
@@ -133,11 +133,12 @@ async def _serve(
     return 0
 
 
-def _config(app: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Config:
+def _config(app: ASGIApp, tls: ssl.SSLContext | None, crowd: Crowd) -> uvicorn.Config:
+    http, socket = protocols_for(crowd)
     config = uvicorn.Config(
-        BoundedHeads(app), log_config=None, http=BoundedProtocol, access_log=False, server_header=False, lifespan="off",
+        BoundedHeads(app), log_config=None, http=http, access_log=False, server_header=False, lifespan="off",
         timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=STOP_S, limit_concurrency=CONNECTIONS_MAX,
-        h11_max_incomplete_event_size=HEAD_BYTES_MAX, backlog=1024, proxy_headers=False, ws="websockets-sansio", ws_max_size=MESSAGE_BYTES_MAX, ws_per_message_deflate=False,
+        h11_max_incomplete_event_size=HEAD_BYTES_MAX, backlog=1024, proxy_headers=False, ws=socket, ws_max_size=MESSAGE_BYTES_MAX, ws_per_message_deflate=False,
     )  # fmt: skip
     config.load()
     config.ssl = tls

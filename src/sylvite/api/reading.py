@@ -10,10 +10,12 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from typing import NamedTuple, cast
 
-from sylvite.api.scopes import Grant
+from sylvite.api.access import Caller
 from sylvite.api.tail import Entry, Tail
+from sylvite.api.turns import Turns
 from sylvite.auth.policy import Remembered
-from sylvite.client.async_client import AsyncClient, AsyncSubscription
+from sylvite.client.async_client import AsyncClient
+from sylvite.client.async_subscription import AsyncSubscription
 from sylvite.client.start import Since
 from sylvite.core.event import Event, Gap, Position
 from sylvite.core.pattern import Filter
@@ -35,12 +37,15 @@ class Page(NamedTuple):
 
 
 class Reading:
-    """`since`: where it starts; None is now.  `wanted`: which tags, and `where`.  `grant`: what may be seen at all."""
+    """`since`: where it starts; None is now.  `wanted`: which tags, and `where`.  `caller`: who reads, and what he may see at all."""
 
-    def __init__(self, bus: AsyncClient, tail: Tail, wanted: Filter, grant: Grant, since: Since = None) -> None:
+    def __init__(
+        self, bus: AsyncClient, tail: Tail, turns: Turns, caller: Caller, wanted: Filter, since: Since = None
+    ) -> None:
         """Raises InvalidPattern."""
-        self._bus, self._tail, self._wanted, self._since = bus, tail, wanted, since
-        matches = wanted.matcher()
+        self._bus, self._tail, self._turns, self._wanted, self._since = bus, tail, turns, wanted, since
+        self._who = caller.token.id
+        matches, grant = wanted.matcher(), caller.grant
         self._sees: Callable[[str], bool] = Remembered(lambda tag: matches(tag) and grant.may_read(tag))
 
     def sees(self, entry: Entry) -> bool:
@@ -50,10 +55,17 @@ class Reading:
         """Return up to so many entries of what is there now: fewer at its end, after a while, or where they are large.
 
         Raises:
+            TooManyRequests: he reads as much of the history as he may at once.
             SylviteError: the broker refuses it, or does not answer.
         """
+        with self._turns.history(self._who):
+            page = await self._page(most, within_s, bytes_max)
+        self._turns.took(sum(len(entry.json) for entry in page.entries))
+        return page
+
+    async def _page(self, most: int, within_s: float, bytes_max: int) -> Page:
         entries: list[Entry] = []
-        size = 0
+        size = looked = 0
         until_s = time.monotonic() + within_s
         behind: Position | None = None
         async with await self._subscribe(self._since, until_end=True) as own:
@@ -66,6 +78,9 @@ class Reading:
                 if event is None:
                     return Page(entries, behind, own.ended)
                 behind = event.position
+                if looked % AT_ONCE == 0:
+                    await self._turns.take(self._who)
+                looked += 1
                 if self._sees(event.tag):
                     entries.append(Entry(event))
                     size += len(entries[-1].json)
@@ -117,7 +132,7 @@ class Reading:
     async def _own(self, own: AsyncSubscription, idle_s: float) -> list[Entry]:
         """Return the next events of a subscription of its own that may be seen, or none after a while."""
         found: list[Entry] = []
-        size = 0
+        size, is_ours = 0, False
         until_s = time.monotonic() + idle_s
         while len(found) < AT_ONCE and size < BYTES_AT_ONCE and (left_s := until_s - time.monotonic()) > 0:
             try:
@@ -127,9 +142,13 @@ class Reading:
                 continue
             if event is None:
                 break
+            if not is_ours:
+                await self._turns.take(self._who)
+                is_ours = True
             if self._sees(event.tag):
                 found.append(Entry(event))
                 size += len(found[-1].json)
+        self._turns.took(size)
         return found
 
 

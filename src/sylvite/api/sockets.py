@@ -41,7 +41,7 @@ async def native(service: Service, websocket: WebSocket) -> None:
         check_origin(websocket)
         caller = service.access.require_of_stream(websocket, "events:read")
         selection = read_selection(websocket.query_params, "ticket")
-        reading = Reading(service.bus, service.tail, selection.wanted, caller.grant, selection.since)
+        reading = service.reading(caller, selection.wanted, selection.since)
         ending = service.streams.open(caller)
     except SylviteError as error:
         await websocket.send_denial_response(problem(error))
@@ -62,7 +62,7 @@ async def salt(api: SaltApi, websocket: WebSocket) -> None:
         await websocket.send_denial_response(problem(error))
         return
     await websocket.accept()
-    reading = Reading(service.bus, service.tail, Filter(), caller.grant)
+    reading = service.reading(caller, Filter())
     try:
         async with asyncio.timeout(READY_S):
             while True:

@@ -22,7 +22,6 @@ HEARTBEAT_S = 15.0
 STALL_S = 60.0
 """A client that has taken nothing for so long is let go; it resumes where it was."""
 RETRY_MS = 2000
-OF_ONE_TOKEN = 16
 HEADERS = {
     "cache-control": "no-store",
     "referrer-policy": "no-referrer",
@@ -67,9 +66,10 @@ NDJSON = Form("ndjson", "application/x-ndjson", _line, events=False)
 
 
 class Streams:
-    """Those that run, so that each ends when its token does."""
+    """Those that run, so that each ends when its token does.  `of_token_max`: with one token."""
 
-    def __init__(self) -> None:
+    def __init__(self, of_token_max: int) -> None:
+        self._of_token_max = of_token_max
         self._running: dict[str, set[asyncio.Future[str]]] = {}
 
     @property
@@ -80,8 +80,8 @@ class Streams:
     def open(self, caller: Caller) -> asyncio.Future[str]:
         """Return what is done, with the reason, when a stream has to end.  Raises TooManyRequests."""
         running = self._running.setdefault(caller.token.id, set())
-        if len(running) >= OF_ONE_TOKEN:
-            raise TooManyRequests(f"this token has {OF_ONE_TOKEN} streams already")
+        if len(running) >= self._of_token_max:
+            raise TooManyRequests(f"this token has {self._of_token_max} streams already")
         ending: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         running.add(ending)
         return ending

@@ -19,7 +19,6 @@ from sylvite.api.access import Caller
 from sylvite.api.eauth import Eauth
 from sylvite.api.entry import Entry
 from sylvite.api.parameters import check_names
-from sylvite.api.reading import Reading
 from sylvite.api.salt import bodies
 from sylvite.api.salt.lows import Lows, read_lowstate, refusal_of
 from sylvite.api.salt.sessions import URL_NAMES, Sessions
@@ -258,7 +257,7 @@ class SaltApi:
         if request.method == "HEAD":
             return Response(status_code=200, headers=headers, media_type=self.form.media_type)
         ending = self.service.streams.open(caller)
-        reading = Reading(self.service.bus, self.service.tail, Filter(), caller.grant)
+        reading = self.service.reading(caller, Filter())
         return Stream(reading, self.form, ending, partial(self.service.streams.close, caller, ending), headers)
 
 

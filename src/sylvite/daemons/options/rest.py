@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 Rate = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class RestCherrypy(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -30,3 +31,8 @@ class RestCherrypy(msgspec.Struct, frozen=True, omit_defaults=True):
     events_stamp: Literal["utc", "naive"] = "utc"
     requests_per_s: Rate | None = 50.0
     events_per_s: Rate | None = 1000.0
+    connections_per_address: Count | None = 64
+    connections_per_token: Count | None = 256
+    streams_per_token: Count = 16
+    histories_per_token: Count = 4
+    replay_bytes_per_s: Rate | None = 52_428_800.0
