@@ -10,9 +10,9 @@ from sylvite.cluster.dev import DevCluster
 from tests.cluster.servers import make_whole, running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def nats_servers(tmp_path_factory: pytest.TempPathFactory) -> Generator[DevCluster]:
-    """Three servers for all tests of a session; a test takes `nats`."""
+    """Three servers for all tests of a file, which start in a second and cost as long as they run; a test takes `nats`."""
     with running(tmp_path_factory.mktemp("nats")) as servers:
         yield servers
 

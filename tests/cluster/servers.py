@@ -1,4 +1,4 @@
-"""Three NATS servers for tests: the same ones for all of a session, whole and empty before each test."""
+"""Three NATS servers for tests: the same ones for all of a file, whole and empty before each test."""
 
 from __future__ import annotations
 
