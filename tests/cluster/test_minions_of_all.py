@@ -6,20 +6,23 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Generator
+from typing import Any
 
 import msgspec
 import pytest
 
 from sylvite import Client, Event, LocalClient
 from sylvite.cluster.dev import DevCluster
+from sylvite.jobs.jid import JidMaker
 from sylvite.jobs.store import read_jobs
 from tests.cluster.servers import make_whole
 from tests.cluster.sites import WITHIN_S, ClusterMaster, ClusterSite
 from tests.daemons.nodes import part_of
 
-OPTIONS = {"timeout": "5", "presence_events": "true", "loop_interval": "2"}
+OPTIONS = {"timeout": "5", "gather_job_timeout": "3", "presence_events": "true", "loop_interval": "2"}
 JOBS = 30
 MINIONS = {"web1": ("mars", "venus"), "web2": ("venus", "mars"), "db1": ("venus",)}
 
@@ -112,3 +115,20 @@ def test_a_minion_moves_while_jobs_are_published_and_no_return_is_lost_or_repeat
         times = Counter(event.data["jid"] for event in done)
     assert [times[jid] for jid in jids] == [1] * JOBS
     assert told(site) == Counter(("new", minion) for minion in MINIONS)
+
+
+@pytest.mark.long
+def test_one_master_asks_what_has_become_of_a_job_and_both_hear_it(site: ClusterSite) -> None:
+    """Of a job of which one minion says that it does not run it: it ends on both, and only mars has asked."""
+    jid = JidMaker().make(time.time_ns())
+    job: dict[str, Any] = {"jid": jid, "fun": "test.ping", "arg": [], "tgt": "web1", "tgt_type": "glob", "user": "root"}
+    with Client.connect(site["venus"].bus) as bus:
+        bus.publish(f"salt/job/{jid}/new", {**job, "minions": ["web1", "web2"], "missing": []})
+        bus.publish(f"salt/job/{jid}/publish", {**job, "ret": ""})
+    for master in site.masters.values():
+        site.until(lambda master=master: returned(master, jid) == ["web1"])
+        with read_jobs(master.data / "jobs.db") as reader:
+            site.until(lambda reader=reader: not reader.find(jid).is_active, "it has not ended")
+    asked = [event for event in events(site["mars"], "salt/job/*/new") if event.data["fun"] == "saltutil.running"]
+    assert asked
+    assert not [event.sender for event in asked if "@" in event.sender]

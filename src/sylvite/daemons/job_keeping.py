@@ -22,12 +22,13 @@ from sylvite.daemons.precautions import secure_process
 from sylvite.daemons.process import log_as, on_signals, run, say_ready
 from sylvite.daemons.systemd import notify
 from sylvite.errors import DiskFull, NoSuchJob, SylviteError
+from sylvite.jobs.active import RUNNING
 from sylvite.jobs.async_returns import publish
 from sylvite.jobs.client_core import JOBS_FILE, JobCore, MasterPlace
 from sylvite.jobs.keeping import CURSOR, TAGS, Keeper
 from sylvite.jobs.known_minions import read_known
 from sylvite.jobs.minions import FILE, MinionRecord
-from sylvite.jobs.store import NANOSECONDS, JobStore, JobStoreSettings, open_jobs
+from sylvite.jobs.store import NANOSECONDS, PAGE_JOBS_MAX, JobStore, JobStoreSettings, open_jobs
 from sylvite.jobs.watching import Watch
 
 AT_ONCE = 1000
@@ -130,6 +131,7 @@ async def _watch(
     store: JobStore, events: AsyncSubscription, bus: AsyncClient, configuration: Configuration[MasterOptions]
 ) -> None:
     core = JobCore(MasterPlace.of(configuration.options))
+    node = configuration.options.cluster.node or configuration.options.id
     watch = Watch(_answer_s(configuration.options), time.time_ns())
     told = ""
     while True:
@@ -138,7 +140,7 @@ async def _watch(
         if events.has_more():
             continue  # What has come may say of jobs that they have ended.
         try:
-            await _look(store, watch, bus, core)
+            await _look(store, watch, bus, core, node)
             told = ""
         except SylviteError as error:
             if str(error) != told:
@@ -150,27 +152,43 @@ def _answer_s(options: MasterOptions) -> float:
     return options.timeout_s + options.gather_job_timeout_s
 
 
-async def _look(store: JobStore, watch: Watch, bus: AsyncClient, core: JobCore) -> None:
+async def _look(store: JobStore, watch: Watch, bus: AsyncClient, core: JobCore, node: str) -> None:
     """Ask minions of jobs that may have ended, give them the time to answer, and end what has.  Raises SylviteError."""
     now_ns = time.time_ns()
     due = watch.due(store.overdue(now_ns - int(watch.answer_s * NANOSECONDS)), now_ns)
     if not due:
         return
-    look = watch.look(due, await asyncio.to_thread(_records, core.place), now_ns)
+    records, asks = await asyncio.to_thread(_known, core.place, node)
+    look = watch.look(due, records, now_ns)
     for jid in look.ended:
         with contextlib.suppress(NoSuchJob):  # It was forgotten meanwhile.
             store.end(jid, now_ns)
-    if look.ask:
+    if not look.ask:
+        return
+    if asks:
         question = core.roll_call(look.ask)
         await publish(bus, question)
+        jids = [question.jid]
         await asyncio.sleep(core.place.gather_s)
-        watch.hear({answer.minion: answer.value for answer in store.answers(question.jid)}, time.time_ns())
+    else:
+        await asyncio.sleep(core.place.gather_s + 2 * WATCH_S)
+        jids = _roll_calls(store, now_ns - int(WATCH_S * NANOSECONDS))
+    watch.hear({each.minion: each.value for jid in jids for each in store.answers(jid)}, time.time_ns())
 
 
-def _records(place: MasterPlace) -> list[MinionRecord] | None:
-    """Return what is known of minions; None where nothing is: this bus has no link."""
+def _roll_calls(store: JobStore, since_ns: int) -> list[str]:
+    """Return the jobs by which another master has asked minions what they run, the oldest first: we have the answers too."""
+    asked = [each for each in store.page(count=PAGE_JOBS_MAX) if each.job.fun == RUNNING]
+    return [each.job.jid for each in reversed(asked) if each.published_ns >= since_ns]
+
+
+def _known(place: MasterPlace, node: str) -> tuple[list[MinionRecord] | None, bool]:
+    """Return what is known of minions, None where nothing is: this bus has no link; and whether this master asks them.
+
+    Of several masters that keep the same jobs one asks, and all hear.
+    """
     path = place.data_dir / FILE
     if not path.exists():
-        return None
+        return None, True
     with read_known(path) as reader:
-        return reader.records()
+        return reader.records(), reader.asks(node)
