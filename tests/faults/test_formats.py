@@ -117,6 +117,6 @@ def test_what_is_not_understood_is_refused_and_not_altered(tmp_path: Path, chang
 
 def test_a_log_that_reads_any_format_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control."""
-    monkeypatch.setattr("sylvite.eventlog.eventlog.FORMAT", FORMAT + 1)
+    monkeypatch.setattr("sylvite.eventlog.meta.FORMAT", FORMAT + 1)
     with control("A-17", without="looking at the format", match="DID NOT RAISE", by=pytest.fail.Exception):
         test_what_is_not_understood_is_refused_and_not_altered(tmp_path, _newer_log)

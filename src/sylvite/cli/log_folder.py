@@ -11,9 +11,9 @@ from sylvite.cli.command import Function, GlobalOptions
 from sylvite.cli.connect import connect
 from sylvite.errors import InvalidSetting, LogNotUnderstood
 from sylvite.eventlog.cursors import Cursors
-from sylvite.eventlog.eventlog import META, read_meta
 from sylvite.eventlog.history import History, Segment
 from sylvite.eventlog.index import durable_by_summaries
+from sylvite.eventlog.meta import META, read_meta
 from sylvite.eventlog.recovery import find_segments
 from sylvite.eventlog.segment import START, Damage, scan
 from sylvite.eventlog.storage import DiskStorage, Storage

@@ -20,7 +20,8 @@ from sylvite.cli.output import write_json
 from sylvite.cli.progress import Progress
 from sylvite.core.block import BlockBuilder
 from sylvite.errors import InvalidInput
-from sylvite.eventlog.eventlog import META, EventLog, LogSettings, NewBatch
+from sylvite.eventlog.eventlog import EventLog, LogSettings, NewBatch
+from sylvite.eventlog.meta import META
 from sylvite.eventlog.storage import DiskStorage
 
 EXAMPLES = (

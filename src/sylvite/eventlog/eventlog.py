@@ -5,26 +5,24 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from typing import Annotated
 
 import msgspec
 
 from sylvite.core.batch import Batch, Passage, encode_batch
 from sylvite.core.block import EMPTY_BLOCK
 from sylvite.core.event import Gap
-from sylvite.errors import DiskFull, EventLogError, LogFailed, LogInUse, LogNotUnderstood, NoSuchCursor
+from sylvite.errors import DiskFull, EventLogError, LogFailed, LogInUse, NoSuchCursor
 from sylvite.eventlog import retention
 from sylvite.eventlog.checksum import sealed
 from sylvite.eventlog.cursors import Cursors
 from sylvite.eventlog.history import History, Segment
 from sylvite.eventlog.index import Index, Summary, index_name, save_summary
+from sylvite.eventlog.meta import read_or_make
 from sylvite.eventlog.recovery import Note, recover
-from sylvite.eventlog.segment import FORMAT, START, SegmentHeader, file_name
+from sylvite.eventlog.segment import START, SegmentHeader, file_name
 from sylvite.eventlog.settings import LogSettings
-from sylvite.eventlog.storage import File, Storage, is_full, read_whole, write_whole
+from sylvite.eventlog.storage import File, Storage, is_full
 
-META = "LOG"
 RESERVE_BYTES = 4 * 1024 * 1024
 SECOND_FAILURE_WITHIN_S = 60.0
 INTERRUPTED = (
@@ -61,14 +59,6 @@ class SyncJob:
             self._storage.sync_folder()
 
 
-class Meta(msgspec.Struct, frozen=True):
-    """The file `LOG`."""
-
-    format: int
-    log_id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
-    created: str
-
-
 class EventLog(History):
     """A log that can be appended to.
 
@@ -87,7 +77,7 @@ class EventLog(History):
     ) -> None:
         self.settings = settings
         storage.lock()
-        meta = _meta(storage, now_ns, random_bytes)
+        meta = read_or_make(storage, now_ns, random_bytes)
         self.cursors = Cursors(storage)
         found = recover(storage, meta.log_id, proven=self.cursors.highest, accept_loss=accept_loss)
         super().__init__(storage, meta.log_id, found.segments, found.end)
@@ -467,40 +457,4 @@ class EventLog(History):
         super().close()
 
 
-def _meta(storage: Storage, now_ns: int, random_bytes: Callable[[int], bytes]) -> Meta:
-    """Read the file that says whose log this is; make it for a new one.
-
-    Raises:
-        LogNotUnderstood: not a log of ours, or of a newer version.
-    """
-    names = storage.names()
-    if META not in names:
-        if any(name.startswith("seg-") for name in names):
-            raise LogNotUnderstood(
-                "there are segments, but the file LOG that says whose is missing; nothing was changed"
-            )
-        created = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC).isoformat()
-        meta = Meta(FORMAT, random_bytes(16).hex(), created)
-        write_whole(storage, META, msgspec.json.encode(meta) + b"\n")
-        return meta
-    return read_meta(storage)
-
-
-def read_meta(storage: Storage) -> Meta:
-    """Raises LogNotUnderstood: no log of ours, or of a newer version."""
-    try:
-        meta = msgspec.json.decode(read_whole(storage, META), type=Meta)
-    except FileNotFoundError as error:
-        raise LogNotUnderstood("there is no log here: the file LOG is missing") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise LogNotUnderstood(
-            f"the file LOG cannot be read ({error}); restore it from a copy. Nothing was changed"
-        ) from error
-    if meta.format > FORMAT:
-        raise LogNotUnderstood(
-            f"the log has format {meta.format}; this version of Sylvite reads up to {FORMAT}. Nothing was changed"
-        )
-    return meta
-
-
-__all__ = ["EventLog", "LogInUse", "LogSettings", "NewBatch", "NoSuchCursor", "SyncJob", "read_meta"]
+__all__ = ["EventLog", "LogInUse", "LogSettings", "NewBatch", "NoSuchCursor", "SyncJob"]
