@@ -23,6 +23,7 @@ from sylvite.auth import shared_keys
 from sylvite.auth.keyring import Keyring
 from sylvite.auth.keyring_sharing import Ask, SharedKeyring
 from sylvite.auth.shared_keys import Record
+from sylvite.cluster.joined import Joined
 from sylvite.cluster.shared import Entry, Shared
 from sylvite.errors import SylviteError
 
@@ -70,7 +71,8 @@ class _Round:
         self._due: frozenset[str] = frozenset()
         self._asks: Mapping[str, tuple[Ask, ...]] = {}
         self._out: set[str] = set()
-        self._records, self._waiting = _Records(), _Asks()
+        self._records = Joined(shared.node, KEYS, shared_keys.decode, shared_keys.encode, shared_keys.join)
+        self._waiting = _Asks()
 
     async def run(self) -> None:
         opened = await self._do(partial(Keyring.open, self._folder, make=True))
@@ -89,7 +91,7 @@ class _Round:
     async def _do(self, do: Callable[P, R], *given: P.args, **named: P.kwargs) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, partial(do, *given, **named))
 
-    async def _watch(self, part: str, seen: _Records | _Asks) -> None:
+    async def _watch(self, part: str, seen: Joined[Record] | _Asks) -> None:
         async with aclosing(self._shared.watch(part, seen.begin)) as entries:
             async for entry in entries:
                 seen.see(entry)
@@ -144,13 +146,8 @@ class _Round:
         there = self._records.there
         self._out = {id_ for id_ in self._out if id_ in self._ours and self._ours[id_] != there.get(id_)}
         self._note(len(self._out))
-        began = self._records.began
-        for id_ in sorted(self._out - self._due):
-            await self._shared.put(KEYS, id_, shared_keys.encode(self._ours[id_]))
-            if self._records.began != began:
-                return  # It may have gone into a bucket that is there no more.
-            there[id_] = self._ours[id_]
-        self._out &= self._due
+        if await self._records.put(self._shared, self._ours, sorted(self._out - self._due)):
+            self._out &= self._due
         self._note(len(self._out))
 
     async def _put_asks(self) -> None:
@@ -165,37 +162,6 @@ class _Round:
         for place in [place for place in there if place[0] == node and place not in asks]:
             await self._shared.delete(ASKS, place[1])
             there.pop(place, None)
-
-
-class _Records:
-    """`there`: what all masters say in the bucket together, by id.  `is_whole`: we know all of it."""
-
-    def __init__(self) -> None:
-        self.there: dict[str, Record] = {}
-        self.began = 0
-        self.is_whole = False
-        self._has_ended = False
-        self._new: dict[str, Record] = {}
-
-    def begin(self) -> None:
-        self.there.clear()
-        self.began += 1
-        self.is_whole = self._has_ended = False
-
-    def see(self, entry: Entry | None) -> None:
-        if entry is None:
-            self.is_whole = self._has_ended = True
-        elif (record := _read_record(entry)) is not None:
-            for records in (self.there, self._new):
-                records[entry.item] = shared_keys.join(records.get(entry.item, record), record)
-
-    def take(self, count: int) -> dict[str, Record]:
-        """Return some of what has come since it was taken."""
-        return {id_: self._new.pop(id_) for id_ in list(self._new)[:count]}
-
-    def has_just_ended(self) -> bool:
-        ended, self._has_ended = self._has_ended, False
-        return ended
 
 
 class _Asks:
@@ -233,14 +199,6 @@ class _Asks:
     def has_just_ended(self) -> bool:
         ended, self._has_ended = self._has_ended, False
         return ended
-
-
-def _read_record(entry: Entry) -> Record | None:
-    try:
-        return None if entry.value is None else shared_keys.decode(entry.value)
-    except ValueError as error:
-        logger.warning("what %s says of the key of %s is passed over: %s", entry.node, ascii(entry.item[:80]), error)
-        return None
 
 
 def _read_asks(entry: Entry) -> tuple[Ask, ...]:
