@@ -131,7 +131,6 @@ async def _watch(
     store: JobStore, events: AsyncSubscription, bus: AsyncClient, configuration: Configuration[MasterOptions]
 ) -> None:
     core = JobCore(MasterPlace.of(configuration.options))
-    node = configuration.options.cluster.node or configuration.options.id
     watch = Watch(_answer_s(configuration.options), time.time_ns())
     told = ""
     while True:
@@ -140,7 +139,7 @@ async def _watch(
         if events.has_more():
             continue  # What has come may say of jobs that they have ended.
         try:
-            await _look(store, watch, bus, core, node)
+            await _look(store, watch, bus, core, configuration.options.cluster.node or configuration.options.id)
             told = ""
         except SylviteError as error:
             if str(error) != told:
