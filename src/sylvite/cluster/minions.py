@@ -74,11 +74,14 @@ class Ours:
     """What the bucket has of this master, beside what it is to have."""
 
     def __init__(self) -> None:
+        self.forgotten = 0
+        """How often: what was put before that may be in a bucket that is there no more."""
         self._presence: dict[str, bytes] = {}
         self._grains: dict[str, int] = {}
 
     def forget(self, part: str) -> None:
         """The bucket may be another one."""
+        self.forgotten += 1
         (self._presence if part == PRESENCE else self._grains).clear()
 
     def take(self, part: str, item: str, value: bytes | None) -> None:

@@ -163,8 +163,10 @@ class SharedMinions:
         turns = asyncio.Semaphore(PUTS_AT_ONCE)
 
         async def put(part: str, item: str, value: bytes | None) -> None:
+            forgotten = ours.forgotten
             await (shared.delete(part, item) if value is None else shared.put(part, item, value))
-            ours.take(part, item, value)
+            if forgotten == ours.forgotten:
+                ours.take(part, item, value)
 
         async def put_record(record: MinionRecord) -> None:
             async with turns:
