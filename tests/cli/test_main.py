@@ -29,6 +29,7 @@ def test_every_error_has_an_exit_code() -> None:
     import sylvite.auth.rollover
     import sylvite.broker.server
     import sylvite.cli.archive
+    import sylvite.cli.cluster_leave
     import sylvite.cli.keys_bus
     import sylvite.cli.publish_lines
     import sylvite.cloud.errors

@@ -21,9 +21,14 @@ class Replication:
 
     def __init__(self, now_s: Callable[[], float], *, is_there: bool = False) -> None:
         self.is_there = is_there
+        self._is_told = False
         self._now_s = now_s
         self.until = 0
         self._waiting: deque[tuple[int, float, Connection, Ack]] = deque()
+
+    def change(self, *, is_there: bool) -> None:
+        """Say from now on whether there is a cluster, whatever its bridge says."""
+        self.is_there, self._is_told = is_there, True
 
     def wait(self, until: int, connection: Connection, ack: Ack) -> None:
         """Answer once the cluster has what is below an offset, all of which is synced."""
@@ -36,7 +41,8 @@ class Replication:
 
     def confirm(self, until: int) -> None:
         """The bridge says that the cluster has what is below this offset."""
-        self.is_there, self.until = True, max(self.until, until)
+        self.is_there = self.is_there or not self._is_told
+        self.until = max(self.until, until)
         while self._waiting and self._waiting[0][0] <= self.until:
             _, _, connection, ack = self._waiting.popleft()
             connection.send(ack)

@@ -30,11 +30,16 @@ if TYPE_CHECKING:
             "Show how far groups of readers are, and who holds what; or forget one.",
         ),
         "reseed": ("sylvite.cli.cluster_reseed:reseed", "Ask other masters to send their logs into the stream again."),
+        "join": ("sylvite.cli.cluster_join:join", "Make the master of this machine a member of a cluster."),
+        "leave": (
+            "sylvite.cli.cluster_leave:leave",
+            "Take the master of this machine out of its cluster, or one that has gone for ever.",
+        ),
         "check": ("sylvite.cli.cluster_check:check", "Check NATS servers against the settings that keep our promises."),
     },
 )
 def cluster() -> None:
-    """Look after what several masters share: dev, bridge, status, groups, reseed, check."""
+    """Look after what several masters share: dev, check, join, status, groups, reseed, leave, bridge."""
 
 
 def cluster_options(function: Function) -> Function:

@@ -90,7 +90,7 @@ def _show(options: GlobalOptions, examined: Examined) -> None:
             text = f"nats-server {facts.version}" if facts.version else "its file"
             click.echo(f"{painter.paint('ok  ', _COLORS['ok'])}  {printable(facts.name)}  {printable(text)}")
     for finding in examined.findings:
-        _show_finding(finding, painter)
+        show_finding(finding, painter)
     if options.quiet:
         return
     for name, rules in examined.unseen.items():
@@ -100,7 +100,7 @@ def _show(options: GlobalOptions, examined: Examined) -> None:
         )
 
 
-def _show_finding(finding: Finding, painter: Painter) -> None:
+def show_finding(finding: Finding, painter: Painter) -> None:
     where = f"{printable(finding.where)}  " if finding.where else ""
     click.echo(
         f"{painter.paint(f'{finding.state:4}', _COLORS[finding.state])}  {where}{finding.rule}: {printable(finding.text)}"

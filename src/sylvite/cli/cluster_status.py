@@ -62,7 +62,7 @@ def _is_well(found: Overview) -> bool:
         and found.leader != ""
         and not found.problems
         and all(replica.current for replica in replicas)
-        and all(master.heard for master in found.masters)
+        and all(master.heard or master.left for master in found.masters)
     )
 
 
@@ -83,7 +83,7 @@ def _show(found: Overview) -> None:
         rows = [
             (
                 printable(each.node),
-                "here" if each.heard else "silent",
+                "here" if each.heard else "left" if each.left else "silent",
                 "-" if each.until is None else f"@{each.until}",
                 show_count(each.messages),
             )

@@ -112,6 +112,7 @@ EXIT_CODES: Mapping[str, int] = {
     # More than one master
     "cluster_error": NO,
     "lease_lost": NO,
+    "not_all_sent": TIMEOUT,
     "cluster_unreachable": NOT_REACHABLE,
     "cluster_refused": NOT_ALLOWED,
     "cluster_unfit": CONFIGURATION,

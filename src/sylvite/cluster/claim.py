@@ -27,7 +27,7 @@ from nats.js.errors import APIError, NotFoundError
 from sylvite.cluster import words
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.settings import ClusterSettings
-from sylvite.cluster.shared import Shared, bucket_name, encode
+from sylvite.cluster.shared import Shared, bucket_name, decode, encode
 from sylvite.cluster.stream import HANGS_S, say_subject
 from sylvite.errors import ClusterError, ClusterUnfit, ClusterUnreachable, NameTaken
 
@@ -44,7 +44,7 @@ logger = logging.getLogger("sylvite.cluster")
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """Who has a name: `run` is another one for each process.  `boot`, `space`, `pid`: where that runs, for whoever is on the
+    """Who has a name: `run` is another one for each process; empty: it has left the cluster.  `boot`, `space`, `pid`: where that runs, for whoever is on the
     same machine.  `key`: the fingerprint of the `master.key` beside it, where there is one."""
 
     run: str
@@ -53,6 +53,10 @@ class Claim(msgspec.Struct, frozen=True):
     space: str = ""
     pid: int = 0
     key: str = ""
+
+    @property
+    def has_left(self) -> bool:
+        return not self.run
 
     @property
     def where(self) -> str:
@@ -86,6 +90,8 @@ def _space() -> str:
 
 def has_ended(claim: Claim) -> bool:
     """Say whether whoever has a claim has certainly ended: it was on this machine, and is not there any more."""
+    if claim.has_left:
+        return True
     if claim.pid <= 0 or (claim.boot, claim.space) != (_boot(), _space()):
         return False
     try:
@@ -199,6 +205,21 @@ class Claims:
 
     def _changed(self, is_connected: bool) -> None:  # noqa: FBT001 - as Connection.on_change calls it
         self._times_back += is_connected
+
+
+async def claims_of_all(connection: Connection) -> dict[str, Claim]:
+    """Return the claim of each master that has one, or has left.  Raises ClusterError."""
+    bucket = bucket_name(connection.settings)
+    with connection.asking("looking who is in the cluster"):
+        try:
+            info = await connection.jetstream.stream_info(
+                f"KV_{bucket}", subjects_filter=f"$KV.{bucket}.*.{PART}.{ITEM}"
+            )
+        except NotFoundError:
+            return {}
+    nodes = [decode(subject.split(".")[2]) for subject in info.state.subjects or {}]
+    seen = [(node, await Claims(connection, node).read()) for node in sorted(nodes)]
+    return {node: found.claim for node, found in seen if found.claim is not None}
 
 
 class Claiming:

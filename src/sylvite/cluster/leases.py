@@ -161,6 +161,17 @@ class Leases:
                     found.append(Held(name, seen.entry.node, seen.entry.life_s, fence))
         return found
 
+    async def drop(self, node: str) -> list[str]:
+        """Let others have at once what a master holds that has gone; return which leases.  Raises ClusterError."""
+        bucket = await self._opened()
+        dropped: list[str] = []
+        for each in await self.held():
+            if each.node == node:
+                with self._connection.asking(f"dropping the lease {each.name}"):
+                    await bucket.delete(each.name)
+                dropped.append(each.name)
+        return dropped
+
     async def _keep(self, lease: Lease) -> None:
         told = ""
         while True:

@@ -13,6 +13,7 @@ from nats.js import api
 from nats.js.errors import NotFoundError
 
 from sylvite.cluster.audit import SAY_S
+from sylvite.cluster.claim import claims_of_all
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.examining import ask_system, reach_each
 from sylvite.cluster.facts import ServerFacts
@@ -59,7 +60,7 @@ class StreamStatus(msgspec.Struct, frozen=True):
 
 
 class MasterState(msgspec.Struct, frozen=True):
-    """`heard`: its bridge has said something while we listened.  `until`: the stream has its log below this offset, of
+    """`heard`: its bridge has said something while we listened.  `left`: it has left the cluster.  `until`: the stream has its log below this offset, of
     `epoch`.  `messages`: so many of it are in the stream."""
 
     node: str
@@ -67,6 +68,7 @@ class MasterState(msgspec.Struct, frozen=True):
     epoch: int | None
     until: int | None
     messages: int
+    left: bool = False
 
 
 class LeaseState(msgspec.Struct, frozen=True):
@@ -102,7 +104,8 @@ async def look(settings: ClusterSettings, system: Path | None) -> Overview:
         found = await asyncio.gather(_look_at_stream(connection), _held(connection), return_exceptions=True)
         problems: list[str] = []
         stream, counts = _or_problem(found[0], (None, dict[str, int]()), problems)
-        heard = await listen(connection, set(counts))
+        gone = await _who_has_left(connection, problems)
+        heard = await listen(connection, set(counts) - gone)
     leases = _or_problem(found[1], list[Held](), problems)
     nodes = sorted({*counts, *heard})
     return Overview(
@@ -110,7 +113,7 @@ async def look(settings: ClusterSettings, system: Path | None) -> Overview:
         servers,
         leader,
         stream,
-        tuple(_master(node, counts.get(node, 0), heard.get(node)) for node in nodes),
+        tuple(_master(node, counts.get(node, 0), heard.get(node), left=node in gone) for node in nodes),
         tuple(LeaseState(each.name, each.node, each.life_s, str(each.fence)) for each in leases),
         tuple(problems),
     )
@@ -132,11 +135,24 @@ def _server(url: str, seen: ServerFacts | ClusterError) -> ServerState:
     return ServerState(url, seen.name, seen.version or "", "")
 
 
-def _master(node: str, messages: int, at: At | None) -> MasterState:
+def _master(node: str, messages: int, at: At | None, *, left: bool) -> MasterState:
     known = at is not None and bool(at.epoch)
     return MasterState(
-        node, at is not None, at.epoch if at and known else None, at.until if at and known else None, messages
+        node,
+        at is not None,
+        at.epoch if at and known else None,
+        at.until if at and known else None,
+        messages,
+        left and at is None,
     )
+
+
+async def _who_has_left(connection: Connection, problems: list[str]) -> set[str]:
+    try:
+        return {node for node, claim in (await claims_of_all(connection)).items() if claim.has_left}
+    except ClusterError as error:
+        problems.append(str(error))
+        return set()
 
 
 async def _look_at_stream(connection: Connection) -> tuple[StreamStatus | None, dict[str, int]]:

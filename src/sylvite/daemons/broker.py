@@ -206,8 +206,14 @@ def _on_signals(server: Server, options: BrokerOptions, configuration: Configura
     if configuration is None:
         on_signals(stop, _ReadAgain(server, options))
     else:
-        configuration.on_change(lambda node: server.broker.change_policy(node.broker.policy))
+        configuration.on_change(lambda node: _take_over(server, options_of(node)))
         on_signals(stop, configuration.reload)
+
+
+def _take_over(server: Server, changed: BrokerOptions) -> None:
+    """Take over of what was read again what counts at once.  Raises InvalidInput."""
+    server.broker.replication.change(is_there=changed.settings.has_cluster)
+    server.broker.change_policy(changed.settings.policy)
 
 
 class _ReadAgain:

@@ -24,7 +24,8 @@ PARTS = (
 )
 """What a master is made of, in the order in which it starts: a name, and the command of `sylvite` that is the part.
 
-Each reads the master's configuration itself (`--master FILE`), and reads it again at SIGHUP.
+Each reads the master's configuration itself (`--master FILE`), and reads it again at SIGHUP.  The bridge of a cluster starts, ends or
+is another one then, where the option `cluster` has changed.
 """
 
 
@@ -62,10 +63,14 @@ async def _run(configuration: Configuration[MasterOptions], given: Sequence[str]
     supervisor = Supervisor(parts(configuration, given))
 
     def reload() -> None:
+        before = configuration.options.cluster
         # Parts have nothing to read where there is a mistake, and would only say it once more.
         if configuration.reload():
             supervisor.hang_up()
-            supervisor.add([part for part in parts(configuration, given) if part.name in LATE])
+            wanted = {part.name: part for part in parts(configuration, given)}
+            supervisor.add([wanted[name] for name in LATE if name in wanted])
+            if configuration.options.cluster != before:
+                supervisor.change("cluster", wanted.get("cluster"))
 
     on_signals(supervisor.stop, reload)
     return await supervisor.run(ready_fd)

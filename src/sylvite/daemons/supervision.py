@@ -40,7 +40,9 @@ class Supervisor:
     def __init__(self, parts: Sequence[Part]) -> None:
         self.processes: dict[str, asyncio.subprocess.Process] = {}
         self._parts = list(parts)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._keepers: dict[str, asyncio.Task[None]] = {}
+        self._changes: set[asyncio.Task[None]] = set()
+        self._changing = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._code = 0
         self._said = ""
@@ -68,8 +70,25 @@ class Supervisor:
                 self._parts.append(part)
                 self._begin(part, asyncio.Event())
 
+    def change(self, name: str, part: Part | None) -> None:
+        """End the part of this name, and start another one in its place; None: start no other."""
+        task = asyncio.create_task(self._change(name, part), name=f"change {name}")
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+
+    async def _change(self, name: str, part: Part | None) -> None:
+        async with self._changing:
+            self._parts = [each for each in self._parts if each.name != name]
+            if (keeper := self._keepers.pop(name, None)) is not None:
+                await self._end(name)
+                # It may be waiting to start it again.
+                keeper.cancel()
+                await asyncio.gather(keeper, return_exceptions=True)
+            if part is not None:
+                self.add([part])
+
     def _begin(self, part: Part, started: asyncio.Event) -> None:
-        self._tasks.append(asyncio.create_task(self._keep(part, started), name=f"supervise {part.name}"))
+        self._keepers[part.name] = asyncio.create_task(self._keep(part, started), name=f"supervise {part.name}")
 
     def _send_hang_ups(self) -> None:
         for name in self._to_hang_up & self._ready:
@@ -94,9 +113,10 @@ class Supervisor:
         finally:
             notify("STOPPING=1")
             self._stopping.set()
+            await asyncio.gather(*self._changes)
             for part in reversed(self._parts):
-                await self._end(part)
-            await asyncio.gather(*self._tasks)
+                await self._end(part.name)
+            await asyncio.gather(*self._keepers.values())
         return self._code
 
     async def _first_of(self, started: asyncio.Event) -> None:
@@ -111,7 +131,7 @@ class Supervisor:
         while not self._stopping.is_set():
             began_s = loop.time()
             code = await self._once(part, started)
-            if self._stopping.is_set():
+            if self._stopping.is_set() or part not in self._parts:
                 return
             if code in HOPELESS:
                 logger.error("%s has ended with exit code %d, and would again: stopping", part.name, code)
@@ -154,14 +174,14 @@ class Supervisor:
             self._ready.discard(part.name)
             self._to_hang_up.discard(part.name)
 
-    async def _end(self, part: Part) -> None:
-        process = self.processes.get(part.name)
+    async def _end(self, name: str) -> None:
+        process = self.processes.get(name)
         if process is None or process.returncode is not None:
             return
         process.send_signal(signal.SIGTERM)
         try:
             await asyncio.wait_for(process.wait(), STOP_S)
         except TimeoutError:
-            logger.error("%s does not stop: it is killed", part.name)
+            logger.error("%s does not stop: it is killed", name)
             process.kill()
             await process.wait()

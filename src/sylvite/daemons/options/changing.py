@@ -13,7 +13,7 @@ AT_START = frozenset(
         "tcp_master_pub_port", "tcp_master_pull_port", "tcp_pub_port", "tcp_pull_port", "hash_type",
         # Of a master
         "interface", "ret_port", "job_cache", "rest_cherrypy", "netapi_enable_clients", "external_auth", "token_expire",
-        "sharedsecret", "pam_service", "cluster",
+        "sharedsecret", "pam_service",
         # Of a minion
         "master", "master_port", "master_type", "random_master", "master_finger", "file_client", "use_master_when_local",
         "auth_timeout", "acceptance_wait_time", "acceptance_wait_time_max", "rejected_retry", "wrong_master_retry",
