@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sylvite.auth.keyring import Keyring
@@ -171,11 +171,18 @@ class Arriving(threading.Thread):
 
     def wait(self, count: int, within_s: float = ARRIVE_WITHIN_S) -> float:
         """Wait until so many have arrived; return how long that took."""
+        return self._wait(lambda: len(self.numbers) >= count, within_s, f"of {count}")
+
+    def wait_for(self, number: int, within_s: float = ARRIVE_WITHIN_S) -> float:
+        """Wait until this one has arrived, as the last of those that have; return how long that took."""
+        return self._wait(lambda: self.numbers[-1:] == [number], within_s, f"of those up to {number}")
+
+    def _wait(self, is_there: Callable[[], bool], within_s: float, wanted: str) -> float:
         started = time.monotonic()
-        while len(self.numbers) < count:
+        while not is_there():
             if self.error is not None:
                 raise self.error
-            assert time.monotonic() - started < within_s, f"{len(self.numbers)} of {count} have arrived"
+            assert time.monotonic() - started < within_s, f"{len(self.numbers)} {wanted} have arrived"
             time.sleep(0.002)
         return time.monotonic() - started
 
