@@ -1,5 +1,5 @@
-"""What `make run-cluster` does: three NATS servers, two masters that share their events, four minions, on this machine; then all
-events, live, as one master's bus has them, and how to kill the other."""
+"""What `make run-cluster` does: three NATS servers, two masters that share their events and minions, four minions, on this machine;
+a job for all of them; then all events, live, as one master's bus has them, and how to kill the other."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -126,6 +127,7 @@ def show(folder: Path, stack: contextlib.ExitStack) -> None:
 
         show_until(site, all_have_started)
         site.run("cluster", "status", "--system", site.servers.system)
+        run_a_job(site)
         explain(site, masters[0])
         show_until(site, lambda _: False)
 
@@ -167,6 +169,25 @@ def turned(items: Sequence[str], by: int) -> list[str]:
     """Return the items with another one first, so that the masters share the minions."""
     by %= len(items)
     return [*items[by:], *items[:by]]
+
+
+def run_a_job(site: ClusterSite) -> None:
+    """Run a job on the second master, for the minions of both."""
+    config = ("--config", str(site.folder / MASTERS[1]))
+    deadline = time.monotonic() + WITHIN_S
+
+    def known() -> list[set[str]]:
+        keys = json.loads(site.quietly("keys", "list", "--state", "accepted", *config, "--json"))["keys"]
+        return [
+            {each["id"] for each in found} for found in (keys, json.loads(site.quietly("presence", *config, "--json")))
+        ]
+
+    while known() != [set(MINIONS)] * 2:
+        if time.monotonic() > deadline:
+            raise Failed(f"{MASTERS[1]} does not know the minions of {MASTERS[0]}")
+    say(f"\nA job of {MASTERS[1]} reaches the minions of both masters, wherever they are:")
+    site.run("presence")
+    site.run("jobs", "run", "*", "test.ping")
 
 
 def explain(site: ClusterSite, victim: Daemon) -> None:

@@ -39,6 +39,8 @@ def test_a_master_is_killed_and_nothing_is_missing(run: Run, tmp_path: Path) -> 
     folder = Path(run.until(r"four minions below (\S+),")[1])
     for status in (r"JetStream is led by n[123]", r"^mars +here", r"^venus +here"):
         run.until(status)
+    run.until(r"A job of venus reaches")
+    assert {run.until(r"^(\w+):$")[1] for _ in range(4)} == {"web1", "web2", "db1", "db2"}
     mars, venus = (folder / "bus" / name / "bus.sock" for name in ("mars", "venus"))
     assert run.until(r"sylvite publish myco/from/mars n=1 --socket (\S+)")[1] == str(mars)
     victim = int(run.until(r"kill -9 (\d+) ")[1])
