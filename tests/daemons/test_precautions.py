@@ -61,3 +61,13 @@ def test_a_pipe_is_trusted_as_who_started_us(tmp_path: Path) -> None:
     finally:
         os.close(reading)
         os.close(writing)
+
+
+def test_a_file_with_a_whole_path_needs_no_folder_to_be_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as that of a program whose folder was removed beneath it."""
+    file, gone = tmp_path / "file", tmp_path / "gone"
+    file.touch(0o600)
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    check_file(file, "config")

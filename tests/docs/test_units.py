@@ -50,14 +50,14 @@ def test_units_can_be_read(path: Path) -> None:
 
 
 def test_parts_of_units_in_the_pages_name_what_the_unit_has() -> None:
-    """A drop-in that takes something back."""
+    """A drop-in that takes something back; what it does before the start is its own."""
     for page in (PROJECT / "docs").glob("*.md"):
         for block in blocks(page):
             if block.kind == "ini":
                 whole = parse((PROJECT / "packaging" / "systemd" / block.argument).read_text())
                 part = parse(block.text)
                 for section in part.sections():
-                    for name in part[section]:
+                    for name in set(part[section]) - {"ExecStartPre"}:
                         assert name.replace("Allow", "Deny") in whole[section], f"{block.place}: {name}"
 
 

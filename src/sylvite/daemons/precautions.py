@@ -87,7 +87,7 @@ def check_file(path: Path, setting: str) -> None:
 def _walk(path: Path, setting: str, *, make: bool) -> None:
     place = "/"
     _check(os.lstat(place), place, path, setting)
-    todo = deque(Path.cwd().joinpath(path).parts[1:])
+    todo = deque(path.absolute().parts[1:])
     links = 0
     while todo:
         name = todo.popleft()
