@@ -303,7 +303,7 @@ def test_what_is_none_of_ours_is_refused(nats: DevCluster) -> None:
         with pytest.raises(ClusterUnfit, match="it has 1 replicas, not 3"):
             async with Group(connection, "g"):
                 pass
-        with pytest.raises(InvalidSetting, match="must be 1 to 64 letters"):
+        with pytest.raises(InvalidSetting, match="must be 1 to 80 letters"):
             Group(connection, "no name")
 
     run_on(nats, "mars", foreign)

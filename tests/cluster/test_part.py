@@ -164,6 +164,36 @@ def test_what_the_stream_has_not_kept_is_told() -> None:
     assert handed.lost == (Lost("mars", 2, 9, 7),)
 
 
+@given(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=6), data=st.data())
+def test_what_is_acknowledged_in_between_is_not_handed_out_again(sizes: list[int], data: st.DataObject) -> None:
+    """Also in the middle of a message; and all that is behind that is."""
+    log = chain(*((1 + at // 3, size) for at, size in enumerate(sizes)))
+    reader = part()
+    for number, each in enumerate(log, 1):
+        reader.take(number, each, 0.0)
+    handed = out(reader)
+    at = data.draw(st.integers(0, len(handed.events) - 1))
+    position = handed.behind(handed.events[at])
+    other = part(position, len(log), last=len(log))
+    for number in range(other.number + 1, len(log) + 1):
+        other.take(number, log[number - 1], 0.0)
+    again = other.hand_out()
+    assert (numbers(again) if again is not None else []) == numbers(handed)[at + 1 :]
+    if at == len(handed.events) - 1:
+        assert position == handed.position
+
+
+def test_what_a_master_wrote_before_a_time_is_not_wanted() -> None:
+    """That of a master that came to the cluster with a history, where a group is to begin with what comes."""
+    reader = part(Position(since_ns=100))
+    reader.take(1, Carried("mars", NOWHERE, batch(0, 1, 2, stamp_ns=99)), 0.0)
+    handed = out(reader)
+    assert handed.is_empty
+    assert handed.position.since_ns == 100
+    reader.take(2, Carried("mars", Place(1, 2), batch(2, 1, 2, stamp_ns=100)), 0.0)
+    assert numbers(out(reader)) == [2, 3]
+
+
 def test_another_stream_is_read_from_its_beginning_and_what_is_done_is_passed_over() -> None:
     messages = chain((1, 2), (1, 2), (2, 2))
     position = Position((messages[1].place,), 4, STREAM - 1, 900)

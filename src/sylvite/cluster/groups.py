@@ -16,9 +16,9 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import nats.errors
@@ -27,6 +27,7 @@ from nats.js.errors import NotFoundError
 
 from sylvite.client.subscription import Patterns, read_filter
 from sylvite.cluster import roster
+from sylvite.cluster.carried import Place
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.holding import Batch, Holding, Work
 from sylvite.cluster.leases import Leases, now_s
@@ -39,7 +40,8 @@ from sylvite.errors import ClusterError, ClusterUnreachable, InvalidSetting
 
 HEAR_S = 0.5
 """How long one who comes listens for the others, who speak up at once, before it looks for work."""
-_is_group = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
+_is_group = re.compile(r"[A-Za-z0-9_-]{1,80}").fullmatch
+NOWHERE_ELSE: Mapping[str, Place] = MappingProxyType({})
 logger = logging.getLogger("sylvite.cluster.groups")
 
 
@@ -54,11 +56,13 @@ class Group:
         where: str | None = None,
         exclude: Patterns = (),
         newest: bool = False,
+        places: Mapping[str, Place] = NOWHERE_ELSE,
         life_s: float = LIFE_S,
         **matching: Any,
     ) -> None:
         """`patterns`, `where`, `exclude` and the others: which events, as `subscribe` of a client takes them; what they leave out
-        is done.  `newest`: a group that is new begins with what comes; else with the oldest in the stream.  `life_s`: after so
+        is done.  `newest`: a group that is new begins with what comes; else with the oldest in the stream.  `places`: or in the log
+        of a master with what is behind that.  `life_s`: after so
         long a silence the parts of a member are taken over.
 
         Raises:
@@ -73,7 +77,7 @@ class Group:
         self._roster = Roster(name, self._ourselves)
         self._ready: asyncio.Queue[Batch | None] = asyncio.Queue()
         self._work = Work(
-            name, Leases(connection, life_s=life_s), Positions(connection), self._stream, newest, {},
+            name, Leases(connection, life_s=life_s), Positions(connection), self._stream, newest, places, {},
             _wants(patterns, where=where, exclude=exclude, **matching), self._ready.put_nowait,
         )  # fmt: skip
         self._holdings: dict[str, Holding] = {}
@@ -84,7 +88,7 @@ class Group:
     async def __aenter__(self) -> Self:
         """Raises ClusterError: the servers do not answer, or refuse, or what is there is none of ours."""
         await self._stream.open()
-        await self._work.positions.begin(self.name, newest=self._work.newest, known={})
+        await self._work.begin()
         await self._work.leases.open()
         with self._connection.asking("listening to other members"):
             said = say_subject(self._connection.settings)
@@ -206,7 +210,7 @@ class Group:
 def check_group(name: str) -> str:
     """Return the name of a group.  Raises InvalidSetting."""
     if _is_group(name) is None:
-        raise InvalidSetting("group", name[:80], "must be 1 to 64 letters, digits, - or _")
+        raise InvalidSetting("group", name[:80], "must be 1 to 80 letters, digits, - or _")
     return name
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
-from sylvite.cluster.carried import Forged, decode
+from sylvite.cluster.carried import Forged, Place, decode
 from sylvite.cluster.incoming import Lost
 from sylvite.cluster.leases import Lease, Leases, now_s
 from sylvite.cluster.part import Handed, Part, Position, Received
@@ -29,20 +29,26 @@ logger = logging.getLogger("sylvite.cluster.groups")
 
 
 class Work(NamedTuple):
-    """What all parts of a member share.  `known`: the last positions that it has seen.  `put`: takes what is handed out."""
+    """What all parts of a member share.  `newest`, `places`: where a new group begins.  `known`: the last positions that it has seen.
+    `put`: takes what is handed out."""
 
     group: str
     leases: Leases
     positions: Positions
     stream: Stream
     newest: bool
+    places: Mapping[str, Place]
     known: dict[str, Position]
     wants: Callable[[Event], bool]
     put: Callable[[Batch], None]
 
-    async def begin(self, node: str) -> Position:
+    async def begin(self) -> Begin:
+        """Begin the group, if it has not begun.  Raises ClusterError."""
+        return await self.positions.begin(self.group, newest=self.newest, known=self.known, places=self.places)
+
+    async def begin_of(self, node: str) -> Position:
         """Return where a part begins that nobody has read yet.  Raises ClusterError."""
-        found: Begin = await self.positions.begin(self.group, newest=self.newest, known=self.known)
+        found = await self.begin()
         return self.known.get(node) or found.positions.get(node) or found.usual
 
 
@@ -109,8 +115,12 @@ class Batch:
         self.is_taken = True
         return True
 
-    async def acknowledge(self) -> None:
-        """All of it is done: no member gets it any more.
+    def check(self) -> None:
+        """Raises LeaseLost: another member has the part by now, and is handed this again."""
+        self._writing.check()
+
+    async def acknowledge(self, event: Received | None = None) -> None:
+        """All of it is done, or all up to one of its events: no member gets that any more.
 
         Raises:
             LeaseLost: another member has the part by now, and is handed this again.
@@ -118,11 +128,16 @@ class Batch:
         """
         if self.is_acknowledged:
             return
+        is_all = event is None or event is self.events[-1]
+        position = self._handed.position if event is None or is_all else self._handed.behind(event)
         self._feed.gather()
         try:
-            await self._writing.write(self._handed.position, self._feed.part.number)
+            await self._writing.write(position, self._feed.part.number)
+        except BaseException:
+            self.settled.set()
+            raise
+        if is_all:
             self.is_acknowledged = True
-        finally:
             self.settled.set()
 
 
@@ -200,7 +215,7 @@ class Holding:
     async def _serve(self, lease: Lease) -> None:
         """Raises ClusterError: everything has to be looked at anew."""
         work, node = self._work, self._node
-        begin = await work.begin(node)
+        begin = await work.begin_of(node)
         entry, revision = await work.positions.claim(work.group, node, lease.fence(), begin)
         work.known[node] = entry.position
         part = Part(node, entry.position, entry.offered, await work.stream.open(), work.wants)

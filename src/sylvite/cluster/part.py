@@ -28,12 +28,14 @@ MARKS_MAX = 64
 
 class Position(msgspec.Struct, frozen=True):
     """`marks`: what a master has written in each epoch of its log is done below that offset; the last one moves.
-    `stamp_ns`: when that master took the last of it.  `stream`, `number`: the message of the stream that it was in."""
+    `stamp_ns`: when that master took the last of it.  `stream`, `number`: the last message of the stream that is done.
+    `since_ns`: what that master took before is not wanted."""
 
     marks: tuple[Place, ...] = ()
     stamp_ns: int = 0
     stream: int = 0
     number: int = 0
+    since_ns: int = 0
 
     @property
     def place(self) -> Place | None:
@@ -42,9 +44,16 @@ class Position(msgspec.Struct, frozen=True):
 
     def behind(self, carried: Carried, stream: int, number: int) -> Position:
         """Return the position behind a message."""
-        former = [mark for mark in self.marks if mark.epoch != carried.place.epoch]
-        marks = (*former, carried.place)[-MARKS_MAX:]
-        return Position(marks, max(self.stamp_ns, carried.batch.stamp_ns), stream, number)
+        return self._with(carried.place, carried.batch.stamp_ns, stream, number)
+
+    def within(self, carried: Carried, stream: int, number: int, until: int) -> Position:
+        """Return the position in a message, behind the last event below an offset."""
+        return self._with(Place(carried.place.epoch, until), carried.batch.stamp_ns, stream, number - 1)
+
+    def _with(self, place: Place, stamp_ns: int, stream: int, number: int) -> Position:
+        former = [mark for mark in self.marks if mark.epoch != place.epoch]
+        marks = (*former, place)[-MARKS_MAX:]
+        return Position(marks, max(self.stamp_ns, stamp_ns), stream, number, self.since_ns)
 
 
 class Received(Event, frozen=True):
@@ -59,9 +68,17 @@ class Received(Event, frozen=True):
         return shown | {"redelivered": True} if self.redelivered else shown
 
 
+class Message(NamedTuple):
+    """`number`: in the stream.  `lost`: what will not come any more, before it."""
+
+    number: int
+    carried: Carried
+    lost: tuple[Lost, ...]
+
+
 class Handed(NamedTuple):
     """`position`: behind it; `before`: the one in front of it.  `lost`: what will not come any more, before these events.
-    `gaps`: events whose data cannot be decoded."""
+    `gaps`: events whose data cannot be decoded.  `messages`: what all that was in, of the stream of this id."""
 
     events: tuple[Received, ...]
     gaps: tuple[Gap, ...]
@@ -69,17 +86,24 @@ class Handed(NamedTuple):
     before: Position
     position: Position
     redelivered: bool
+    stream: int
+    messages: tuple[Message, ...]
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing in it for anybody: it was only passed over."""
         return not (self.events or self.gaps or self.lost)
 
-
-class _Waiting(NamedTuple):
-    number: int
-    carried: Carried
-    lost: tuple[Lost, ...]
+    def behind(self, event: Received) -> Position:
+        """Return the position behind one of the events."""
+        position = self.before
+        for number, carried, _ in self.messages:
+            if carried.place.epoch == event.epoch and carried.batch.base <= event.offset < carried.place.until - 1:
+                return position.within(carried, self.stream, number, event.offset + 1)
+            position = position.behind(carried, self.stream, number)
+            if carried.place == (event.epoch, event.offset + 1):
+                break
+        return position
 
 
 class Part:
@@ -92,7 +116,7 @@ class Part:
         `state`: the stream as it is now.  `wants`: says whether an event is to be handed out."""
         self._node, self._position, self._wants = node, position, wants
         self._incoming = Incoming("", (Mark(node, *mark) for mark in position.marks))
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[Message] = deque()
         is_same = position.stream == state.id and position.number <= state.last
         self.number = position.number if is_same else 0
         # Of a stream that is another one than it was, nobody knows what was handed out.
@@ -109,7 +133,7 @@ class Part:
         verdict = self._incoming.judge(carried, now_s, is_old=number <= self._old_until)
         if verdict is Verdict.TAKE:
             self._incoming.took(carried)
-            self._waiting.append(_Waiting(number, carried, tuple(self._incoming.lost)))
+            self._waiting.append(Message(number, carried, tuple(self._incoming.lost)))
             self._incoming.lost.clear()
 
     def hand_out(self) -> Handed | None:
@@ -123,21 +147,34 @@ class Part:
         redelivered = self._waiting[0].number <= self._offered
         events: list[Received] = []
         gaps: list[Gap] = []
-        lost: list[Lost] = []
+        messages: list[Message] = []
         size = 0
         while self._waiting and len(events) < EVENTS_MAX and size < BYTES_MAX:
-            number, carried, missing = self._waiting.popleft()
-            lost.extend(missing)
+            message = self._waiting.popleft()
             count = len(events)
-            for item in _events_of(carried, redelivered=redelivered):
+            for item in self._new_of(message.carried, redelivered=redelivered):
                 if isinstance(item, Gap):
                     gaps.append(item)
                 elif self._wants(item):
                     events.append(item)
             if len(events) > count:
-                size += len(carried.batch.raw)
-            self._position = self._position.behind(carried, self._stream, number)
-        return Handed(tuple(events), tuple(gaps), tuple(lost), before, self._position, redelivered)
+                size += len(message.carried.batch.raw)
+            self._position = self._position.behind(message.carried, self._stream, message.number)
+            messages.append(message)
+        lost = tuple(each for message in messages for each in message.lost)
+        return Handed(
+            tuple(events), tuple(gaps), lost, before, self._position, redelivered, self._stream, tuple(messages)
+        )  # fmt: skip
+
+    def _new_of(self, carried: Carried, *, redelivered: bool) -> list[Received | Gap]:
+        """Return the events that are not done, as far back as they are wanted."""
+        if carried.batch.stamp_ns < self._position.since_ns:
+            return []
+        events = _events_of(carried, redelivered=redelivered)
+        until = next((mark.until for mark in self._position.marks if mark.epoch == carried.place.epoch), 0)
+        if until <= carried.batch.base:
+            return events
+        return [item for item in events if (item.first if isinstance(item, Gap) else item.offset) >= until]
 
     def _is_of_before(self, carried: Carried) -> bool:
         """Say whether it was written before all that we know of: sent again, of an epoch that is not remembered."""

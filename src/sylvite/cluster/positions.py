@@ -11,6 +11,8 @@ member that has lost its lease cannot move a position back, nor forward.
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Mapping
 from typing import NamedTuple, TypeVar, cast
 
 import msgspec
@@ -18,7 +20,7 @@ from nats.js import api
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError, NotFoundError
 from nats.js.kv import KeyValue
 
-from sylvite.cluster.carried import Forged, decode
+from sylvite.cluster.carried import Forged, Place, decode
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.part import Position
 from sylvite.cluster.settings import ClusterSettings
@@ -107,11 +109,13 @@ class Positions:
         self._settings = connection.settings
         self._bucket: KeyValue | None = None
 
-    async def begin(self, group: str, *, newest: bool, known: dict[str, Position]) -> Begin:
+    async def begin(
+        self, group: str, *, newest: bool, known: dict[str, Position], places: Mapping[str, Place]
+    ) -> Begin:
         """Return where a group began; where it has not yet, it does now.
 
-        `newest`: behind what is in the stream; else with the first message there.  `known`: what we know of a group that has
-        begun before, and whose entries are gone.
+        `newest`: behind what is in the stream; else with the first message there.  `places`: another place than that, in the log
+        of a master.  `known`: what we know of a group that has begun before, and whose entries are gone.
 
         Raises:
             ClusterUnfit: the bucket is none of ours.
@@ -123,7 +127,10 @@ class Positions:
             found = await self._get(bucket, key, Begin)
         if found[0] is not None:
             return found[0]
-        begin = Begin(known, Position()) if known or not newest else await self._newest()
+        begin = Begin(dict(known), Position()) if known or not newest else await self._newest()
+        if not known:
+            now_ns = time.time_ns()
+            begin.positions.update((node, Position((place,), now_ns)) for node, place in places.items())
         if known:
             logger.warning(
                 "the positions of the group %s are gone; they are written again as they are known here", group
@@ -280,7 +287,7 @@ class Positions:
                     logger.warning("the last message of %s is passed over: %s", node_of(subject), error)
                     continue
                 positions[carried.node] = Position().behind(carried, state.id, last.seq or 0)
-        return Begin(positions, Position(stream=state.id, number=state.last))
+        return Begin(positions, Position(stream=state.id, number=state.last, since_ns=time.time_ns()))
 
 
 def _key(group: str, node: str) -> str:

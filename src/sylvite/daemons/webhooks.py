@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 from sylvite.client.async_client import AsyncClient
 from sylvite.daemons.configuration import Configuration
@@ -18,7 +20,7 @@ from sylvite.daemons.process import log_as, on_signals, run, say_ready
 from sylvite.daemons.secret_files import read_secrets
 from sylvite.daemons.systemd import notify
 from sylvite.errors import InvalidSetting, SylviteError
-from sylvite.export.sending import Sender
+from sylvite.export.sending import Open, Sender, log_of
 from sylvite.export.settings import Webhook
 from sylvite.export.store import State, WebhookStore
 from sylvite.jobs.database import WriteLock
@@ -45,8 +47,8 @@ async def _serve(configuration: Configuration[MasterOptions], socket: Path, read
     stopping = asyncio.Event()
     on_signals(stopping.set, configuration.reload)
     with _opened(configuration.options.data_dir, ready_fd) as store:
-        async with AsyncClient.connect(socket, name="webhooks") as bus:
-            webhooks = Webhooks(bus, store)
+        async with AsyncClient.connect(socket, name="webhooks") as bus, _source(configuration.options, bus) as open_:
+            webhooks = Webhooks(bus, open_, store)
             webhooks.follow(configuration)
             say_ready(ready_fd)
             tasks = [asyncio.create_task(each) for each in (webhooks.look_after(), stopping.wait())]
@@ -59,6 +61,22 @@ async def _serve(configuration: Configuration[MasterOptions], socket: Path, read
             for task in done:
                 task.result()  # Where the store has failed, that is how this process ends.
     return 0
+
+
+@contextlib.asynccontextmanager
+async def _source(options: MasterOptions, bus: AsyncClient) -> AsyncGenerator[Open]:
+    """Make what opens the source of a webhook: this master's log, or in a cluster those of all masters together."""
+    settings = options.cluster
+    if not settings:
+        yield log_of(bus)
+        return
+    from sylvite.daemons.shared_webhooks import SharedWebhooks  # needs nats-py, which only a cluster does
+
+    shared = SharedWebhooks(bus, msgspec.structs.replace(settings, node=settings.node or options.id))
+    try:
+        yield shared.open
+    finally:
+        await shared.close()
 
 
 @contextlib.contextmanager
@@ -83,8 +101,8 @@ class _Running(NamedTuple):
 class Webhooks:
     """Those that run: a task for each, so that none holds up another."""
 
-    def __init__(self, bus: AsyncClient, store: WebhookStore) -> None:
-        self._bus, self._store = bus, store
+    def __init__(self, bus: AsyncClient, open_: Open, store: WebhookStore) -> None:
+        self._bus, self._open, self._store = bus, open_, store
         self._configured: Mapping[str, Webhook] = {}
         self._running: dict[str, _Running] = {}
         self._changed = True
@@ -145,7 +163,7 @@ class Webhooks:
         while True:
             try:
                 state = self._store.states().get(webhook.name, State())
-                await Sender(self._bus, self._store, webhook, state).run()
+                await Sender(self._bus, self._open, self._store, webhook, state).run()
                 return
             except InvalidSetting as error:
                 logger.error("webhook %s cannot be: %s", webhook.name, error)

@@ -1,7 +1,7 @@
 """Sending: the events of one webhook, in their order, each until it is taken, or is a dead letter.
 
 Its place in the log is a durable cursor, which goes on when an event is done: a restart at any moment posts an event again
-rather than never.  A receiver knows it by its `webhook-id`, which stays the same.
+rather than never.  In a cluster the masters post together, as a group (daemons/shared_webhooks.py).  A receiver knows it by its `webhook-id`, which stays the same.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -19,7 +21,7 @@ from sylvite.client.async_client import AsyncClient
 from sylvite.client.async_subscription import AsyncSubscription
 from sylvite.client.sync_connection import random_chance
 from sylvite.core.event import Event, Gap
-from sylvite.errors import SylviteError
+from sylvite.errors import LeaseLost, SylviteError
 from sylvite.export.address import parse_networks, parse_url
 from sylvite.export.judging import Outcome, Verdict, judge, pause_s
 from sylvite.export.posting import Poster
@@ -66,15 +68,71 @@ async def post_letter(poster: Poster, webhook: Webhook, letter: Letter) -> Outco
     return await poster.post(letter.body, headers)
 
 
+class Source(Protocol):
+    """Where the events of a webhook come from, in an order."""
+
+    async def next(self) -> Event | Gap | None:
+        """Wait for the next one; None where there will be none any more."""
+        ...
+
+    def check(self) -> None:
+        """Raises LeaseLost: it is another master by now that posts what came last."""
+        ...
+
+    async def ack(self, item: Event | Gap) -> None:
+        """It is done.  Raises LeaseLost: another master does it again."""
+        ...
+
+
+Open = Callable[[Webhook], AbstractAsyncContextManager[Source]]
+
+
+class _Log:
+    """The log of this master, as a source."""
+
+    def __init__(self, subscription: AsyncSubscription, gaps: deque[Gap]) -> None:
+        self._subscription, self._gaps = subscription, gaps
+        self._event: Event | None = None
+
+    async def next(self) -> Event | Gap | None:
+        if self._event is None and not self._gaps:
+            self._event = await self._subscription.next()
+        if self._gaps:
+            return self._gaps.popleft()
+        event, self._event = self._event, None
+        return event
+
+    def check(self) -> None:
+        """It is nobody else's."""
+
+    async def ack(self, item: Event | Gap) -> None:
+        if isinstance(item, Event):
+            await self._subscription.ack(item)
+
+
+def log_of(bus: AsyncClient) -> Open:
+    """Return what reads the log of this master, by a durable cursor."""
+
+    @asynccontextmanager
+    async def opened(webhook: Webhook) -> AsyncGenerator[Source]:
+        settings, gaps = webhook.settings, deque[Gap]()
+        async with await bus.subscribe(
+            *settings.tags, exclude=settings.exclude, where=settings.where, cursor=webhook.cursor, since="newest",
+            ack="manual", synced=True, on_gap=gaps.append, credit_bytes=CREDIT_BYTES,
+        ) as subscription:  # fmt: skip
+            yield _Log(subscription, gaps)
+
+    return opened
+
+
 class Sender:
     """One webhook.  `begin`: how it did before a restart."""
 
-    def __init__(self, bus: AsyncClient, store: WebhookStore, webhook: Webhook, begin: State) -> None:
+    def __init__(self, bus: AsyncClient, open_: Open, store: WebhookStore, webhook: Webhook, begin: State) -> None:
         """Raises InvalidSetting: as `poster_of`."""
-        self._bus, self._store, self._webhook = bus, store, webhook
+        self._bus, self._open, self._store, self._webhook = bus, open_, store, webhook
         self._poster = poster_of(webhook)
         self._state = begin
-        self._gaps: list[Gap] = []
 
     async def run(self) -> None:
         """Post until it is cancelled, or the receiver wants no more.
@@ -82,38 +140,45 @@ class Sender:
         Raises:
             SylviteError: the bus has ended it, or the store cannot be used.
         """
-        settings, name = self._webhook.settings, self._webhook.name
-        subscription = await self._bus.subscribe(
-            *settings.tags, exclude=settings.exclude, where=settings.where, cursor=self._webhook.cursor, since="newest",
-            ack="manual", synced=True, on_gap=self._gaps.append, credit_bytes=CREDIT_BYTES,
-        )  # fmt: skip
-        async with subscription:
-            logger.info("webhook %s: events go to %s", name, settings.url)
-            while await self._next(subscription):
+        async with self._open(self._webhook) as source:
+            logger.info("webhook %s: events go to %s", self._webhook.name, self._webhook.settings.url)
+            while await self._next(source):
                 pass
 
-    async def _next(self, subscription: AsyncSubscription) -> bool:
+    async def _next(self, source: Source) -> bool:
         """Post the next event; return whether there is to be another one."""
-        event = await subscription.next()
-        for gap in self._gaps:
-            await self._tell(GAP_TAG, {"first": gap.first, "next": gap.next, "count": gap.count, "reason": gap.reason})
-        self._gaps.clear()
-        if event is None:
-            return False
-        own = event.tag in (DEAD_TAG, GAP_TAG) and event.data.get("webhook") == self._webhook.name
-        # What is told of this webhook is not for its own receiver: that would have no end.
-        if not own and not await self._deliver(letter_of(event)):
-            return False  # It was not taken: where the webhook begins again, it is the first.
-        await subscription.ack(event)
+        item = await source.next()
+        try:
+            # Where it is not taken, it is the first one when the webhook begins again.
+            if item is None or not await self._is_done(source, item):
+                return False
+            await source.ack(item)
+        except LeaseLost as error:
+            logger.warning("webhook %s: %s", self._webhook.name, error)
         return True
 
-    async def _deliver(self, letter: Letter) -> bool:
-        """Post an event until it is done; return False where the receiver wants none any more."""
+    async def _is_done(self, source: Source, item: Event | Gap) -> bool:
+        if isinstance(item, Gap):
+            await self._tell(
+                GAP_TAG, {"first": item.first, "next": item.next, "count": item.count, "reason": item.reason}
+            )
+            return True
+        # What is told of this webhook is not for its own receiver: that would have no end.
+        own = item.tag in (DEAD_TAG, GAP_TAG) and item.data.get("webhook") == self._webhook.name
+        return own or await self._deliver(source, letter_of(item))
+
+    async def _deliver(self, source: Source, letter: Letter) -> bool:
+        """Post an event until it is done; return False where the receiver wants none any more.
+
+        Raises:
+            LeaseLost: it is another master's.
+        """
         state, now_ns = self._state, time.time_ns()
         # After a restart the one that was tried goes on with its attempts and its time.
         known = state if state.event == letter.id else State(event=letter.id, first_ns=now_ns)
         attempts, began_s = known.attempts, time.monotonic() - max(0, now_ns - known.first_ns) / 1e9
         while True:
+            source.check()
             outcome = await post_letter(self._poster, self._webhook, letter)
             attempts += 1
             verdict = judge(outcome, attempts, time.monotonic() - began_s, self._webhook.settings.give_up_s)
