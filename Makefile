@@ -4,8 +4,10 @@ PYTHON := $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(
 	command -v $(name) >/dev/null 2>&1 && $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 PY := .venv/bin/python
 FAULTS := $(CURDIR)/.faults.jsonl
+# Four streams of tests: all that is none of the others' is in the last one.
+HTTP := $(wildcard tests/faults/test_http_*.py) tests/api tests/console tests/docs tests/export
 BAD_DAYS := tests/faults tests/fuzz tests/simulation
-PROGRAMS := tests/cli tests/cluster tests/compat tests/docs tests/system
+PROGRAMS := tests/cli tests/cluster tests/compat tests/system
 # They start some thousand Pythons: compiled once, whatever is set, these cost a third less.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -q
 FAULT_TESTS = SYLVITE_FAULTS_REPORT=$(FAULTS) $(PYTEST) -m "long or not long" -o faulthandler_timeout=1800
@@ -16,7 +18,7 @@ BY_THE_CLOCK := $(addprefix tests/faults/test_,flood.py many_come_back.py recove
 	link_abuse.py link_many.py link_poison.py)
 BENCHES := bench bench.jobs bench.link bench.names bench.sse bench.cluster
 
-.PHONY: help venv run run-cluster test test-bad-days test-programs test-others check lint format lock bench faults faults-of-kills faults-of-others \
+.PHONY: help venv run run-cluster test test-bad-days test-programs test-http test-others check lint format lock bench faults faults-of-kills faults-of-others \
 	faults-by-the-clock clean dist
 
 help: ## Show this
@@ -38,8 +40,8 @@ run: .venv/ready ## Start a master and a minion, let it in, and show events, liv
 run-cluster: .venv/ready ## Start three NATS servers, two masters that share their events and four minions, and show events, live
 	@$(PY) examples/run_cluster.py
 
-test: .venv/ready ## Run all tests, in three streams beside each other: they wait for most of their time
-	@$(MAKE) --no-print-directory -j3 -k test-bad-days test-programs test-others
+test: .venv/ready ## Run all tests, in four streams beside each other: they wait for most of their time
+	@$(MAKE) --no-print-directory -j4 -k test-bad-days test-others test-programs test-http
 
 .venv-salt/ready: requirements/salt3006.lock requirements/salt3008.lock | .venv/ready
 	@echo "Making environments of Salt in .venv-salt, for the tests: once, it takes some minutes" >&2
@@ -65,13 +67,16 @@ test: .venv/ready ## Run all tests, in three streams beside each other: they wai
 	@touch $@
 
 test-bad-days: .venv/ready
-	@$(PYTEST) $(BAD_DAYS)
+	@$(PYTEST) $(addprefix --ignore=,$(HTTP)) $(BAD_DAYS)
 
 test-programs: .venv/ready .venv-salt/ready
 	@$(PYTEST) $(PROGRAMS)
 
-test-others: .venv/ready .node/ready .venv/chromium
-	@$(PYTEST) $(addprefix --ignore=,$(BAD_DAYS) $(PROGRAMS)) tests
+test-http: .venv/ready .node/ready .venv/chromium
+	@$(PYTEST) $(HTTP)
+
+test-others: .venv/ready
+	@$(PYTEST) $(addprefix --ignore=,$(BAD_DAYS) $(HTTP) $(PROGRAMS)) tests
 
 check: lint test ## What a change has to pass
 
