@@ -99,12 +99,26 @@ class Token(msgspec.Struct, frozen=True):
         return {**found, "scopes": [str(scope) for scope in self.scopes], "perms": list(self.perms)}
 
 
+class TokenCopy(msgspec.Struct, frozen=True, array_like=True):
+    """What another master needs of a token, to let its holder in.  `perms`: as JSON."""
+
+    hash: bytes
+    owner: str
+    backend: str
+    scopes: tuple[str, ...]
+    perms: str
+    made_ns: int
+    until_ns: int
+    note: str
+
+
 class _Kept(NamedTuple):
     token: Token
     hash: bytes
     grant: Grant
 
 
+_is_id = re.compile(r"[a-z2-7]{8}(?:\.[a-z2-7]{8})?").fullmatch
 _salt_text = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -151,6 +165,9 @@ class TokenStore:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._connection.close()
 
     def make(
@@ -230,29 +247,47 @@ class TokenStore:
     def _add(self, token: Token, text: str, now_ns: int) -> Token:
         if not OWNER.fullmatch(token.owner):
             raise InvalidInput("a token needs an owner: a name of up to 128 characters of ASCII without blanks")
+        hash_ = _hash_of(text)
+        assert hash_ is not None
+        self._insert(token.id, _copy(token, hash_), now_ns)
+        return token
+
+    def _insert(self, id_: str, copy: TokenCopy, now_ns: int) -> None:
         with self._writing():
             self._connection.execute("DELETE FROM tokens WHERE until_ns <= ?", (now_ns,))
             (count,) = self._connection.execute("SELECT count(*) FROM tokens").fetchone()
             if count >= TOKENS_MAX:
                 raise InvalidInput(f"there are {TOKENS_MAX} tokens; revoke some that are not needed")
-            scopes = msgspec.json.encode([str(scope) for scope in token.scopes]).decode()
-            perms = msgspec.json.encode(token.perms).decode()
+            scopes = msgspec.json.encode(copy.scopes).decode()
             self._connection.execute(
                 "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
-                (
-                    token.id,
-                    _hash_of(text),
-                    token.owner,
-                    token.backend,
-                    scopes,
-                    perms,
-                    token.made_ns,
-                    token.until_ns,
-                    token.note,
-                ),
+                (id_, copy.hash, copy.owner, copy.backend, scopes, copy.perms, copy.made_ns, copy.until_ns, copy.note),
             )
         self._load()
-        return token
+
+    def copies(self, now_ns: int) -> dict[str, TokenCopy]:
+        """Return what other masters need of those that count, by id.  A link counts once, and where it was made."""
+        found = {id_: kept for id_, kept in self._known.items() if kept.token.backend != LINK}
+        return {id_: _copy(kept.token, kept.hash) for id_, kept in found.items() if kept.token.until_ns > now_ns}
+
+    def ids(self) -> set[str]:
+        """Return the ids of all that are there, also of those that cannot be read."""
+        with failures(self._path, _KIND):
+            return {id_ for (id_,) in self._connection.execute("SELECT id FROM tokens")}
+
+    def learn(self, id_: str, copy: TokenCopy, now_ns: int) -> None:
+        """Take in a token of another master; one that is known stays as it is.
+
+        Raises:
+            InvalidInput: it is none, or there is no room.
+        """
+        if id_ in self._known:
+            return
+        is_sound = _is_id(id_) and OWNER.fullmatch(copy.owner) and copy.backend != LINK and len(copy.hash) == 32
+        if not is_sound or copy.hash in self._by_hash or len(copy.note) > 200 or len(copy.scopes) > SCOPES_MAX:
+            raise InvalidInput(f"what another master says of the token {id_[:40]!a} cannot be")
+        _read_rights(msgspec.json.encode(copy.scopes), copy.perms)
+        self._insert(id_, copy, now_ns)
 
     def check(self, text: str, now_ns: int) -> tuple[Token, Grant]:
         """Return whose token this is, and what it lets him do.
@@ -330,14 +365,30 @@ class TokenStore:
                 known[id_] = before
                 continue
             try:
-                read = tuple(map(parse_scope, msgspec.json.decode(scopes, type=list[str])))
-                may = tuple(msgspec.json.decode(perms, type=list[Any]))
-            except (InvalidInput, msgspec.DecodeError):
+                read, may = _read_rights(scopes, perms)
+            except InvalidInput:
                 continue  # One that cannot be read counts for nothing; the others do.
             known[id_] = _Kept(
                 Token(id_, owner, backend, read, made_ns, until_ns, used_ns, note, may), hash_, Grant(read)
             )  # fmt: skip
         self._known, self._by_hash = known, {kept.hash: kept for kept in known.values()}
+
+
+def _read_rights(scopes: str | bytes, perms: str) -> tuple[tuple[Scope, ...], tuple[Any, ...]]:
+    """Raises InvalidInput: they cannot be read."""
+    try:
+        read = tuple(map(parse_scope, msgspec.json.decode(scopes, type=list[str])))
+        return read, tuple(msgspec.json.decode(perms, type=list[Any]))
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"what a token lets its holder do cannot be read: {error}") from error
+
+
+def _copy(token: Token, hash_: bytes) -> TokenCopy:
+    perms = msgspec.json.encode(token.perms).decode()
+    scopes = tuple(str(scope) for scope in token.scopes)
+    return TokenCopy(
+        hash_, token.owner, token.backend, scopes, perms, token.made_ns, token.until_ns, token.note
+    )  # fmt: skip
 
 
 def _new_id() -> str:

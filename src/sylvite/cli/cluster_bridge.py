@@ -37,9 +37,11 @@ def bridge(
     to go there waits in the log.
     """
     require_library()
+    from sylvite.api.tokens_shared import Tokens
     from sylvite.daemons.cluster import main
 
     configuration, socket = configured_part(
         options, master_file, folder, given_logging(log_level, log_format, log_file)
     )
-    return main(configuration, socket, ready_fd=ready_fd)
+    sharing = {"tokens": Tokens(configuration.options.data_dir).share}
+    return main(configuration, socket, sharing, ready_fd=ready_fd)
