@@ -8,8 +8,10 @@ from pathlib import Path
 from sylvite.client.async_client import AsyncClient
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.dev import DevCluster
+from sylvite.cluster.ending import end_all
 from sylvite.cluster.outgoing import Waiting
 from sylvite.cluster.stream import Stream
+from sylvite.cluster.telling import Telling
 from sylvite.cluster.up import CURSOR, Up
 from sylvite.testing.broker import BrokerProcess
 from tests.cluster.servers import settings
@@ -34,15 +36,35 @@ def test_a_session_that_ends_at_any_moment_lets_go_of_the_cursor(nats: DevCluste
             batches = await bus.read_batches(CURSOR, since=EVENTS)
             batches.close()
             for steps in range(STEPS):
-                session = asyncio.create_task(Up(bus, stream).run())
+                session = asyncio.create_task(Up(bus, stream, Telling(bus)).run())
                 for _ in range(steps):
                     await bus.ask("log")  # A little later each time.
-                session.cancel()
-                await asyncio.gather(session, return_exceptions=True)
+                await end_all([session])
                 (await bus.read_batches(CURSOR, since=EVENTS)).close()
 
     with BrokerProcess(tmp_path / "bus") as bus:
         asyncio.run(main(bus.socket))
+
+
+def test_a_task_that_does_not_hear_that_it_is_cancelled_is_told_again() -> None:
+    """As asyncio.wait_for does, where what it waits for comes at the same moment."""
+
+    async def deaf(times: int) -> None:
+        for _ in range(times):
+            try:
+                await asyncio.get_running_loop().create_future()
+            except asyncio.CancelledError:
+                continue
+        await asyncio.get_running_loop().create_future()
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(deaf(times)) for times in range(3)]
+        async with asyncio.timeout(WITHIN_S):
+            await asyncio.sleep(0)
+            await end_all(tasks)
+        assert all(task.cancelled() for task in tasks)
+
+    asyncio.run(main())
 
 
 def test_a_message_whose_answer_was_lost_is_late_though_others_are_answered() -> None:

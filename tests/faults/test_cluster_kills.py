@@ -19,10 +19,10 @@ from tests.faults.report import control, report
 KILLS = ("leader", "any", "two", "pause", "all", "bridge up", "bridge down", "broker up", "broker down")
 PARTITIONS = ("leader alone", "one master alone", "halves", "halves, stalled", "leader alone, stalled", "slow")
 FAULTS = KILLS + PARTITIONS
-LASTS_S = 1.0
+LASTS_S = 0.8
 PARTED_S = (2.0, 8.0)
 """So long at least and at most: servers that hear nothing of their leader elect another one after 4 s or more."""
-BETWEEN_S = 0.7
+BETWEEN_S = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def _play(servers: PartedCluster, folder: Path, faults: list[str], seed: int, wi
 
 
 def test_what_is_replicated_survives_kills_pauses_and_partitions(parted: PartedCluster, tmp_path: Path) -> None:
-    _play(parted, tmp_path, ["leader", "bridge up", "two", "halves", "broker up", "pause"], seed=1)
+    _play(parted, tmp_path, ["bridge up", "two", "halves", "broker up", "pause"], seed=1)
 
 
 @pytest.mark.long

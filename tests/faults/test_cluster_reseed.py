@@ -43,6 +43,11 @@ def _blocks(store: Path) -> list[Path]:
     return sorted(store.glob("**/sylvite_log/msgs/*.blk"))
 
 
+def _agreed(store: Path) -> list[Path]:
+    """The log by which the servers agree on what is in a stream: from it they repair the stream by themselves."""
+    return sorted(store.glob("**/S-R3F-*/msgs/*.blk"))
+
+
 def _stop(servers: DevCluster) -> None:
     for server in servers.servers:
         servers.kill(server.name)
@@ -51,6 +56,15 @@ def _stop(servers: DevCluster) -> None:
 def _start(servers: DevCluster) -> None:
     servers.restart_all()
     asyncio.run(servers.wait_until_led())
+
+
+def _copy(servers: DevCluster, folder: Path) -> None:
+    """Copy what the servers have, while they stand still: as it would be found if they were killed."""
+    for server in servers.servers:
+        servers.pause(server.name)
+    for number, store in enumerate(_stores(servers)):
+        shutil.copytree(store, folder / f"copy{number}")
+    servers.restart_all()
 
 
 def _publish(master: Master, count: int, first: int = 0) -> None:
@@ -73,10 +87,7 @@ def _happen(fate: str, servers: DevCluster, folder: Path, mars: Master) -> int:
         _delete(servers)
         return EVENTS
     if fate == "rolled back":
-        _stop(servers)
-        for number, store in enumerate(_stores(servers)):
-            shutil.copytree(store, folder / f"copy{number}")
-        _start(servers)
+        _copy(servers, folder)
         _publish(mars, EVENTS, EVENTS)
         _stop(servers)
         for number, store in enumerate(_stores(servers)):
@@ -86,7 +97,7 @@ def _happen(fate: str, servers: DevCluster, folder: Path, mars: Master) -> int:
         return 2 * EVENTS
     _stop(servers)
     for store in _stores(servers)[: 1 if fate.startswith("one") else None]:
-        for path in _blocks(store):
+        for path in _blocks(store) + (_agreed(store) if fate == "truncated" else []):
             content = bytearray(path.read_bytes())
             if fate == "truncated":
                 path.write_bytes(content[: len(content) // 2])

@@ -16,10 +16,9 @@ from sylvite.client.async_client import AsyncClient
 from sylvite.cluster import words
 from sylvite.cluster.carried import NOWHERE, Forged, Place, decode
 from sylvite.cluster.down import Down
-from sylvite.cluster.settings import ClusterSettings
 from sylvite.cluster.stream import Stream, StreamState, node_of, say_subject
 from sylvite.cluster.telling import Telling
-from sylvite.cluster.up import Up
+from sylvite.cluster.up import Up, first_to_send
 from sylvite.cluster.words import Again, At
 from sylvite.errors import ClusterError, ClusterUnreachable
 
@@ -181,12 +180,3 @@ class Audit:
             return
         offset = place.until if place.epoch == expected.epoch else 0
         await self._send_again(offset, "the stream ends before what it had")
-
-
-async def first_to_send(bus: AsyncClient, settings: ClusterSettings) -> int:
-    """Return where in the log about as much begins as a stream keeps that has nothing."""
-    log = await bus.ask("log")
-    oldest, end, many = int(log["oldest"]), int(log["end"]), int(log["bytes"])
-    if settings.keep_bytes is None or many <= settings.keep_bytes:
-        return oldest
-    return max(oldest, end - (end - oldest) * settings.keep_bytes // many)

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Coroutine, Mapping
 from typing import Any
 
 from sylvite.client.async_client import AsyncClient
-from sylvite.cluster.audit import Audit, first_to_send
+from sylvite.cluster.audit import Audit
 from sylvite.cluster.claim import Claiming, of_this_process
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.down import Down
@@ -21,7 +21,7 @@ from sylvite.cluster.settings import ClusterSettings, join_servers
 from sylvite.cluster.sharing import Share, share_all
 from sylvite.cluster.stream import Stream, check_node
 from sylvite.cluster.telling import Telling
-from sylvite.cluster.up import Up
+from sylvite.cluster.up import Up, first_to_send
 from sylvite.errors import ClusterError, ClusterUnreachable, InvalidSetting, NameTaken, SylviteError
 
 PAUSE_S = (0.25, 1.0)
@@ -123,7 +123,7 @@ class Bridge:
             if self._stream_id:
                 self._telling.tell("reseeded", node=self._node, first=since, reason="the stream was made anew")
         self._stream_id = state.id
-        up, down = Up(self._bus, stream, since), Down(self._bus, stream, self._telling)
+        up, down = Up(self._bus, stream, self._telling, since), Down(self._bus, stream, self._telling)
         audit = Audit(self._bus, stream, up, down, self._telling, state)
         self._is_back()
         try:

@@ -10,10 +10,12 @@ from typing import Any
 
 from sylvite.client.async_client import AsyncClient
 from sylvite.client.batches import AsyncBatches
-from sylvite.cluster.carried import NOWHERE, Place
+from sylvite.cluster.carried import NOWHERE, Forged, Place, decode
 from sylvite.cluster.ending import end_all
 from sylvite.cluster.outgoing import Message, Outgoing, Waiting, is_own
+from sylvite.cluster.settings import ClusterSettings
 from sylvite.cluster.stream import Confirmed, Stream, Writer
+from sylvite.cluster.telling import Telling
 from sylvite.core.batch import Batch
 from sylvite.core.event import Gap
 from sylvite.errors import ClusterError, ClusterUnreachable, ConnectionLost, WaitTimeout
@@ -26,6 +28,8 @@ PAUSE_S = (0.1, 2.0)
 LOOK_S = 10.0
 LOOK_BACK = 1024
 """So many events are looked at first for the last one of our own; then sixteen times as many."""
+CERTAIN_S = 2.0
+"""What the stream seems to have lost is looked at again after that: who leads it since a moment ago may not know all yet."""
 RESEED_S = 5.0
 """At least so long a time lies between two beginnings from further back."""
 logger = logging.getLogger("sylvite.cluster")
@@ -38,18 +42,19 @@ def _new_run() -> int:
 class Up:
     """`until`: everything in the log below this offset is in the stream, or not for it; `place`: of our last message there."""
 
-    def __init__(self, bus: AsyncClient, stream: Stream, since: int | None = None) -> None:
+    def __init__(self, bus: AsyncClient, stream: Stream, telling: Telling, since: int | None = None) -> None:
         """`since`: where in the log to begin anew, instead of at the cursor."""
         self.until = 0
         self.place = NOWHERE
         self.confirmed_s = 0.0
         """When the stream has confirmed something last, by the monotonic clock; 0: nothing yet."""
-        self._bus, self._stream = bus, stream
+        self._bus, self._stream, self._telling = bus, stream, telling
         self._out = Outgoing(stream.node, NOWHERE, 0, _new_run())
         self._waiting = Waiting(*ANSWER_S)
         self._lock = asyncio.Lock()
         self._room = asyncio.Event()
         self._since, self._is_anew = since, since is not None
+        self._is_compared = False
         self._began_s = 0.0
         self._reseed = asyncio.Event()
 
@@ -66,7 +71,9 @@ class Up:
             is_anew, self._is_anew = self._is_anew, False
             batches = await self._bus.read_batches(CURSOR, since=since)
             try:
-                before = NOWHERE if is_anew else await self._last_before(batches.start)
+                before, stamp_ns = (NOWHERE, 0) if is_anew else await self._last_before(batches.start)
+                if not self._is_compared and await self._find_lost(before, stamp_ns):
+                    continue
                 self._out = Outgoing(self._stream.node, before, batches.start, _new_run())
                 self._waiting = Waiting(*ANSWER_S)
                 if since is not None:
@@ -96,10 +103,46 @@ class Up:
         except ConnectionLost:
             pass  # It is said again, and the broker that comes next knows nothing of this one's publishers.
 
-    async def _last_before(self, offset: int) -> Place:
-        """Return the place of the last batch of ours before an offset: what the stream has of us there."""
+    async def _find_lost(self, before: Place, stamp_ns: int) -> bool:
+        """Say whether the stream has lost what it had of us, and begin there then.
+
+        It is looked at before anything is sent: the last message there would be a new one, and hide what is missing.
+        """
+        self._is_compared = True
+        if before == NOWHERE or await self._lost_from(before, stamp_ns) is None:
+            return False
+        await asyncio.sleep(CERTAIN_S)
+        if (offset := await self._lost_from(before, stamp_ns)) is None:
+            return False
+        first = max(offset, await first_to_send(self._bus, self._stream.settings))
+        self._since, self._is_anew = first, first > offset
+        reason = "the stream ends before what it had"
+        self._telling.tell("reseeded", node=self._stream.node, first=first, reason=reason)
+        return True
+
+    async def _lost_from(self, before: Place, stamp_ns: int) -> int | None:
+        """Return from where on the stream lacks something of what is before `before`; None where it has it all."""
+        if (last := await self._stream.last_of_ours()) is None:
+            return 0 if await self._has_lost_all(stamp_ns) else None
+        try:
+            found = decode(self._stream.node, last).place
+        except Forged:
+            return None  # The audit tells of it.
+        if found.until >= before.until:
+            return None
+        return found.until if found.epoch == before.epoch else 0
+
+    async def _has_lost_all(self, stamp_ns: int) -> bool:
+        """Say whether it is not for their age that no message of ours is in the stream; `stamp_ns`: of the last one."""
+        state, kept_s = await self._stream.state(), self._stream.settings.keep_s
+        if state is None or (state.first > 1 and state.last >= state.first):
+            return False  # Of those that are there the first ones have gone: there was no more room.
+        return state.first <= 1 or kept_s is None or time.time_ns() - stamp_ns < kept_s * 1e9 / 2
+
+    async def _last_before(self, offset: int) -> tuple[Place, int]:
+        """Return the place and the stamp of the last batch of ours before an offset: what the stream has of us there."""
         oldest, many = int((await self._bus.ask("log"))["oldest"]), LOOK_BACK
-        place, end = NOWHERE, offset
+        place, stamp_ns, end = NOWHERE, 0, offset
         while place == NOWHERE and end > oldest:
             begin = max(oldest, offset - many)
             batches = await self._bus.read_batches(since=begin)
@@ -108,13 +151,13 @@ class Up:
                     if item is None:
                         raise WaitTimeout("the broker has not told in time what came before")
                     if isinstance(item, Batch) and item.base < end and is_own(item):
-                        place = Place(item.epoch, item.next)
+                        place, stamp_ns = Place(item.epoch, item.next), item.stamp_ns
                     if (item.next if isinstance(item, Gap) else item.last + 1) >= end:
                         break
             finally:
                 batches.close()
             end, many = begin, 16 * many
-        return place
+        return place, stamp_ns
 
     async def _until_reseed(self, writer: Writer, batches: AsyncBatches) -> None:
         tasks: list[asyncio.Task[Any]] = [
@@ -201,3 +244,12 @@ class Up:
 
     def _note(self) -> None:
         self.until, self.place = self._out.until, self._out.place
+
+
+async def first_to_send(bus: AsyncClient, settings: ClusterSettings) -> int:
+    """Return where in the log about as much begins as a stream keeps that has nothing."""
+    log = await bus.ask("log")
+    oldest, end, many = int(log["oldest"]), int(log["end"]), int(log["bytes"])
+    if settings.keep_bytes is None or many <= settings.keep_bytes:
+        return oldest
+    return max(oldest, end - (end - oldest) * settings.keep_bytes // many)
