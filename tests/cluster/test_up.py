@@ -61,7 +61,7 @@ def test_a_task_that_does_not_hear_that_it_is_cancelled_is_told_again() -> None:
         tasks = [asyncio.create_task(deaf(times)) for times in range(3)]
         async with asyncio.timeout(WITHIN_S):
             await asyncio.sleep(0)
-            await end_all(tasks)
+            await end_all(tasks, again_s=0.1)
         assert all(task.cancelled() for task in tasks)
 
     asyncio.run(main())

@@ -7,12 +7,12 @@ import logging
 from collections.abc import Collection
 from typing import Any
 
-AGAIN_S = 0.5
+AGAIN_S = 1.0
 TRIES = 10
 logger = logging.getLogger("sylvite.cluster")
 
 
-async def end_all(tasks: Collection[asyncio.Task[Any]]) -> None:
+async def end_all(tasks: Collection[asyncio.Task[Any]], *, again_s: float = AGAIN_S) -> None:
     """Cancel tasks until they have ended; who takes no notice of it many times is left alone.
 
     asyncio.wait_for and nats-py swallow it where it comes at the wrong moment: the task goes on, and
@@ -23,7 +23,7 @@ async def end_all(tasks: Collection[asyncio.Task[Any]]) -> None:
         for task in left:
             task.cancel()
         if left:
-            _, left = await asyncio.wait(left, timeout=AGAIN_S)
+            _, left = await asyncio.wait(left, timeout=again_s)
     for task in left:
         logger.error("the task %s does not end, and is left alone", task.get_name())
     for task in set(tasks) - left:

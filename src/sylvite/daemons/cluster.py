@@ -10,6 +10,7 @@ from pathlib import Path
 from sylvite.auth.keyring_folder import KeyFolder, load_public, public_name
 from sylvite.client.async_client import AsyncClient
 from sylvite.cluster.bridge import Bridge
+from sylvite.cluster.ending import end_all
 from sylvite.cluster.keys import Keys
 from sylvite.cluster.settings import join_servers
 from sylvite.cluster.sharing import Share
@@ -23,6 +24,8 @@ from sylvite.daemons.systemd import notify
 from sylvite.errors import InvalidSetting
 
 KEYS, MASTER = "keys", "master"
+END_S = 3.0
+"""A bridge has its goodbyes to say."""
 logger = logging.getLogger("sylvite.cluster")
 
 
@@ -70,11 +73,9 @@ async def _serve(
         waiting = asyncio.create_task(stopping.wait(), name="cluster: signals")
         await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
         notify("STOPPING=1")
-        for task in (running, waiting):
-            task.cancel()
-        ended, _ = await asyncio.gather(running, waiting, return_exceptions=True)
-        if isinstance(ended, Exception):
-            raise ended
+        await end_all((running, waiting), again_s=END_S)
+        if running.done() and not running.cancelled() and (error := running.exception()) is not None:
+            raise error
     return 0
 
 
