@@ -57,7 +57,7 @@ def _nothing(*_: object, **__: object) -> None:
 
 
 def _no_waking() -> None:
-    """Let streams look for news at their heartbeats alone."""
+    """Tell no stream that there is news."""
     replace(Tail, "_tell_news", _nothing)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,8 +20,10 @@ from sylvite.api.crowd import ADDRESS, FRAMES, Crowd
 _IS_FAST = importlib.util.find_spec("httptools") is not None
 if TYPE_CHECKING or _IS_FAST:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as _Server
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 else:
     from uvicorn.protocols.http.h11_impl import H11Protocol as _Server
+    from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
 HEAD_BYTES_MAX = 16 * 1024
 HEADERS_MAX = 64
@@ -30,6 +33,8 @@ STALL_S = 60.0
 CONTROLS_MAX = 16
 """Pings and pongs of a WebSocket's client in a second."""
 POLICY = 1008
+STRAIGHT = "sylvite.straight"
+"""The extension of ASGI that writes chunks straight to a client."""
 
 
 def _answer(status: bytes, more: bytes = b"") -> bytes:
@@ -189,8 +194,28 @@ def protocols_for(crowd: Crowd) -> tuple[type[BoundedProtocol], type[BoundedSock
     return type("Protocol", (BoundedProtocol,), wanted), type("Socket", (BoundedSocket,), wanted)
 
 
+def chunk(body: bytes) -> bytes:
+    """Return a piece of an answer as it stands on a connection."""
+    return b"%x\r\n%b\r\n" % (len(body), body)
+
+
+def _straight(cycle: RequestResponseCycle) -> Callable[[bytes], bool]:
+    """Return what writes chunks of an answer straight to its client."""
+
+    def write(text: bytes) -> bool:
+        if cycle.flow.write_paused or cycle.disconnected or cycle.transport.is_closing():
+            return False
+        cycle.transport.write(text)
+        return True
+
+    return write
+
+
 class BoundedHeads:
-    """Refuses requests whose head is larger than is allowed, however it came: an ASGI application around another."""
+    """Refuses requests whose head is larger than is allowed, however it came: an ASGI application around another.
+
+    The other is told, as an extension of ASGI, how to write chunks straight to the client: an event to thousands of streams has no time for more.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -200,6 +225,10 @@ class BoundedHeads:
         size = sum(len(name) + len(value) + 4 for name, value in headers) + len(scope.get("raw_path", b""))
         size += len(scope.get("query_string", b""))
         if len(headers) <= HEADERS_MAX and size <= HEAD_BYTES_MAX:
+            cycle = getattr(send, "__self__", None)
+            # What is older than HTTP/1.1 knows no chunks.
+            if isinstance(cycle, RequestResponseCycle) and scope["http_version"] == "1.1":
+                scope = {**scope, "extensions": {STRAIGHT: _straight(cycle)}}
             await self._app(scope, receive, send)
             return
         if scope["type"] == "websocket":

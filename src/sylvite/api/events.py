@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from sylvite.api.answers import NO_STORE, answer
 from sylvite.api.bodies import BODY_BYTES_MAX, decode, media_type_of, read_body
+from sylvite.api.forms import NDJSON, SSE, Form
 from sylvite.api.parameters import (
     LIMIT_MAX,
     WAIT_S_MAX,
@@ -26,7 +27,7 @@ from sylvite.api.parameters import (
 from sylvite.api.problems import WrongType
 from sylvite.api.publishing import Given
 from sylvite.api.service import Service
-from sylvite.api.streaming import NDJSON, SSE, Form, Stream
+from sylvite.api.streaming import Stream
 from sylvite.api.tail import encode_item
 from sylvite.core.event import Event, Gap
 from sylvite.errors import InvalidInput, InvalidSetting, NoSuchOffset, WaitTimeout

@@ -7,17 +7,19 @@ subscription of its own.  There is no seam: each event comes once, and in order.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import NamedTuple, cast
 
 from sylvite.api.access import Caller
-from sylvite.api.tail import Entry, Tail
+from sylvite.api.following import Kind, Write
+from sylvite.api.forms import Form
+from sylvite.api.tail import Entry, Tail, place_behind
 from sylvite.api.turns import Turns
 from sylvite.auth.policy import Remembered
 from sylvite.client.async_client import AsyncClient
 from sylvite.client.async_subscription import AsyncSubscription
 from sylvite.client.start import Since
-from sylvite.core.event import Event, Gap, Position
+from sylvite.core.event import Gap, Position
 from sylvite.core.pattern import Filter
 from sylvite.errors import EventsMissed
 
@@ -36,6 +38,14 @@ class Page(NamedTuple):
     is_end: bool
 
 
+class Straight(NamedTuple):
+    """A way to write to a client.  `frame`: how his connection carries a text."""
+
+    form: Form
+    frame: Callable[[bytes], bytes]
+    write: Write
+
+
 class Reading:
     """`since`: where it starts; None is now.  `wanted`: which tags, and `where`.  `caller`: who reads, and what he may see at all."""
 
@@ -46,6 +56,7 @@ class Reading:
         self._bus, self._tail, self._turns, self._wanted, self._since = bus, tail, turns, wanted, since
         self._who = caller.token.id
         matches, grant = wanted.matcher(), caller.grant
+        self._scopes = grant.scopes
         self._sees: Callable[[str], bool] = Remembered(lambda tag: matches(tag) and grant.may_read(tag))
 
     def sees(self, entry: Entry) -> bool:
@@ -88,8 +99,10 @@ class Reading:
                     break
         return Page(entries, behind, is_end=False)
 
-    async def pieces(self, idle_s: float) -> AsyncGenerator[list[Entry]]:
+    async def pieces(self, idle_s: float, straight: Straight | None = None) -> AsyncGenerator[list[Entry]]:
         """Yield entries as they come, some at a time; an empty list when there were none for so long.  Without an end.
+
+        `straight`: what the client may be written to directly: entries that he has had so are not yielded.
 
         Raises:
             SylviteError: the broker refuses it, or does not answer.
@@ -108,18 +121,30 @@ class Reading:
                             found = await self._own(own, idle_s)
                             yield found
                             if found:
-                                place = _behind(found, place)
+                                place = place_behind(found, place)
                                 number = self._tail.place_of(found[-1].next)
                 elif number < self._tail.first or not self._tail.is_running:
                     # It was too slow, or the tail is another one by now: the log has it all.
                     number = None
                 elif found := self._tail.take(number, AT_ONCE, BYTES_AT_ONCE):
                     number += len(found)
-                    place = _behind(found, place)
+                    place = place_behind(found, place)
                     if seen := [entry for entry in found if self.sees(entry)]:
                         yield seen
+                elif straight is not None:
+                    number, written = await self._tail.follow(self._kind(straight, idle_s), straight.write)
+                    place = place if written is None else written
                 elif not await self._tail.wait(idle_s):
                     yield []
+
+    def _kind(self, straight: Straight, idle_s: float) -> Kind:
+        form, frame = straight.form, straight.frame
+
+        def text(entries: Sequence[Entry]) -> bytes:
+            seen = b"".join([entry.form(form.name, form.entry) for entry in entries if self.sees(entry)])
+            return frame(seen) if seen else b""
+
+        return Kind((form.name, self._wanted, self._scopes), text, frame(form.heartbeat()), idle_s)
 
     async def _subscribe(self, since: Since, *, until_end: bool = False) -> AsyncSubscription:
         wanted = self._wanted
@@ -150,11 +175,3 @@ class Reading:
                 size += len(found[-1].json)
         self._turns.took(size)
         return found
-
-
-def _behind(found: list[Entry], before: Since) -> Since:
-    """Return the place behind the last event of these."""
-    for entry in reversed(found):
-        if isinstance(entry.item, Event):
-            return entry.item.position
-    return before

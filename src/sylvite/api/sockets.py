@@ -14,6 +14,7 @@ from functools import partial
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sylvite.api.access import Caller
+from sylvite.api.forms import NDJSON
 from sylvite.api.origins import check_origin
 from sylvite.api.parameters import check_names, read_selection
 from sylvite.api.problems import problem
@@ -21,7 +22,7 @@ from sylvite.api.reading import Reading
 from sylvite.api.salt.entries import SaltApi
 from sylvite.api.salt.stream import document
 from sylvite.api.service import Service
-from sylvite.api.streaming import HEARTBEAT_S, NDJSON, STALL_S
+from sylvite.api.streaming import HEARTBEAT_S, STALL_S
 from sylvite.api.tail import Entry
 from sylvite.core.event import Event
 from sylvite.core.pattern import Filter

@@ -7,62 +7,25 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from typing import Any
 
-import msgspec
 from starlette.types import Receive, Scope, Send
 
 from sylvite.api.access import Caller
-from sylvite.api.parameters import id_of
+from sylvite.api.connections import STRAIGHT, chunk
+from sylvite.api.forms import Form
 from sylvite.api.problems import TooManyRequests
-from sylvite.api.reading import Reading
+from sylvite.api.reading import Reading, Straight
 from sylvite.api.tail import Entry
-from sylvite.core.event import Event
 from sylvite.errors import SylviteError
 
 HEARTBEAT_S = 15.0
 STALL_S = 60.0
 """A client that has taken nothing for so long is let go; it resumes where it was."""
-RETRY_MS = 2000
 HEADERS = {
     "cache-control": "no-store",
     "referrer-policy": "no-referrer",
     "x-accel-buffering": "no",
     "x-content-type-options": "nosniff",
 }
-
-
-class Form:
-    """How entries look on the wire."""
-
-    def __init__(self, name: str, media_type: str, entry: Callable[[Entry], bytes], *, events: bool) -> None:
-        self.name, self.media_type, self.entry, self._events = name, media_type, entry, events
-
-    def begin(self) -> bytes:
-        return f"retry: {RETRY_MS}\n\n".encode() if self._events else b""
-
-    def heartbeat(self) -> bytes:
-        return b": \n\n" if self._events else b"\n"
-
-    def end(self, reason: str) -> bytes:
-        said = msgspec.json.encode({"reason": reason})
-        return b"event: bye\ndata: " + said + b"\n\n" if self._events else b'{"bye":' + said + b"}\n"
-
-
-def _sse(entry: Entry) -> bytes:
-    item = entry.item
-    if isinstance(item, Event):
-        head = f"id: {id_of(item.position)}\nevent: event"
-    else:
-        head = f"event: {'reset' if item.reason == 'reset' else 'gap'}"
-    # JSON holds no line end as it is: one line of data is one event, whatever its tag and data are.
-    return f"{head}\ndata: ".encode() + entry.json + b"\n\n"
-
-
-def _line(entry: Entry) -> bytes:
-    return entry.json + b"\n" if isinstance(entry.item, Event) else b'{"gap":' + entry.json + b"}\n"
-
-
-SSE = Form("sse", "text/event-stream; charset=utf-8", _sse, events=True)
-NDJSON = Form("ndjson", "application/x-ndjson", _line, events=False)
 
 
 class Streams:
@@ -122,9 +85,10 @@ class Stream:
         self._headers = {**HEADERS, "content-type": form.media_type, **(headers or {})}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        del scope
+        write = scope.get("extensions", {}).get(STRAIGHT)
+        straight = None if write is None else Straight(self._form, chunk, write)
         gone = asyncio.ensure_future(_until_gone(receive))
-        pieces = self._reading.pieces(HEARTBEAT_S)
+        pieces = self._reading.pieces(HEARTBEAT_S, straight)
         try:
             with until_done(gone, self._ending):
                 await self._run(pieces, send)

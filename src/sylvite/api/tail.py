@@ -11,18 +11,23 @@ import contextlib
 import logging
 from bisect import bisect_left
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
 import msgspec
 
+from sylvite.api.following import Fallen, Following, Kind, Write
 from sylvite.client.async_client import AsyncClient
+from sylvite.client.start import Since
 from sylvite.core.event import Event, Gap
 from sylvite.errors import SylviteError
 
 ENTRIES_MAX = 4096
 BYTES_MAX = 16 * 1024 * 1024
+TOLD_MAX = 256
+TOLD_BYTES_MAX = 64 * 1024
+"""What one is written at once, or one entry where that is larger."""
 CREDIT_BYTES = 1024 * 1024
 logger = logging.getLogger("sylvite.api")
 
@@ -75,6 +80,11 @@ class Tail:
         self._task: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
         self._waiting: set[asyncio.Future[bool]] = set()
+        self._following = Following()
+        self._told = self._untold_bytes = 0
+        """The number up to which followers have been told, and the place of the last event before it."""
+        self._told_place: Since = None
+        self._telling: asyncio.Handle | None = None
 
     @asynccontextmanager
     async def watched(self) -> AsyncGenerator[None]:
@@ -126,10 +136,16 @@ class Tail:
             timer.cancel()
             self._waiting.discard(news)
 
+    async def follow(self, kind: Kind, write: Write) -> Fallen:
+        """Follow what comes.  The caller has had all that is there."""
+        self._tell_followers()
+        return await self._following.follow(kind, write, self.next)
+
     def _append(self, item: Event | Gap) -> None:
         entry = Entry(item)
         self._entries.append(entry)
         self._bytes += len(entry.json)
+        self._untold_bytes += len(entry.json)
         self.next += 1
         while len(self._entries) > ENTRIES_MAX or (self._bytes > BYTES_MAX and len(self._entries) > 1):
             self._bytes -= len(self._entries.popleft().json)
@@ -140,13 +156,31 @@ class Tail:
         for news in self._waiting:
             _tell(news, is_there=True)
         self._waiting = set()
+        # What comes together is written together; but there is only so much that is remembered.
+        if self.next - self._told >= TOLD_MAX or self._untold_bytes >= TOLD_BYTES_MAX:
+            self._tell_followers()
+        elif self._telling is None:
+            self._telling = asyncio.get_running_loop().call_soon(self._tell_followers)
+
+    def _tell_followers(self) -> None:
+        """Write to followers what they have not had."""
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        self._untold_bytes = 0
+        while self._told < self.next:
+            entries = self.take(self._told, TOLD_MAX, TOLD_BYTES_MAX)
+            number, place = self._told, self._told_place
+            self._told += len(entries)
+            self._told_place = place_behind(entries, place)
+            self._following.tell(entries, number, place)
 
     async def _start(self) -> None:
         subscription = await self._bus.subscribe(on_gap=self._append, credit_bytes=CREDIT_BYTES)
         self._entries.clear()
         self._bytes = 0
-        self.first = self.next
-        self._begin = subscription.end
+        self.first = self._told = self.next
+        self._told_place = self._begin = subscription.end
 
         async def run() -> None:
             try:
@@ -157,6 +191,8 @@ class Tail:
                 logger.error("the newest events cannot be watched: %s", error)
             finally:
                 # Whoever waits looks again, and goes on with the log.
+                self._tell_followers()
+                self._following.end(self._told, self._told_place)
                 self._tell_news()
 
         self._task = asyncio.create_task(run(), name="api: tail")
@@ -171,6 +207,14 @@ class Tail:
     @property
     def is_running(self) -> bool:
         return self._task is not None and not self._task.done()
+
+
+def place_behind(entries: Sequence[Entry], before: Since) -> Since:
+    """Return the place behind the last event of these."""
+    for entry in reversed(entries):
+        if isinstance(entry.item, Event):
+            return entry.item.position
+    return before
 
 
 def _tell(news: asyncio.Future[bool], *, is_there: bool) -> None:

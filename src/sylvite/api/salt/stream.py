@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from sylvite.api.forms import Form
 from sylvite.api.salt.bodies import dump
-from sylvite.api.streaming import Form
 from sylvite.api.tail import Entry
 from sylvite.core.event import Event
 from sylvite.functions.data import stamp
