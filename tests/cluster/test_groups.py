@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator
@@ -14,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from sylvite.cli.exit_codes import NO
 from sylvite.client.sync_client import Client
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.dev import DevCluster
@@ -26,6 +28,7 @@ from sylvite.cluster.positions import Entry, Positions, bucket_name, part_name
 from sylvite.cluster.settings import ClusterSettings
 from sylvite.cluster.tenure import Fence
 from sylvite.errors import ClusterUnfit, InvalidSetting, LeaseLost
+from tests.cli.program import Program
 from tests.cluster.masters import Master
 from tests.cluster.members import MemberProcess
 from tests.cluster.servers import settings
@@ -173,6 +176,25 @@ def test_a_reader_that_moves_to_another_master_goes_on_where_it_was(nats: DevClu
         assert first.redelivered
         assert first.events[0].envelope()["redelivered"] is True
         assert not any(batch.redelivered for batch in again if batch.node != node)
+        check_what_is_shown(Program(mars.bus.folder / "none.sock", tmp_path), mars)
+
+
+def check_what_is_shown(program: Program, master: Master) -> None:
+    """How far the group is that has read ten events, and that it can be forgotten."""
+    of_master = ("--config", str(master.file))
+    (group,) = json.loads(program("cluster", "groups", "--json", *of_master).out)
+    assert group["name"] == "mover"
+    assert [(part["node"], part["holder"], part["until"] >= 10) for part in group["parts"]] == [
+        ("mars", "", True),
+        ("venus", "", True),
+    ]
+    header, *rows = program("cluster", "groups", *of_master).lines
+    assert header.split() == ["GROUP", "EVENTS", "OF", "HELD", "BY", "DONE", "UP", "TO", "BEHIND", "BY"]
+    assert [row.split()[:3] for row in rows] == [["mover", "mars", "nobody"], ["mover", "venus", "nobody"]]
+    assert program("cluster", "status", *of_master).lines[-2:] == rows
+    assert program("cluster", "groups", "--delete", "mover", *of_master).lines == ["forgotten: mover"]
+    assert program("cluster", "groups", "--delete", "mover", *of_master).code == NO
+    assert program("cluster", "groups", *of_master).lines == ["nobody reads as a group"]
 
 
 def test_a_new_group_can_begin_with_what_comes(nats: DevCluster, tmp_path: Path) -> None:

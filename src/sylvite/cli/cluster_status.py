@@ -12,6 +12,7 @@ import msgspec
 from sylvite.cli import exit_codes
 from sylvite.cli.amounts import show_bytes, show_count
 from sylvite.cli.cluster import cluster_options, settings_of
+from sylvite.cli.cluster_groups import show_groups
 from sylvite.cli.command import Example, GlobalOptions, command, pass_options
 from sylvite.cli.output import table, write_json
 from sylvite.cli.template import printable
@@ -95,6 +96,9 @@ def _show(found: Overview) -> None:
         rows = [(printable(each.name), printable(each.node), each.fence) for each in found.leases]
         click.echo()
         _show_table(rows, ("LEASE", "HELD BY", "FENCE"))
+    if any(group.parts for group in found.groups):
+        click.echo()
+        show_groups(found.groups)
 
 
 def _show_stream(stream: StreamStatus) -> None:

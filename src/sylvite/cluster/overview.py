@@ -1,4 +1,4 @@
-"""Overview: how a cluster is: its servers, its stream, its masters, who holds which lease."""
+"""Overview: how a cluster is: its servers, its stream, its masters, who holds which lease, how far groups are."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from sylvite.cluster.claim import claims_of_all
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.examining import ask_system, reach_each
 from sylvite.cluster.facts import ServerFacts
+from sylvite.cluster.group_overview import GroupState, look_at_groups
 from sylvite.cluster.leases import Held, Leases, bucket_name
 from sylvite.cluster.settings import ClusterSettings
 from sylvite.cluster.stream import node_of, say_subject, stream_name
@@ -88,6 +89,7 @@ class Overview(msgspec.Struct, frozen=True):
     stream: StreamStatus | None
     masters: tuple[MasterState, ...]
     leases: tuple[LeaseState, ...]
+    groups: tuple[GroupState, ...]
     problems: tuple[str, ...]
 
 
@@ -101,12 +103,15 @@ async def look(settings: ClusterSettings, system: Path | None) -> Overview:
     servers = tuple(_server(url, seen) for url, seen in zip(settings.servers, reached, strict=True))
     leader = None if system is None else (await ask_system(settings, system))[1]
     async with await Connection.open(settings, name="sylvite cluster status", unfit_too=True) as connection:
-        found = await asyncio.gather(_look_at_stream(connection), _held(connection), return_exceptions=True)
+        found = await asyncio.gather(
+            _look_at_stream(connection), _held(connection), look_at_groups(connection), return_exceptions=True
+        )
         problems: list[str] = []
         stream, counts = _or_problem(found[0], (None, dict[str, int]()), problems)
         gone = await _who_has_left(connection, problems)
         heard = await listen(connection, set(counts) - gone)
     leases = _or_problem(found[1], list[Held](), problems)
+    groups = _or_problem(found[2], tuple[GroupState, ...](), problems)
     nodes = sorted({*counts, *heard})
     return Overview(
         settings.name,
@@ -115,6 +120,7 @@ async def look(settings: ClusterSettings, system: Path | None) -> Overview:
         stream,
         tuple(_master(node, counts.get(node, 0), heard.get(node), left=node in gone) for node in nodes),
         tuple(LeaseState(each.name, each.node, each.life_s, str(each.fence)) for each in leases),
+        groups,
         tuple(problems),
     )
 
