@@ -32,9 +32,17 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = folder.glob("sylvite-*.whl")
     venv.create(folder / "env", with_pip=True)
     programs = folder / "env" / "bin"
-    run(programs / "pip", "install", "--quiet", "--require-hashes", "-r", ROOT / "requirements" / "run.lock")
+    run(
+        programs / "pip",
+        "install",
+        "--quiet",
+        "--no-compile",
+        "--require-hashes",
+        "-r",
+        ROOT / "requirements" / "run.lock",
+    )
     run(programs / "pip", "uninstall", "--quiet", "--yes", *EXTRAS)
-    run(programs / "pip", "install", "--quiet", "--no-deps", wheel)
+    run(programs / "pip", "install", "--quiet", "--no-compile", "--no-deps", wheel)
     run(programs / "pip", "check")
     return programs
 
