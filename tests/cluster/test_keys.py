@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from sylvite.auth.keys import PublicKey, make_pair
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.dev import DevCluster
 from sylvite.cluster.keys import Keys
-from sylvite.cluster.shared import bucket_name
+from sylvite.cluster.shared import Shared, bucket_name
 from sylvite.cluster.sharing import share_all
 from tests.cluster.servers import settings
 
@@ -137,6 +137,29 @@ def test_a_bucket_that_was_deleted_is_filled_again(
             async with earth.sharing(nats):
                 await until(lambda: earth.lets_in(A) and earth.state("web2", B) is State.PENDING)
             assert venus.state("web2", B) is State.PENDING
+
+    asyncio.run(main())
+
+
+def test_what_a_master_takes_away_when_it_leaves_is_said_by_the_others(
+    nats: DevCluster, masters: tuple[Master, Master], tmp_path: Path
+) -> None:
+    mars, venus = masters
+    earth = Master(tmp_path / "earth", "earth")
+
+    async def main() -> None:
+        async with mars.sharing(nats) as connection, venus.sharing(nats):
+            mars.accept("web1", A)
+            await until(lambda: venus.lets_in(A))
+            shared = Shared(connection, "venus")
+            await Shared(connection, "mars").delete("keys", "web1")
+            async with aclosing(shared.watch("keys")) as watch:
+                async with asyncio.timeout(WITHIN_S):
+                    async for entry in watch:
+                        if entry is not None and entry.node == "venus" and entry.value is not None:
+                            break
+            async with earth.sharing(nats):
+                await until(lambda: earth.lets_in(A))
 
     asyncio.run(main())
 

@@ -236,6 +236,7 @@ class _Round:
         """Write what the bucket lacks; take away what counts no more anyway."""
         if self._told.has_just_ended():
             self._out.update(self._ours)
+        self._out.update(self._told.lacking())
         for id_ in [id_ for id_, told in self._ours.items() if told.until_ns <= now_ns]:
             del self._ours[id_]
         there = self._told.there

@@ -36,6 +36,7 @@ class Joined(Generic[Value]):
         self._began = 0
         self._has_ended = False
         self._new: dict[str, Value] = {}
+        self._lacking: set[str] = set()
 
     def begin(self) -> None:
         """The watch begins: what was there may not be there any more."""
@@ -49,6 +50,7 @@ class Joined(Generic[Value]):
             self.is_whole = self._has_ended = True
             return
         if entry.value is None:
+            self._is_gone(entry)
             return
         try:
             value = self._decode(entry.value)
@@ -61,6 +63,20 @@ class Joined(Generic[Value]):
             self.mine.add(entry.item)
         for values in (self.there, self._new):
             values[entry.item] = self._join(values[entry.item], value) if entry.item in values else value
+
+    def _is_gone(self, entry: Entry) -> None:
+        """A master has left, say, and has taken its entries away: what it said may be in no other one's."""
+        if entry.node == self._node and entry.item not in self.mine:
+            return  # We have deleted it.
+        if entry.node == self._node:
+            self.mine.discard(entry.item)
+        if self.there.pop(entry.item, None) is not None:
+            self._lacking.add(entry.item)
+
+    def lacking(self) -> set[str]:
+        """Return what was there and may not be there any more, since this was asked."""
+        lacking, self._lacking = self._lacking, set()
+        return lacking
 
     def take(self, count: int) -> dict[str, Value]:
         """Return some of what has come since it was taken."""
@@ -84,6 +100,6 @@ class Joined(Generic[Value]):
     async def delete(self, shared: Shared, items: Iterable[str]) -> None:
         """Take away entries of ours that nobody needs any more.  Raises ClusterError."""
         for item in items:
-            await shared.delete(self._part, item)
             self.mine.discard(item)
             self.there.pop(item, None)
+            await shared.delete(self._part, item)

@@ -138,6 +138,7 @@ class _Round:
         if self._records.is_whole:
             if self._records.has_just_ended():
                 self._out.update(self._ours)
+            self._out.update(self._records.lacking())
             await self._put_records()
         if self._waiting.is_whole:
             await self._put_asks()
