@@ -13,12 +13,13 @@ from typing import Any, Self
 
 import msgspec
 
-from sylvite import MasterPlace
+from sylvite import Client, Event, MasterPlace
 from sylvite.auth.keyring import Keyring
 from sylvite.auth.keyring_folder import KeyFolder, load_or_make_pair
 from sylvite.cluster.dev import DevCluster
 from sylvite.daemons.options.reading import load_master
 from sylvite.jobs.known_minions import KnownMinions, read_known
+from sylvite.jobs.store import read_jobs
 from tests.cluster.servers import settings
 from tests.daemons.nodes import Daemon, Site
 
@@ -133,3 +134,15 @@ class ClusterSite:
         folder = self.folder / name
         folder.mkdir()
         return folder
+
+
+def events(master: ClusterMaster, pattern: str) -> list[Event]:
+    """Return what is in the log of a master."""
+    with Client.connect(master.bus) as bus, bus.subscribe(fnmatch=pattern, since="oldest", until_end=True) as found:
+        return list(found)
+
+
+def returned(master: ClusterMaster, jid: str) -> list[str]:
+    """Return who has answered, as the job cache of a master has it."""
+    with read_jobs(master.data / "jobs.db") as reader:
+        return sorted(reader.returned(jid))

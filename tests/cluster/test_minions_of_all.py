@@ -6,20 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Generator
-from typing import Any
 
 import msgspec
 import pytest
 
-from sylvite import Client, Event, LocalClient
+from sylvite import Client, LocalClient
 from sylvite.cluster.dev import DevCluster
-from sylvite.jobs.jid import JidMaker
-from sylvite.jobs.store import read_jobs
-from tests.cluster.servers import make_whole
-from tests.cluster.sites import WITHIN_S, ClusterMaster, ClusterSite
+from tests.cluster.sites import WITHIN_S, ClusterMaster, ClusterSite, events, returned
 from tests.daemons.nodes import part_of
 
 OPTIONS = {"timeout": "5", "gather_job_timeout": "3", "presence_events": "true", "loop_interval": "2"}
@@ -29,10 +24,8 @@ MINIONS = {"web1": ("mars", "venus"), "web2": ("venus", "mars"), "db1": ("venus"
 
 @pytest.fixture(scope="module")
 def site(nats_servers: DevCluster, tmp_path_factory: pytest.TempPathFactory) -> Generator[ClusterSite]:
-    make_whole(nats_servers)
     with ClusterSite(tmp_path_factory.mktemp("site"), nats_servers, MINIONS, **OPTIONS) as site:
         yield site
-    make_whole(nats_servers)
 
 
 def cli(master: ClusterMaster, *words: str) -> str:
@@ -41,16 +34,6 @@ def cli(master: ClusterMaster, *words: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def events(master: ClusterMaster, pattern: str) -> list[Event]:
-    with Client.connect(master.bus) as bus, bus.subscribe(fnmatch=pattern, since="oldest", until_end=True) as found:
-        return list(found)
-
-
-def returned(master: ClusterMaster, jid: str) -> list[str]:
-    with read_jobs(master.data / "jobs.db") as reader:
-        return sorted(reader.returned(jid))
 
 
 def test_everybody_is_known_to_both_masters(site: ClusterSite) -> None:
@@ -96,6 +79,26 @@ def test_presence_is_told_once_for_all(site: ClusterSite) -> None:
     assert told(site) == Counter(("new", minion) for minion in MINIONS)
 
 
+def test_a_batch_goes_to_the_minions_of_both(site: ClusterSite) -> None:
+    said = cli(
+        site["mars"], "jobs", "run", "-c", str(site["mars"].master_file), "*", "test.ping", "--batch", "1", "--json"
+    )
+    found = [msgspec.json.decode(line) for line in said.splitlines()]
+    assert sorted(minion for each in found for minion in each) == sorted(MINIONS)
+    assert all(value is True for each in found for value in each.values())
+
+
+def test_a_job_that_runs_with_another_master_is_seen_and_ended(site: ClusterSite) -> None:
+    config = ("-c", str(site["mars"].master_file))
+    with LocalClient.connect(site["mars"].place) as local:
+        jid = local.run_job("db1", "test.sleep", [600])["jid"]
+    active = ("jobs", "active", *config, "--json")
+    site.until(lambda: msgspec.json.decode(cli(site["mars"], *active)).get(jid, {}).get("Running", []) != [])
+    cli(site["mars"], "jobs", "kill", *config, jid)
+    for master in site.masters.values():
+        site.until(lambda master=master: returned(master, jid) == ["db1"])
+
+
 def test_a_minion_moves_while_jobs_are_published_and_no_return_is_lost_or_repeated(site: ClusterSite) -> None:
     """Its master's link is killed under it; on the other one nobody sees more than where it is."""
     link = part_of(site.daemons["mars"], "link")
@@ -115,20 +118,3 @@ def test_a_minion_moves_while_jobs_are_published_and_no_return_is_lost_or_repeat
         times = Counter(event.data["jid"] for event in done)
     assert [times[jid] for jid in jids] == [1] * JOBS
     assert told(site) == Counter(("new", minion) for minion in MINIONS)
-
-
-@pytest.mark.long
-def test_one_master_asks_what_has_become_of_a_job_and_both_hear_it(site: ClusterSite) -> None:
-    """Of a job of which one minion says that it does not run it: it ends on both, and only mars has asked."""
-    jid = JidMaker().make(time.time_ns())
-    job: dict[str, Any] = {"jid": jid, "fun": "test.ping", "arg": [], "tgt": "web1", "tgt_type": "glob", "user": "root"}
-    with Client.connect(site["venus"].bus) as bus:
-        bus.publish(f"salt/job/{jid}/new", {**job, "minions": ["web1", "web2"], "missing": []})
-        bus.publish(f"salt/job/{jid}/publish", {**job, "ret": ""})
-    for master in site.masters.values():
-        site.until(lambda master=master: returned(master, jid) == ["web1"])
-        with read_jobs(master.data / "jobs.db") as reader:
-            site.until(lambda reader=reader: not reader.find(jid).is_active, "it has not ended")
-    asked = [event for event in events(site["mars"], "salt/job/*/new") if event.data["fun"] == "saltutil.running"]
-    assert asked
-    assert not [event.sender for event in asked if "@" in event.sender]
