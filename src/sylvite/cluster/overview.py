@@ -19,6 +19,7 @@ from sylvite.cluster.examining import ask_system, reach_each
 from sylvite.cluster.facts import ServerFacts
 from sylvite.cluster.group_overview import GroupState, look_at_groups
 from sylvite.cluster.leases import Held, Leases, bucket_name
+from sylvite.cluster.master_key import keys_of_masters, say_difference
 from sylvite.cluster.settings import ClusterSettings
 from sylvite.cluster.stream import node_of, say_subject, stream_name
 from sylvite.cluster.words import At, decode
@@ -154,8 +155,12 @@ def _master(node: str, messages: int, at: At | None, *, left: bool) -> MasterSta
 
 
 async def _who_has_left(connection: Connection, problems: list[str]) -> set[str]:
+    """Look at what the masters say of themselves; note where their keys differ."""
     try:
-        return {node for node, claim in (await claims_of_all(connection)).items() if claim.has_left}
+        claims = await claims_of_all(connection)
+        if claims and (difference := say_difference(await keys_of_masters(connection))):
+            problems.append(difference)
+        return {node for node, claim in claims.items() if claim.has_left}
     except ClusterError as error:
         problems.append(str(error))
         return set()

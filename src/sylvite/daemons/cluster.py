@@ -12,6 +12,7 @@ from sylvite.client.async_client import AsyncClient
 from sylvite.cluster.bridge import Bridge
 from sylvite.cluster.ending import end_all
 from sylvite.cluster.keys import Keys
+from sylvite.cluster.master_key import MasterKey
 from sylvite.cluster.settings import join_servers
 from sylvite.cluster.sharing import Share
 from sylvite.daemons.configuration import Configuration
@@ -62,6 +63,7 @@ async def _serve(
         presence = SharedPresence(bus, configuration, minions)
         sharing = {
             "keys": Keys(options.data_dir / KEYS).share,
+            "key of this master": MasterKey(bus, lambda: key_of(options)).share,
             "minions": minions.share,
             "presence": presence.share,
             **more,
