@@ -48,19 +48,19 @@ def reasons(others: Others, now_s: float) -> list[str]:
 
 def test_what_another_master_says_is_written_once(others: Others) -> None:
     others.take(GRAINS, Entry("venus", "web1", encode_grains(GRAINS_OF_WEB1)))
-    changes = others.take_changes(others.records(NOW_NS))
+    changes = others.take_changes(NOW_NS)
     assert changes == ([AT_VENUS], [(("venus", "web1"), GRAINS_OF_WEB1)], [])
     others.take(PRESENCE, Entry("venus", "web1", encode_record(WEB1)))
     others.take(GRAINS, Entry("venus", "web1", encode_grains(GRAINS_OF_WEB1)))
-    assert not any(others.take_changes(others.records(NOW_NS)))
+    assert not any(others.take_changes(NOW_NS))
 
 
 def test_grains_wait_until_it_is_known_whose_they_are() -> None:
     others = Others("mars", (), 0.0)
     others.take(GRAINS, Entry("venus", "web1", encode_grains(GRAINS_OF_WEB1)))
-    assert not any(others.take_changes(others.records(NOW_NS)))
+    assert not any(others.take_changes(NOW_NS))
     others.take(PRESENCE, Entry("venus", "web1", encode_record(WEB1)))
-    assert len(others.take_changes(others.records(NOW_NS)).grains) == 1
+    assert len(others.take_changes(NOW_NS).grains) == 1
 
 
 @pytest.mark.parametrize("value", [b"", b"\xc1", b"\x93\x01\x02\x03", msgspec.msgpack.encode([1, 2, 3, 4])])
@@ -69,34 +69,34 @@ def test_what_cannot_be_read_is_left_out(value: bytes) -> None:
     others.take(PRESENCE, Entry("venus", "web1", value))
     others.take(GRAINS, Entry("venus", "web1", b"\x01"))
     assert others.records(NOW_NS) == []
-    assert not any(others.take_changes(others.records(NOW_NS)))
+    assert not any(others.take_changes(NOW_NS))
 
 
 def test_what_its_master_does_not_know_any_more_is_forgotten(others: Others) -> None:
     others.take(PRESENCE, Entry("venus", "db1", encode_record(WEB1)))
-    others.take_changes(others.records(NOW_NS))
+    others.take_changes(NOW_NS)
     others.take(PRESENCE, Entry("venus", "db1", None))
-    assert others.take_changes(others.records(NOW_NS)).gone == [("venus", "db1")]
+    assert others.take_changes(NOW_NS).gone == [("venus", "db1")]
     others.keep_only(set())
-    assert others.take_changes(others.records(NOW_NS)) == ([], [], [("venus", "web1")])
+    assert others.take_changes(NOW_NS) == ([], [], [("venus", "web1")])
 
 
 def test_what_was_written_before_counts_until_all_was_said() -> None:
     others = Others("mars", [msgspec.structs.replace(AT_VENUS, grains_ns=7)], 0.0)
     assert [record.id for record in others.records(NOW_NS)] == ["web1"]
     others.keep_only({("venus", "web2")})
-    assert others.take_changes(others.records(NOW_NS)).gone == [("venus", "web1")]
+    assert others.take_changes(NOW_NS).gone == [("venus", "web1")]
 
 
 def test_nobody_is_with_a_master_that_is_silent_or_has_left(others: Others) -> None:
     wait(others, 0.0, SILENT_S)
     assert (reasons(others, SILENT_S), others.masters()) == ([""], ["venus"])
-    others.take_changes(others.records(NOW_NS))
+    others.take_changes(NOW_NS)
     later = SILENT_S + 1
     assert (reasons(others, later), others.masters()) == ([LOST.format("venus")], [])
-    (left,) = others.take_changes(others.records(NOW_NS)).records
+    (left,) = others.take_changes(NOW_NS).records
     assert (left.is_present, left.left_ns) == (False, NOW_NS)
-    assert not any(others.take_changes(others.records(NOW_NS + 1))), "it is not written again with each look"
+    assert not any(others.take_changes(NOW_NS + 1)), "it is not written again with each look"
     others.hear("venus", later)
     assert reasons(others, later) == [""]
     others.hear("venus", later, leaving=True)

@@ -10,7 +10,7 @@ What a master says that is not heard of any more, or has said goodbye, does not 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -74,6 +74,8 @@ class Ours:
     """What the bucket has of this master, beside what it is to have."""
 
     def __init__(self) -> None:
+        self.version = 0
+        """Another one whenever we have heard something of the bucket."""
         self.forgotten = 0
         """How often: what was put before that may be in a bucket that is there no more."""
         self._presence: dict[str, bytes] = {}
@@ -82,10 +84,12 @@ class Ours:
     def forget(self, part: str) -> None:
         """The bucket may be another one."""
         self.forgotten += 1
+        self.version += 1
         (self._presence if part == PRESENCE else self._grains).clear()
 
     def take(self, part: str, item: str, value: bytes | None) -> None:
         """The bucket has this of ours."""
+        self.version += 1
         there = self._presence if part == PRESENCE else self._grains
         if value is None:
             there.pop(item, None)
@@ -117,11 +121,17 @@ class Ours:
 class Others:
     """What the others say, and whether they are here.  `now_s`: of a clock that only goes forward.
 
-    `before`: what was written when this last ran.
+    `before`: what was written when this last ran.  `version`: another one whenever `records` are others.
     """
 
     def __init__(self, node: str, before: Iterable[MinionRecord], now_s: float) -> None:
+        self.version = 0
         self._node = node
+        self._why_not: dict[str, str | None] = {}
+        """Why what a master says does not count; None: it does."""
+        self._counted: tuple[int, list[MinionRecord]] = (-1, [])
+        self._written = -1
+        """The version that was written last."""
         self._records = {(record.master, record.id): record for record in before}
         self._shown = dict(self._records)
         """As they were written last."""
@@ -143,8 +153,10 @@ class Others:
             record = None if entry.value is None else decode_record(entry)
             if record is not None:
                 self._records[key] = record
+                self.version += 1
             elif self._records.pop(key, None) is not None:
                 self._gone.add(key)
+                self.version += 1
         elif entry.value is None:
             self._grains.pop(key, None)
         elif self._grains.get(key) != grains_at_ns(entry.value):
@@ -155,6 +167,7 @@ class Others:
         for key in self._records.keys() - said:
             del self._records[key]
             self._gone.add(key)
+            self.version += 1
 
     def hear(self, node: str, now_s: float, *, leaving: bool = False) -> None:
         """A master has spoken."""
@@ -172,16 +185,21 @@ class Others:
         self._heard_s |= dict.fromkeys(self._here_before, now_s)
 
     def look(self, now_s: float) -> None:
-        """Time passes.  Call it every second or so."""
+        """Time passes.  Call it every second or so: who is here is as it was by then."""
         asleep_s = now_s - self._looked_s
         self._looked_s = now_s
         if asleep_s > ASLEEP_S:
             self._begun_s += asleep_s
             self._heard_s = {node: heard_s + asleep_s for node, heard_s in self._heard_s.items()}
+        nodes = self._heard_s.keys() | {node for node, _ in self._records}
+        why_not = {node: self._why_not_here(node) for node in nodes}
+        if why_not != self._why_not:
+            self._why_not = why_not
+            self.version += 1
 
     def masters(self) -> list[str]:
         """Return who is here; sorted."""
-        return sorted(node for node in self._heard_s if self._why_not_here(node) is None)
+        return sorted(node for node in self._heard_s if self._why_not.get(node) is None)
 
     def has_left(self, node: str) -> bool:
         """Say whether a master has said goodbye: it may be back in a moment, and its minions with it."""
@@ -189,17 +207,20 @@ class Others:
 
     def records(self, now_ns: int) -> list[MinionRecord]:
         """Return what counts of what they say."""
-        reasons: Mapping[str, str | None] = {
-            node: self._why_not_here(node) for node in {node for node, _ in self._records}
-        }
-        return [
-            record if (reason := reasons[record.master]) is None else as_left(record, reason, now_ns)
-            for record in self._records.values()
-        ]
+        if self._counted[0] != self.version:
+            counted = [
+                record if (why_not := self._why_not.get(record.master)) is None else as_left(record, why_not, now_ns)
+                for record in self._records.values()
+            ]
+            self._counted = self.version, counted
+        return self._counted[1]
 
-    def take_changes(self, records: Iterable[MinionRecord]) -> Changes:
-        """Return what is to be written since the last time.  `records`: those that count."""
-        changed = [each for each in records if _differs(each, self._shown.get((each.master, each.id)))]
+    def take_changes(self, now_ns: int) -> Changes:
+        """Return what is to be written since the last time."""
+        if self._written == self.version and not self._new_grains:
+            return Changes([], [], [])
+        self._written = self.version
+        changed = [each for each in self.records(now_ns) if _differs(each, self._shown.get((each.master, each.id)))]
         self._shown |= {(each.master, each.id): each for each in changed}
         gone = [key for key in self._gone if key not in self._records]
         for key in gone:

@@ -46,6 +46,7 @@ class SharedMinions:
         self._thread = ThreadPoolExecutor(1, "minions")
         self._own = _OwnFile(folder / FILE)
         self._records: list[MinionRecord] = []
+        self._everybody: tuple[list[MinionRecord], int, dict[str, MinionRecord]] = ([], -1, {})
         self._unwritten: list[Changes] = []
         self._beat_s = 0.0
         self._masters: list[str] = []
@@ -74,7 +75,11 @@ class SharedMinions:
 
     def everybody(self) -> dict[str, MinionRecord]:
         """Return one record for each minion of all masters, by id."""
-        return merge([*self._records, *self.others.records(time.time_ns())])
+        own, version, _ = self._everybody
+        if own is not self._records or version != self.others.version:
+            found = merge([*self._records, *self.others.records(time.time_ns())])
+            self._everybody = self._records, self.others.version, found
+        return self._everybody[2]
 
     # -- This master's files -----------------------------------------------------------------------------------------
 
@@ -96,7 +101,7 @@ class SharedMinions:
 
     async def _write(self) -> None:
         now_ns, now_s, masters = time.time_ns(), time.monotonic(), self.others.masters()
-        changes = self.others.take_changes(self.others.records(now_ns))
+        changes = self.others.take_changes(now_ns)
         if any(changes):
             self._unwritten.append(changes)
         if not self._unwritten and masters == self._masters and now_s < self._beat_s:
@@ -177,10 +182,15 @@ class SharedMinions:
                 if (grains := await self._do(lambda: self._own.grains_of(minion))) is not None:
                     await put(GRAINS, minion, encode_grains(grains))
 
+        done: tuple[list[MinionRecord], int] = ([], -1)
         while True:
             for event in complete:
                 await event.wait()
-            records = self._records
+            records, version = self._records, ours.version
+            if records is done[0] and version == done[1]:
+                await asyncio.sleep(LOOK_S)
+                continue
+            done = records, version
             await _all(put_record(record) for record in ours.differing(records))
             await _all(put_grains(minion) for minion in ours.without_grains(records))
             await _all(put(part, item, None) for part, item in ours.superfluous(records))
