@@ -17,6 +17,7 @@ import pytest
 
 from sylvite.cli.exit_codes import NO
 from sylvite.client.sync_client import Client
+from sylvite.cluster import holding
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.dev import DevCluster
 from sylvite.cluster.groups import Group
@@ -52,10 +53,10 @@ def publish(master: Master, first: int, count: int) -> None:
 
 
 class Publishing:
-    """Publishes on masters, each its own numbers, while it is entered.  `count`: how many on each."""
+    """Publishes on masters, each its own numbers, while it is entered.  `count`: the next one on each."""
 
-    def __init__(self, *masters: Master) -> None:
-        self.count = 0
+    def __init__(self, *masters: Master, first: int = 0) -> None:
+        self.count = first
         self._masters = masters
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -290,6 +291,33 @@ def test_positions_that_are_lost_are_written_again_by_who_knows_them(nats: DevCl
     with Master(tmp_path / "mars", nats, "mars") as mars:
         publish(mars, 0, 5)
         run_on(nats, "mars", lambda connection: main(connection, mars))
+
+
+@pytest.mark.long
+def test_what_the_stream_keeps_no_longer_is_asked_for_and_comes_from_the_log(
+    nats: DevCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has read for longer than that: what comes then stands behind a hole."""
+    monkeypatch.setattr(holding, "LATE_S", 0.5)
+    kept: dict[str, Any] = {"keep_s": 2.0, "keep_bytes": None}
+
+    async def read(connection: Connection, count: int) -> list[tuple[str, int]]:
+        async with Group(connection, "g", "t/", life_s=LIFE_S) as group:
+            return numbers(await take(group, count))
+
+    async def is_empty(connection: Connection) -> None:
+        async with asyncio.timeout(WITHIN_S):
+            while (await connection.jetstream.stream_info("sylvite_log")).state.messages:
+                await asyncio.sleep(0.1)
+
+    with Master(tmp_path / "mars", nats, "mars", **kept) as mars:
+        publish(mars, 0, 5)
+        assert len(run_on(nats, "mars", lambda connection: read(connection, 5), **kept)) == 5
+        publish(mars, 5, 5)
+        run_on(nats, "mars", is_empty, **kept)
+        with Publishing(mars, first=10):
+            here = run_on(nats, "mars", lambda connection: read(connection, 6), **kept)
+        assert here == [("mars", number) for number in range(5, 5 + len(here))]
 
 
 def test_each_master_may_do_it_with_its_own_user(tmp_path: Path) -> None:

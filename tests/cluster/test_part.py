@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sylvite.cluster.carried import NOWHERE, Carried, Place
-from sylvite.cluster.incoming import Lost
+from sylvite.cluster.incoming import Hole, Lost
 from sylvite.cluster.part import EVENTS_MAX, MARKS_MAX, Handed, Part, Position
 from sylvite.cluster.stream import StreamState
 from sylvite.core.batch import Batch, encode_batch
@@ -48,9 +48,15 @@ def wants_all(event: Event) -> bool:
 
 
 def part(
-    position: Position = NEW, offered: int = 0, *, last: int = 1000, first: int = 1, wants: Wants = wants_all
+    position: Position = NEW,
+    offered: int = 0,
+    *,
+    last: int = 1000,
+    first: int = 1,
+    wants: Wants = wants_all,
+    gives_up: bool = False,
 ) -> Part:
-    return Part("mars", position, offered, StreamState(STREAM, first, last), wants)
+    return Part("mars", position, offered, StreamState(STREAM, first, last), wants, gives_up=gives_up)
 
 
 def out(reader: Part) -> Handed:
@@ -153,10 +159,18 @@ def test_so_many_are_handed_out_at_once_and_no_more() -> None:
     assert max(sizes) < EVENTS_MAX + 100
 
 
-def test_what_the_stream_has_not_kept_is_told() -> None:
+def test_what_the_stream_has_not_kept_is_waited_for_and_told_where_it_does_not_come() -> None:
     messages = chain(*[(1, 2)] * 5)
     position = Position((messages[0].place,), 1, STREAM, 1)
     reader = part(position, 1, first=4, last=5)
+    reader.take(4, messages[3], 7.0)
+    assert reader.hand_out() is None
+    assert reader.hole == Hole(2, 7.0)
+    for number, each in enumerate(messages[1:4], 6):
+        reader.take(number, each, 8.0)
+    assert numbers(out(reader)) == [3, 4, 6, 7, 9, 10]
+    assert reader.hole is None
+    reader = part(position, 1, first=4, last=5, gives_up=True)
     for number in (4, 5):
         reader.take(number, messages[number - 1], 0.0)
     handed = out(reader)

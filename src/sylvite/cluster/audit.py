@@ -89,13 +89,12 @@ class Audit:
 
     async def _heard(self, message: Msg) -> None:
         node = node_of(message.subject)
-        if node == self._stream.node:
-            return
         word = words.decode(message.data)
-        if isinstance(word, At):
-            self._note(node, word)
-        elif isinstance(word, Again) and word.node == self._stream.node:
+        if isinstance(word, Again) and word.node == self._stream.node:
+            # Also of our own name: a group that reads on this master may lack some of it (holding.py).
             await self._send_again(word.offset, f"{node} lacks some of it")
+        elif isinstance(word, At) and node != self._stream.node:
+            self._note(node, word)
 
     async def _send_again(self, offset: int, reason: str) -> None:
         """Send the log again from an offset on, but no more of it than the stream keeps."""

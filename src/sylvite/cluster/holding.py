@@ -13,16 +13,21 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from sylvite.cluster import words
 from sylvite.cluster.carried import Forged, Place, decode
 from sylvite.cluster.incoming import Lost
 from sylvite.cluster.leases import Lease, Leases, now_s
 from sylvite.cluster.part import Handed, Part, Position, Received
 from sylvite.cluster.positions import Begin, Entry, Positions, part_name
-from sylvite.cluster.stream import Fetched, Reader, Stream
+from sylvite.cluster.stream import Fetched, Reader, Stream, say_subject
 from sylvite.core.event import Event, Gap
 from sylvite.errors import ClusterError, ClusterUnreachable, LeaseLost
 
 AGAIN_S = 0.5
+LATE_S = 8.0
+"""Something of before that is missing for so long is asked for: what is on its way arrives."""
+ASKS = 3
+"""So often, and then it is told as lost where the stream keeps it no longer: that master may have gone for ever."""
 PASSED_MESSAGES = 4096
 """After so many messages with nothing for us the position is written, though nobody has acknowledged anything."""
 logger = logging.getLogger("sylvite.cluster.groups")
@@ -194,6 +199,8 @@ class Holding:
     def __init__(self, work: Work, node: str) -> None:
         self.leaving, self.closing = asyncio.Event(), asyncio.Event()
         self._work, self._node = work, node
+        self._asked = 0
+        """How often we have asked for what is missing since something came."""
 
     async def run(self) -> None:
         """Hand out events while we have the lease, until we leave."""
@@ -218,7 +225,8 @@ class Holding:
         begin = await work.begin_of(node)
         entry, revision = await work.positions.claim(work.group, node, lease.fence(), begin)
         work.known[node] = entry.position
-        part = Part(node, entry.position, entry.offered, await work.stream.open(), work.wants)
+        state, gives_up = await work.stream.open(), self._asked >= ASKS
+        part = Part(node, entry.position, entry.offered, state, work.wants, gives_up=gives_up)
         feed = _Feed(work.stream, node, part)
         try:
             await feed.open()
@@ -233,7 +241,10 @@ class Holding:
             handed = feed.part.hand_out()
             if handed is None:
                 await first(feed.more(), self.leaving.wait())
+                if feed.part.hole is not None and now_s() - feed.part.hole.since_s > LATE_S:
+                    await self._ask_again(feed.part.hole.offset)
                 continue
+            self._asked = 0
             if not handed.is_empty:
                 if handed.position.number > writing.entry.offered:
                     await writing.write(done, feed.part.number)
@@ -249,6 +260,19 @@ class Holding:
             if done.number - writing.entry.position.number > PASSED_MESSAGES:
                 await writing.write(done, feed.part.number)
         await writing.write(done, done.number)
+
+    async def _ask_again(self, offset: int) -> None:
+        """Have a master send its log again from an offset on, as one that lacks something of it does.
+
+        Raises:
+            ClusterError: the stream is to be looked at anew, too: what is missing may be too old for it by now.
+        """
+        connection, settings = self._work.stream.connection, self._work.stream.settings
+        with connection.asking("speaking to other masters"):
+            word = words.encode(words.Again(self._node, offset))
+            await connection.nats.publish(say_subject(settings, settings.node), word)
+        self._asked += 1
+        raise ClusterError(f"of {self._node} something is missing from @{offset} on; it is asked for")
 
 
 async def first(*waiting: Coroutine[Any, Any, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 from nats.js import api
 
-from sylvite.cluster import clock, leases, shared
+from sylvite.cluster import clock, leases, positions, shared
 from sylvite.cluster.connection import what_is_wrong_with_version
 from sylvite.cluster.facts import ALWAYS, USUAL_STORE, ServerFacts
 from sylvite.cluster.settings import ClusterSettings
@@ -22,7 +22,7 @@ from sylvite.core.batch import BATCH_BYTES_MAX
 PAYLOAD_BYTES_MIN = BATCH_BYTES_MAX + 64 * 1024
 """The largest batch of events, and what stands around it."""
 
-STREAMS = 3
+STREAMS = 4
 """The log, the bucket of leases, and that of what the masters share."""
 
 State = Literal["ok", "warn", "FAIL"]
@@ -211,14 +211,14 @@ def lint_room(settings: ClusterSettings, servers: Sequence[ServerFacts]) -> list
 
 
 def _wanted_bytes(settings: ClusterSettings) -> int:
-    return (settings.keep_bytes or 0) + leases.BYTES_MAX + shared.BYTES_MAX
+    return (settings.keep_bytes or 0) + leases.BYTES_MAX + shared.BYTES_MAX + positions.BYTES_MAX
 
 
 def lint_account(settings: ClusterSettings, limits: api.AccountLimits) -> list[Finding]:
     """Return in what the account of a master has too little."""
     found: list[Finding] = []
     if 0 <= limits.max_streams < STREAMS:
-        text = f"it may have {limits.max_streams} streams; the log and the two buckets are {STREAMS}"
+        text = f"it may have {limits.max_streams} streams; the log and the three buckets are {STREAMS}"
         found.append(Finding("account", "FAIL", "the account", text, f"let it have {STREAMS}"))
     for room, wanted in (
         (limits.max_storage, _wanted_bytes(settings)),

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sylvite.cluster.carried import Carried, Place
-from sylvite.cluster.incoming import Incoming, Lost, Verdict
+from sylvite.cluster.incoming import Hole, Incoming, Lost, Verdict
 from sylvite.cluster.stream import StreamState
 from sylvite.core.event import Event, Gap, Origin
 from sylvite.eventlog.origins import Mark
@@ -110,10 +110,17 @@ class Part:
     """`number`: of the last message that was looked at."""
 
     def __init__(
-        self, node: str, position: Position, offered: int, state: StreamState, wants: Callable[[Event], bool]
+        self,
+        node: str,
+        position: Position,
+        offered: int,
+        state: StreamState,
+        wants: Callable[[Event], bool],
+        *,
+        gives_up: bool = False,
     ) -> None:
         """`offered`: up to which message of the stream somebody may have been handed out what is not done.
-        `state`: the stream as it is now.  `wants`: says whether an event is to be handed out."""
+        `state`: the stream as it is now.  `wants`: says whether an event is to be handed out.  `gives_up`: what the stream keeps no longer will not come: tell it as lost."""
         self._node, self._position, self._wants = node, position, wants
         self._incoming = Incoming("", (Mark(node, *mark) for mark in position.marks))
         self._waiting: deque[Message] = deque()
@@ -122,7 +129,7 @@ class Part:
         # Of a stream that is another one than it was, nobody knows what was handed out.
         self._offered = offered if is_same or not position.marks else NUMBER_MAX
         self._stream, self._old_until = state.id, state.last
-        if state.first > self.number + 1:
+        if state.first > self.number + 1 and (gives_up or not position.marks):
             self._incoming.stream_has_lost()
 
     def take(self, number: int, carried: Carried, now_s: float) -> None:
@@ -135,6 +142,11 @@ class Part:
             self._incoming.took(carried)
             self._waiting.append(Message(number, carried, tuple(self._incoming.lost)))
             self._incoming.lost.clear()
+
+    @property
+    def hole(self) -> Hole | None:
+        """What is missing of that log, while something behind it is there; None where nothing is."""
+        return self._incoming.holes.get(self._node)
 
     def hand_out(self) -> Handed | None:
         """Return what comes next, as long as there is something to go on with; None where more has to arrive first.

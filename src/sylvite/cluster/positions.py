@@ -193,19 +193,19 @@ class Positions:
                 info = await self._connection.jetstream.stream_info(f"KV_{name}", subjects_filter=f"$KV.{name}.>")
             except NotFoundError:
                 return {}  # Nobody has read as a group yet; looking makes no bucket.
+        bucket = await self._opened()
         groups: dict[str, dict[str, Entry]] = {}
-        for subject in sorted(info.state.subjects or {}):
-            group, kind, *rest = subject.split(".")[2:]
-            bucket = await self._opened()
-            with self._connection.asking(f"reading the groups in {name}"):
-                if kind == "begin":
-                    if (await self._get(bucket, f"{group}.begin", Begin))[0] is not None:
-                        groups.setdefault(group, {})
-                elif group in groups and len(rest) == 1:
-                    node = decode_word(rest[0])
-                    entry, _ = await self._get(bucket, _key(group, node), Entry)
-                    if entry is not None:
-                        groups[group][node] = entry
+        with self._connection.asking(f"reading the groups in {name}"):
+            for subject in sorted(info.state.subjects or {}):  # That of a group's begin comes first.
+                match subject.split(".")[2:]:
+                    case [group, "begin"] if (await self._get(bucket, f"{group}.begin", Begin))[0] is not None:
+                        groups[group] = {}
+                    case [group, "part", word] if group in groups:
+                        entry, _ = await self._get(bucket, f"{group}.part.{word}", Entry)
+                        if entry is not None:
+                            groups[group][decode_word(word)] = entry
+                    case _:
+                        pass
         return groups
 
     async def delete(self, group: str) -> bool:
