@@ -33,7 +33,7 @@ def _numbers(entries: Sequence[Entry]) -> bytes:
 
 
 def entries(*ends: int) -> list[Entry]:
-    return [Entry(Gap(end - 1, end, 1, "retention")) for end in ends]
+    return [Entry(Gap(end - 1, end, "retention", 1)) for end in ends]
 
 
 def kind(name: str = "a", idle_s: float = 1000.0) -> Kind:

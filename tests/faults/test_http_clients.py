@@ -215,20 +215,22 @@ async def _stop_reading(api: Api, clients: int, events: int) -> dict[str, float]
         for _ in range(events // 500):
             await asyncio.to_thread(bus.publish_many, [("myco/much", data)] * 500)
         bus.publish("myco/last", {})
+    # As long as it takes to read it all, at a slow pace.
+    within_s = WITHIN_S + events / 1000
     # One that has read it all: what the others hold is held by now.
     fast = Reader(api.port, tokens_for(api.broker.folder, 1)[0], path="/v1/events/stream?since=oldest")
     await fast.open()
-    await asyncio.wait_for(fast.read(events + 1), WITHIN_S)
+    await asyncio.wait_for(fast.read(events + 1), within_s)
     held_kib = max(0, resident_kib(api.pid) - before_kib)
     half = len(readers) // 2
-    await asyncio.wait_for(asyncio.gather(*(reader.read(events + 1) for reader in readers[:half])), WITHIN_S * 2)
+    await asyncio.wait_for(asyncio.gather(*(reader.read(events + 1) for reader in readers[:half])), within_s * half)
     missed = sum(reader.ids != fast.ids for reader in readers[:half])
     for reader in readers[half:]:
         await asyncio.wait_for(reader.read(10), WITHIN_S)
         reader.close()
         again = Reader(api.port, tokens_for(api.broker.folder, 1)[0], last_id=reader.ids[9])
         await again.open()
-        await asyncio.wait_for(again.read(events + 1 - 10), WITHIN_S)
+        await asyncio.wait_for(again.read(events + 1 - 10), within_s)
         missed += reader.ids[:10] + again.ids != fast.ids
         again.close()
     for reader in (*readers, fast):

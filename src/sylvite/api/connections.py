@@ -32,7 +32,9 @@ STALL_S = 60.0
 """So long an answer may wait for a client that takes nothing."""
 CONTROLS_MAX = 16
 """Pings and pongs of a WebSocket's client in a second."""
-POLICY = 1008
+FRAGMENTS_MAX = 1024
+"""Of a message of such a client: each costs memory, however small it is."""
+POLICY, TOO_BIG = 1008, 1009
 STRAIGHT = "sylvite.straight"
 """The extension of ASGI that writes chunks straight to a client."""
 
@@ -154,7 +156,7 @@ class BoundedSocket(WebSocketsSansIOProtocol):
     crowd: ClassVar[Crowd] = Crowd()
     _second = 0
     _controls = 0
-    _is_flooded = False
+    _is_ended = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.client is not None:
@@ -162,8 +164,14 @@ class BoundedSocket(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if not self._is_flooded:
+        if not self._is_ended:
             super().data_received(data)
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(self.frames) < FRAGMENTS_MAX:
+            super().handle_cont(event)
+        elif not self._is_ended:
+            self._end(TOO_BIG, f"a message in more than {FRAGMENTS_MAX} pieces")
 
     def handle_ping(self) -> None:
         if self._may_control():
@@ -178,14 +186,17 @@ class BoundedSocket(WebSocketsSansIOProtocol):
         if second != self._second:
             self._second, self._controls = second, 0
         self._controls += 1
-        if self._controls > CONTROLS_MAX and not self._is_flooded:
-            self._is_flooded = True
+        if self._controls > CONTROLS_MAX and not self._is_ended:
             self.crowd.cut[FRAMES] += 1
-            # What it was to be answered is of no use to anybody.
-            self.conn.data_to_send()
-            self.conn.fail(POLICY, f"more than {CONTROLS_MAX} pings and pongs a second")
-            self.handle_parser_exception()
-        return not self._is_flooded
+            self._end(POLICY, f"more than {CONTROLS_MAX} pings and pongs a second")
+        return not self._is_ended
+
+    def _end(self, code: int, reason: str) -> None:
+        self._is_ended = True
+        # What it was to be answered is of no use to anybody.
+        self.conn.data_to_send()
+        self.conn.fail(code, reason)
+        self.handle_parser_exception()
 
 
 def protocols_for(crowd: Crowd) -> tuple[type[BoundedProtocol], type[BoundedSocket]]:
