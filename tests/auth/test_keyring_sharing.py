@@ -316,7 +316,10 @@ def test_a_file_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
         keyring.ask("web1", A, "10.0.0.1", NOW)
     path = tmp_path / "mars" / NAME
     file = sqlite3.connect(path)
-    file.executescript("DROP TABLE shared; DROP TABLE learned; DROP TABLE followed; PRAGMA user_version = 1;")
+    file.executescript(
+        "DROP TABLE shared; DROP TABLE learned; DROP TABLE followed; DROP INDEX barred_ids; DROP INDEX former_ids; "
+        "PRAGMA user_version = 1;"
+    )
     file.close()
     for _ in range(2):
         with Keyring.open(tmp_path / "mars") as keyring:

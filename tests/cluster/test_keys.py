@@ -91,7 +91,6 @@ def test_what_is_decided_at_one_master_is_so_at_the_other(nats: DevCluster, mast
             mars.announce()
             await until(lambda: not venus.lets_in(A))
             assert venus.keyring.due_count() == 0
-            await until(lambda: mars.keys.waiting == venus.keys.waiting == 0)
 
     asyncio.run(main())
 

@@ -124,13 +124,16 @@ class SharedKeyring:
         with self._store.writing():
             return self._note_within(None)
 
-    def _before(self) -> dict[str, bytes]:
-        return dict(self._store.rows("SELECT id, view FROM shared"))
+    def _before(self, ids: Sequence[str] | None = None) -> dict[str, bytes]:
+        query = "SELECT id, view FROM shared"
+        if ids is None:
+            return dict(self._store.rows(query))
+        return dict(row for id_ in ids for row in self._store.rows(f"{query} WHERE id = ?", id_))
 
     def _note_within(self, ids: Iterable[str] | None) -> dict[str, Record]:
         """Make a decision of whatever the tables say that they did not say before; within a transaction."""
         chosen = None if ids is None else tuple(ids)
-        before = self._before()
+        before = self._before(chosen)
         changed: dict[str, Record] = {}
         for id_, view in _views(self._store, chosen, before).items():
             if before.get(id_, _NO_VIEW) == shared.encode(view):

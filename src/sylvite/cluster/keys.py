@@ -31,6 +31,8 @@ KEYS, ASKS = "keys", "asks"
 LOOK_S = 0.25
 AT_ONCE = 256
 """So many ids are taken in by one transaction."""
+BUSY = 4.0
+"""How much longer than a look at the keyring the pause behind it is, at least."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,29 +47,25 @@ class Keys:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.waiting = 0
-        """Of how many ids others do not know yet what is known here."""
 
     async def share(self, shared: Shared) -> None:
         """Share until it is cancelled.  Raises SylviteError: the keyring or the servers fail."""
         thread = ThreadPoolExecutor(1, "keys")
         try:
-            await _Round(self._folder, shared, thread, self._note).run()
+            await _Round(self._folder, shared, thread).run()
         finally:
             thread.shutdown(wait=False)
-
-    def _note(self, waiting: int) -> None:
-        self.waiting = waiting
 
 
 class _Round:
     """From one beginning to its end.  The thread has the keyring, for each of its calls waits for the disk."""
 
-    def __init__(self, folder: Path, shared: Shared, thread: ThreadPoolExecutor, note: Callable[[int], None]) -> None:
-        self._folder, self._shared, self._thread, self._note = folder, shared, thread, note
+    def __init__(self, folder: Path, shared: Shared, thread: ThreadPoolExecutor) -> None:
+        self._folder, self._shared, self._thread = folder, shared, thread
         self._keyring: SharedKeyring
         self._wakes = asyncio.Event()
         self._ours: dict[str, Record] = {}
+        self._look_at_s = 0.0
         self._due: frozenset[str] = frozenset()
         self._asks: Mapping[str, tuple[Ask, ...]] = {}
         self._out: set[str] = set()
@@ -102,25 +100,40 @@ class _Round:
             self._wakes.clear()
             await self._take_records()
             await self._take_asks()
-            shown = await self._do(self._keyring.look)
-            if shown is not None:
-                self._ours.update(shown.records)
-                self._out.update(shown.records)
-                self._due, self._asks = shown.due, shown.asks
-            await self._put()
+            if time.monotonic() >= self._look_at_s:
+                await self._look()
+                await self._put()
             try:
                 async with asyncio.timeout(LOOK_S):
                     await self._wakes.wait()
             except TimeoutError:
                 pass
 
+    async def _look(self) -> None:
+        """See what was changed here.  A pass over many keys takes its time; the bridge has other things to do as well."""
+        began_s = time.monotonic()
+        shown = await self._do(self._keyring.look)
+        ended_s = time.monotonic()
+        self._look_at_s = ended_s + BUSY * (ended_s - began_s)
+        if shown is not None:
+            self._ours.update(shown.records)
+            self._out.update(shown.records)
+            self._due, self._asks = shown.due, shown.asks
+
     # -- In ------------------------------------------------------------------------------------------------------------
 
     async def _take_records(self) -> None:
         while incoming := self._records.take(AT_ONCE):
-            changed = await self._do(self._keyring.take, incoming, time.time_ns())
-            self._ours.update(changed)
-            self._out.update(incoming, changed)
+            self._out.update(incoming)
+            news = {id_: record for id_, record in incoming.items() if self._is_new(id_, record)}
+            if news:
+                changed = await self._do(self._keyring.take, news, time.time_ns())
+                self._ours.update(changed)
+                self._out.update(changed)
+
+    def _is_new(self, id_: str, record: Record) -> bool:
+        known = self._ours.get(id_)
+        return known is None or shared_keys.join(known, record) != known
 
     async def _take_asks(self) -> None:
         for entry in self._waiting.take():
@@ -146,10 +159,8 @@ class _Round:
     async def _put_records(self) -> None:
         there = self._records.there
         self._out = {id_ for id_ in self._out if id_ in self._ours and self._ours[id_] != there.get(id_)}
-        self._note(len(self._out))
         if await self._records.put(self._shared, self._ours, sorted(self._out - self._due)):
             self._out &= self._due
-        self._note(len(self._out))
 
     async def _put_asks(self) -> None:
         node, there = self._shared.node, self._waiting.values
