@@ -18,13 +18,14 @@ from sylvite.cluster.minions import (
     encode_record,
 )
 from sylvite.cluster.shared import Entry
+from sylvite.core.event import pack_data
 from sylvite.jobs.minions import MinionRecord
 from sylvite.jobs.others import Grains
 
 NOW_NS = 10**18
 WEB1 = MinionRecord("web1", 7, 5, None, "10.0.0.1", "")
 AT_VENUS = msgspec.structs.replace(WEB1, grains_ns=None, master="venus")
-GRAINS_OF_WEB1 = Grains(7, b"packed")
+GRAINS_OF_WEB1 = Grains(7, pack_data({"id": "web1", "os": "Debian"}))
 
 
 @pytest.fixture
@@ -63,13 +64,28 @@ def test_grains_wait_until_it_is_known_whose_they_are() -> None:
     assert len(others.take_changes(NOW_NS).grains) == 1
 
 
-@pytest.mark.parametrize("value", [b"", b"\xc1", b"\x93\x01\x02\x03", msgspec.msgpack.encode([1, 2, 3, 4])])
-def test_what_cannot_be_read_is_left_out(value: bytes) -> None:
+@pytest.mark.parametrize(
+    ("item", "value"),
+    [
+        ("web1", b""), ("web1", b"\xc1"), ("web1", b"\x93\x01\x02\x03"), ("web1", msgspec.msgpack.encode([1, 2, 3, 4])),
+        ("web1", msgspec.msgpack.encode([2**63, None, "", ""])), ("web1", msgspec.msgpack.encode([1, None, "x" * 1025, ""])),
+        ("../web1", encode_record(WEB1)), ("", encode_record(WEB1)), ("web1\x1b[2J", encode_record(WEB1)),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_left_out(item: str, value: bytes) -> None:
     others = Others("mars", (), 0.0)
-    others.take(PRESENCE, Entry("venus", "web1", value))
-    others.take(GRAINS, Entry("venus", "web1", b"\x01"))
+    others.take(PRESENCE, Entry("venus", item, value))
     assert others.records(NOW_NS) == []
     assert not any(others.take_changes(NOW_NS))
+
+
+@pytest.mark.parametrize(
+    "packed", [b"", b"\xc1", pack_data({"id": "web2"}), pack_data({"id": "web1", "x": "x" * 2**18})]
+)
+def test_what_are_no_grains_of_this_minion_is_left_out(others: Others, packed: bytes) -> None:
+    """One that cannot be read would keep all targets from being looked up."""
+    others.take(GRAINS, Entry("venus", "web1", encode_grains(Grains(7, packed))))
+    assert others.take_changes(NOW_NS).grains == []
 
 
 def test_what_its_master_does_not_know_any_more_is_forgotten(others: Others) -> None:

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
+from sylvite.auth.keyring_values import InvalidMinionId, check_id
 from sylvite.cluster.shared import Entry
+from sylvite.core.event import unpack_data
+from sylvite.errors import InvalidData
 from sylvite.jobs.known_minions import as_left
-from sylvite.jobs.minions import MinionRecord
+from sylvite.jobs.minions import GRAINS_BYTES_MAX, MinionRecord
 from sylvite.jobs.others import Grains, Key
 
 PRESENCE, GRAINS = "minions", "grains"
@@ -30,24 +33,29 @@ _STAMP_BYTES = 8
 logger = logging.getLogger("sylvite.cluster")
 
 
+_Moment = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+_Text = Annotated[str, msgspec.Meta(max_length=1024)]
+
+
 class _Shown(msgspec.Struct, frozen=True, array_like=True):
-    connected_since_ns: int | None
-    left_ns: int | None
-    address: str
-    reason: str
+    connected_since_ns: _Moment | None
+    left_ns: _Moment | None
+    address: _Text
+    reason: _Text
 
 
 def encode_record(record: MinionRecord) -> bytes:
-    shown = _Shown(record.connected_since_ns, record.left_ns, record.address, record.reason)
+    shown = _Shown(record.connected_since_ns, record.left_ns, record.address[:1024], record.reason[:1024])
     return msgspec.msgpack.encode(shown)
 
 
 def decode_record(entry: Entry) -> MinionRecord | None:
     """Return what an entry says; None where it cannot be read."""
     try:
+        check_id(entry.item)
         shown = msgspec.msgpack.decode(entry.value or b"", type=_Shown)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        logger.warning("what %s says of the minion %s cannot be read: %s", entry.node, entry.item[:80], error)
+    except (msgspec.DecodeError, UnicodeDecodeError, InvalidMinionId) as error:
+        logger.warning("what %s says of the minion %s is left out: %s", entry.node, ascii(entry.item[:80]), error)
         return None
     return MinionRecord(
         entry.item, None, shown.connected_since_ns, shown.left_ns, shown.address, shown.reason, entry.node
@@ -56,6 +64,18 @@ def decode_record(entry: Entry) -> MinionRecord | None:
 
 def encode_grains(grains: Grains) -> bytes:
     return grains.at_ns.to_bytes(_STAMP_BYTES, "big") + grains.packed
+
+
+def are_grains(entry: Entry) -> bool:
+    """Say whether an entry holds grains of its minion: whoever wants some is to be able to read all."""
+    packed = (entry.value or b"")[_STAMP_BYTES:]
+    try:
+        is_it = len(packed) <= GRAINS_BYTES_MAX and unpack_data(packed).get("id") == entry.item
+    except InvalidData:
+        is_it = False
+    if not is_it:
+        logger.warning("the grains of %s are left out that %s has: they are none", ascii(entry.item[:80]), entry.node)
+    return is_it
 
 
 def grains_at_ns(value: bytes) -> int:
@@ -159,7 +179,7 @@ class Others:
                 self.version += 1
         elif entry.value is None:
             self._grains.pop(key, None)
-        elif self._grains.get(key) != grains_at_ns(entry.value):
+        elif self._grains.get(key) != grains_at_ns(entry.value) and are_grains(entry):
             self._new_grains[key] = entry.value
 
     def keep_only(self, said: set[Key]) -> None:
