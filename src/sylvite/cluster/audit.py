@@ -50,6 +50,8 @@ class Audit:
         self._state = state
         self._others: dict[str, _Other] = {}
         self._nats = stream.connection.nats
+        self._behind_at: int | None = None
+        """Where our reader was when it had nothing to give, though there was more."""
 
     async def run(self) -> None:
         """Look until it is cancelled.  Raises ClusterError: everything has to begin anew, for the stream is another one."""
@@ -132,7 +134,11 @@ class Audit:
                 other.less_since_s = None
             elif other.less_since_s is None:
                 other.less_since_s = now_s
-            elif idle_since_s is not None and now_s - max(other.less_since_s, idle_since_s) > LATE_S:
+            elif (
+                self._behind_at is None
+                and idle_since_s is not None
+                and now_s - max(other.less_since_s, idle_since_s) > LATE_S
+            ):
                 self._ask(node, incoming.offset_of(node, at.until), now_s)
 
     def _ask(self, node: str, offset: int, now_s: float) -> None:
@@ -161,10 +167,23 @@ class Audit:
         if state.last < self._down.number:
             self._telling.tell("rolled_back", node=self._stream.node, had=self._down.number, has=state.last)
             raise ClusterError(f"the stream {self._stream.name} ends before @{state.last}, and did not")
+        self._check_reader(state)
         kept_s = self._stream.settings.keep_s
         is_young = self._up.confirmed_s and (kept_s is None or time.monotonic() - self._up.confirmed_s < kept_s / 2)
         if place.epoch and (is_young or (last is None and state.first <= 1)):  # Else it may be too old to be there.
             await self._look_at_ours(place, last)
+
+    def _check_reader(self, state: StreamState) -> None:
+        """Raises ClusterError: nothing comes, though there is more.
+
+        A replica may be left behind for good after kills of its server ("Expected first catchup entry to be a snapshot", in the
+        log of nats-server 2.15.1), and who reads for us may read there.  Another one may be elsewhere.
+        """
+        down = self._down
+        is_behind = down.idle_since_s is not None and down.number < state.last and state.first <= state.last
+        before, self._behind_at = self._behind_at, down.number if is_behind else None
+        if is_behind and before == down.number:
+            raise ClusterError(f"who reads the stream for us is left behind at @{down.number} of @{state.last}")
 
     async def _look_at_ours(self, expected: Place, last: bytes | None) -> None:
         place = NOWHERE
