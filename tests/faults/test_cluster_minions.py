@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from sylvite.jobs.jid import JidMaker
 from sylvite.jobs.store import read_jobs
 from tests.cluster.conftest import nats, nats_servers
 from tests.cluster.sites import WITHIN_S, ClusterMaster, ClusterSite, events, returned
-from tests.daemons.nodes import children_of
+from tests.daemons.nodes import Daemon, children_of
 
 __all__ = ["nats", "nats_servers"]
 OPTIONS = {"timeout": "4", "gather_job_timeout": "3", "presence_events": "true", "loop_interval": "2"}
+JOBS = 40
 MINIONS = {"web1": ("mars", "venus"), "web2": ("mars",), "db1": ("venus",)}
 
 
@@ -43,12 +45,39 @@ def publish(master: ClusterMaster, target: str, minions: list[str], *, age_s: fl
     return jid
 
 
+def kill(master: Daemon) -> None:
+    """Kill a master with all its parts."""
+    for pid in (*children_of(master.pid).values(), master.pid):
+        os.kill(pid, signal.SIGKILL)
+    master.wait()
+
+
+@pytest.mark.long
+def test_a_master_is_killed_under_its_minion_and_no_return_is_lost_or_repeated(site: ClusterSite) -> None:
+    """What it had taken and not brought into the stream is there when it is back; what it had not, the minion says to the other."""
+    jids: list[str] = []
+    with LocalClient.connect(site["venus"].place) as local:
+        for number in range(JOBS):
+            if number == JOBS // 2:
+                kill(site.daemons["mars"])
+            jids.append(local.run_job("web1", "test.sleep", [0.2])["jid"])
+    site.until(lambda: site["venus"].present().get("web1") == "", "web1 has not moved")
+    site.start("mars")
+    for master in site.masters.values():
+        site.until(lambda master=master: all(returned(master, jid) == ["web1"] for jid in jids))
+        tags = Counter(event.tag for event in events(master, "salt/job/*/ret/web1"))
+        assert [tags[f"salt/job/{jid}/ret/web1"] for jid in jids] == [1] * JOBS
+    with Client.connect(site.bus_of("web1")) as bus:
+        done = bus.subscribe(exact="__schedule_return", since="oldest", until_end=True)
+        times = Counter(event.data["jid"] for event in done)
+    assert [times[jid] for jid in jids] == [1] * JOBS
+
+
 @pytest.mark.long
 def test_a_master_is_gone_and_so_are_the_minions_that_know_no_other(site: ClusterSite) -> None:
     """All of it is killed.  One of its minions goes over; the other one is lost, once the master counts as silent."""
-    mars, venus = site.daemons["mars"], site["venus"]
-    for pid in (*children_of(mars.pid).values(), mars.pid):
-        os.kill(pid, signal.SIGKILL)
+    venus = site["venus"]
+    kill(site.daemons["mars"])
     site.until(lambda: venus.present() == {"db1": "", "web1": ""})
     with Client.connect(venus.bus) as bus:
         lost = "'web2' in data.lost"
