@@ -17,7 +17,7 @@ from sylvite.cluster.connection import Connection
 from sylvite.cluster.dev import DevCluster
 from sylvite.cluster.permissions import allowed_of
 from sylvite.cluster.settings import ClusterSettings
-from sylvite.cluster.shared import VALUE_BYTES_MAX, Entry, Shared, bucket_config, bucket_name, decode, encode
+from sylvite.cluster.shared import VALUE_BYTES_MAX, Entry, Shared, bucket_name, decode, encode, stream_config
 from sylvite.errors import ClusterError, ClusterRefused, ClusterUnfit, InvalidInput
 from tests.cluster.servers import settings
 
@@ -153,7 +153,7 @@ def test_a_bucket_that_is_deleted_is_made_again_and_found_empty(nats: DevCluster
 def test_a_bucket_that_is_not_ours_is_refused(nats: DevCluster) -> None:
     async def main() -> None:
         async with shared_of(nats, "mars") as (connection, mars):
-            changed = bucket_config(connection.settings)
+            changed = stream_config(connection.settings)
             changed.allow_rollup_hdrs, changed.deny_purge, changed.num_replicas = True, False, 1
             await connection.jetstream.add_stream(changed)  # type: ignore[reportUnknownMemberType]
             with pytest.raises(ClusterUnfit, match="allow_rollup_hdrs is True, not False; it has 1 replicas, not 3"):

@@ -24,6 +24,7 @@ from nats.js import JetStreamContext, api
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError, NotFoundError
 from nats.js.kv import KeyValue
 
+from sylvite.cluster.buckets import may_read_and_write
 from sylvite.cluster.connection import REQUEST_S, Connection
 from sylvite.cluster.settings import ClusterSettings
 from sylvite.cluster.tenure import LIFE_S, Entry, Fence, Seen, Tenure, Write
@@ -54,13 +55,7 @@ def bucket_name(settings: ClusterSettings) -> str:
 
 def may_publish(settings: ClusterSettings) -> tuple[str, ...]:
     """Return the subjects that the user of a master needs to publish to, for its leases."""
-    bucket = bucket_name(settings)
-    return (
-        f"$KV.{bucket}.>",
-        f"$JS.API.STREAM.INFO.KV_{bucket}",
-        f"$JS.API.STREAM.CREATE.KV_{bucket}",
-        f"$JS.API.STREAM.MSG.GET.KV_{bucket}",
-    )
+    return may_read_and_write(bucket_name(settings))
 
 
 def now_s() -> float:

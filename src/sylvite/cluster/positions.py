@@ -16,17 +16,17 @@ from collections.abc import Mapping
 from typing import NamedTuple, TypeVar, cast
 
 import msgspec
-from nats.js import api
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError, NotFoundError
 from nats.js.kv import KeyValue
 
+from sylvite.cluster.buckets import bucket_config, check_bucket, may_read_and_write
 from sylvite.cluster.carried import Forged, Place, decode
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.part import Position
 from sylvite.cluster.settings import ClusterSettings
 from sylvite.cluster.shared import decode as decode_word
 from sylvite.cluster.shared import encode as encode_word
-from sylvite.cluster.stream import AS_WE_MAKE_IT, Stream, log_subject, node_of
+from sylvite.cluster.stream import Stream, log_subject, node_of
 from sylvite.cluster.tenure import Fence, Guard
 from sylvite.errors import ClusterUnfit, LeaseLost
 
@@ -71,34 +71,7 @@ def part_name(group: str, node: str) -> str:
 
 def may_publish(settings: ClusterSettings) -> tuple[str, ...]:
     """Return the subjects that the user of a master needs to publish to, for groups."""
-    bucket = bucket_name(settings)
-    return (
-        f"$KV.{bucket}.>",
-        f"$JS.API.STREAM.INFO.KV_{bucket}",
-        f"$JS.API.STREAM.CREATE.KV_{bucket}",
-        f"$JS.API.STREAM.MSG.GET.KV_{bucket}",
-    )
-
-
-def bucket_config(settings: ClusterSettings) -> api.StreamConfig:
-    """Return the settings that the bucket is made with: those of a bucket of NATS's, but no message may remove others."""
-    bucket = bucket_name(settings)
-    return api.StreamConfig(
-        name=f"KV_{bucket}",
-        description="How far the groups of a Sylvite cluster have read",
-        subjects=[f"$KV.{bucket}.>"],
-        retention=api.RetentionPolicy.LIMITS,
-        discard=api.DiscardPolicy.NEW,
-        storage=api.StorageType.FILE,
-        num_replicas=settings.replicas,
-        max_msgs_per_subject=1,
-        max_bytes=BYTES_MAX,
-        max_msg_size=VALUE_BYTES_MAX,
-        max_msgs=-1,
-        deny_delete=True,
-        deny_purge=True,
-        allow_rollup_hdrs=False,
-    )
+    return may_read_and_write(bucket_name(settings))
 
 
 class Positions:
@@ -232,30 +205,14 @@ class Positions:
                 try:
                     info = await jetstream.stream_info(f"KV_{name}")
                 except NotFoundError:
-                    config = bucket_config(self._settings)
+                    config = bucket_config(
+                        self._settings, name, "How far the groups of a Sylvite cluster have read",
+                        bytes_max=BYTES_MAX, value_bytes_max=VALUE_BYTES_MAX,
+                    )  # fmt: skip
                     info = await jetstream.add_stream(config)  # type: ignore[reportUnknownMemberType] - nats-py leaves a type in it open
-                self._check(info.config)
+                check_bucket(self._settings, name, info.config)
                 self._bucket = await jetstream.key_value(name)
         return self._bucket
-
-    def _check(self, config: api.StreamConfig) -> None:
-        wanted = bucket_config(self._settings)
-        wrong = [
-            f"{name} is {getattr(config, name)!r}, not {getattr(wanted, name)!r}"
-            for name in (
-                "subjects",
-                "retention",
-                "storage",
-                "max_msgs_per_subject",
-                "allow_rollup_hdrs",
-                "allow_direct",
-            )
-            if (getattr(config, name) or None) != (getattr(wanted, name) or None)
-        ]
-        if (config.num_replicas or 1) < self._settings.replicas:
-            wrong.append(f"it has {config.num_replicas} replicas, not {self._settings.replicas}")
-        if wrong:
-            raise ClusterUnfit(f"the bucket {bucket_name(self._settings)}", "; ".join(wrong), AS_WE_MAKE_IT)
 
     async def _get(self, bucket: KeyValue, key: str, kind: type[Kind]) -> tuple[Kind | None, int]:
         try:

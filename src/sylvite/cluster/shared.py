@@ -15,6 +15,7 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import NamedTuple, Self
 
 import nats.errors
@@ -22,10 +23,11 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
 from nats.js.errors import NotFoundError
 
+from sylvite.cluster.buckets import bucket_config, check_bucket
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.settings import ClusterSettings
-from sylvite.cluster.stream import AS_WE_MAKE_IT, HANGS_S, check_node
-from sylvite.errors import ClusterError, ClusterUnfit, ClusterUnreachable, InvalidInput
+from sylvite.cluster.stream import HANGS_S, check_node
+from sylvite.errors import ClusterError, ClusterUnreachable, InvalidInput
 
 BYTES_MAX = 1024 * 1024 * 1024
 VALUE_BYTES_MAX = 300 * 1024
@@ -84,26 +86,13 @@ def may_publish(settings: ClusterSettings, node: str) -> tuple[str, ...]:
     )
 
 
-def bucket_config(settings: ClusterSettings) -> api.StreamConfig:
-    """Return the settings that the bucket is made with: those of a bucket of NATS's, but no message may remove others."""
-    bucket = bucket_name(settings)
-    return api.StreamConfig(
-        name=f"KV_{bucket}",
-        description="What the masters of a Sylvite cluster let each other know",
-        subjects=[f"$KV.{bucket}.>"],
-        retention=api.RetentionPolicy.LIMITS,
-        discard=api.DiscardPolicy.NEW,
-        storage=api.StorageType.FILE,
-        num_replicas=settings.replicas,
-        max_msgs_per_subject=1,
-        max_bytes=BYTES_MAX,
-        max_msg_size=VALUE_BYTES_MAX + 4 * 1024,
-        max_msgs=-1,
-        deny_delete=True,
-        deny_purge=True,
-        allow_rollup_hdrs=False,  # One `Nats-Rollup: all` would take away what all the others have written.
-        allow_msg_ttl=True,
-    )
+def stream_config(settings: ClusterSettings) -> api.StreamConfig:
+    """Return the settings that the bucket is made with."""
+    config = bucket_config(
+        settings, bucket_name(settings), "What the masters of a Sylvite cluster let each other know",
+        bytes_max=BYTES_MAX, value_bytes_max=VALUE_BYTES_MAX + 4 * 1024,
+    )  # fmt: skip
+    return replace(config, allow_msg_ttl=True)
 
 
 def _nothing() -> None:
@@ -138,9 +127,9 @@ class Shared:
             try:
                 info = await jetstream.stream_info(self._stream)
             except NotFoundError:
-                config = bucket_config(self._settings)
+                config = stream_config(self._settings)
                 info = await jetstream.add_stream(config)  # type: ignore[reportUnknownMemberType] - nats-py leaves a type in it open
-        self._check(info.config)
+        check_bucket(self._settings, bucket_name(self._settings), info.config)
         self._is_open = True
         return self
 
@@ -184,18 +173,6 @@ class Shared:
                 told = str(error)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, AGAIN_S[1])
-
-    def _check(self, config: api.StreamConfig) -> None:
-        wanted = bucket_config(self._settings)
-        wrong = [
-            f"{name} is {getattr(config, name)!r}, not {getattr(wanted, name)!r}"
-            for name in ("subjects", "retention", "storage", "max_msgs_per_subject", "allow_rollup_hdrs")
-            if getattr(config, name) != getattr(wanted, name)
-        ]
-        if (config.num_replicas or 1) < self._settings.replicas:
-            wrong.append(f"it has {config.num_replicas} replicas, not {self._settings.replicas}")
-        if wrong:
-            raise ClusterUnfit(f"the bucket {bucket_name(self._settings)}", "; ".join(wrong), AS_WE_MAKE_IT)
 
     async def _publish(self, part: str, item: str, value: bytes, headers: dict[str, str], ttl_s: float | None) -> None:
         subject = f"{self._below(part, self.node)}{_word_of(item)}"
