@@ -29,6 +29,7 @@ from sylvite.cluster.nkey import Nkey
 from sylvite.cluster.settings import ClusterSettings, ClusterTls
 from sylvite.errors import ClusterError, ClusterRefused, ClusterUnfit, ClusterUnreachable, InvalidSetting
 from tests.cluster.servers import settings
+from tests.faults.link_proxy import WAYS, network
 
 WITHIN_S = 60.0
 _find_port = re.compile(r"client connections on 127\.0\.0\.1:(\d+)").search
@@ -284,6 +285,25 @@ def test_it_moves_to_another_server_when_its_own_stands_still(nats: DevCluster) 
             assert connection.server != former
 
     asyncio.run(main())
+
+
+def test_a_connection_that_takes_nothing_any_more_is_closed_all_the_same(nats: DevCluster) -> None:
+    """Though much is on its way, which nobody reads."""
+
+    async def main(port: int) -> float:
+        connection = await Connection.open(settings(nats, servers=(f"nats://127.0.0.1:{port}",)))
+        between.stall(*WAYS)
+        for _ in range(300):
+            await connection.nats.publish("nobody", bytes(100_000))
+            await asyncio.sleep(0)
+        began_s = time.monotonic()
+        async with asyncio.timeout(WITHIN_S):
+            await connection.close()
+        assert connection.closed.is_set()
+        return time.monotonic() - began_s
+
+    with network(nats.servers[0].port) as between:
+        assert asyncio.run(main(between.port)) < WITHIN_S / 2
 
 
 def test_what_we_may_not_do_is_told_as_such(tmp_path: Path) -> None:
