@@ -53,7 +53,7 @@ COMMANDS = {
     "cloud": ("sylvite.cli.cloud:cloud", "Create, list and destroy machines at cloud providers, each step an event."),
     "cluster": (
         "sylvite.cli.cluster:cluster",
-        "Look after what several masters share: dev, bridge, status, groups, reseed, check.",
+        "Look after what several masters share: dev, check, join, status, groups, reseed, leave, bridge.",
     ),
     "api": ("sylvite.cli.api:api", "Serve a bus over HTTP until SIGTERM or Ctrl-C."),
     "console": ("sylvite.cli.console:console", "Make a link into the console, which counts once."),
