@@ -16,7 +16,7 @@ KILLS := $(addprefix tests/faults/test_,kills.py restarts.py killed_consumers.py
 # What is measured in seconds against seconds; nothing runs beside it.
 BY_THE_CLOCK := $(addprefix tests/faults/test_,flood.py many_come_back.py recovery_time.py stopped_subscriber.py \
 	link_abuse.py link_many.py link_poison.py)
-BENCHES := bench bench.jobs bench.link bench.names bench.sse bench.cluster
+BENCHES := bench bench.jobs bench.link bench.names bench.sse bench.cluster bench.scale
 
 .PHONY: help venv run run-cluster test test-bad-days test-programs test-http test-others check lint format lock bench faults faults-of-kills faults-of-others \
 	faults-by-the-clock clean dist

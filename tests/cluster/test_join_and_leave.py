@@ -169,7 +169,11 @@ def test_leaving_waits_for_the_log_and_does_not_pretend(servers: DevCluster, tmp
         done = mars.leave("--timeout", "1s")
         assert done.code == TIMEOUT, done
         assert "events of this master's log after 1 s; nothing was changed" in done.err
+        assert "waiting until the stream has" in done.err
         assert mars.file.exists()
+        for name in NAMES:
+            servers.resume(name)
+        until(lambda: replicates(client), "the servers are not together again")
 
 
 def test_bad_input(servers: DevCluster, tmp_path: Path) -> None:

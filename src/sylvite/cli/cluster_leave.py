@@ -21,7 +21,7 @@ from sylvite.cli.master_reload import reload_master
 from sylvite.cli.option_types import Duration
 from sylvite.cli.output import write_json
 from sylvite.client.sync_client import Client
-from sylvite.errors import InvalidSetting, SylviteError
+from sylvite.errors import ClusterError, InvalidSetting, SylviteError
 
 if TYPE_CHECKING:
     from sylvite.cluster.leaving import Removed
@@ -43,6 +43,7 @@ class NotAllSent(SylviteError):
 
 @command("leave", examples=EXAMPLES)
 @click.option("--node", metavar="NAME", help="In place of this master one that has gone, and does not come back.")
+@click.option("--name", metavar="NAME", help="Of the cluster, with --servers [sylvite].")
 @click.option(
     "--timeout", "timeout_s", type=Duration(), default="60s", metavar="DURATION",
     help="How long the stream has to get the rest of the log [60s].",
@@ -54,6 +55,7 @@ def leave(
     options: GlobalOptions,
     *,
     node: str | None,
+    name: str | None,
     timeout_s: float,
     yes: bool,
     path: Path | None,
@@ -67,21 +69,17 @@ def leave(
     its bridge ends, and takes away what it has shared. What is in the stream stays there, and in the logs of the others.
     """
     require_library()
-    if node is not None:
-        return _forget_one(options, _settings_for(node, path, servers, credentials, ca), node, yes=yes)
-    if servers is not None or credentials is not None or ca is not None:
-        raise click.UsageError("--servers, --credentials and --ca go with --node; this master's file says them")
-    return _leave(options, path, timeout_s, yes=yes)
-
-
-def _settings_for(
-    node: str, path: Path | None, servers: str | None, credentials: Path | None, ca: Path | None
-) -> ClusterSettings:
     from sylvite.cluster.stream import check_node
 
-    found = settings_of(path, servers, credentials, ca)
-    said = {} if credentials is None else {"credentials": str(credentials.absolute())}
-    return msgspec.structs.replace(found, node=check_node(node), **said)
+    if node is not None:
+        said = {} if name is None else {"name": name}
+        if credentials is not None:
+            said["credentials"] = str(credentials.absolute())
+        settings = settings_of(path, servers, credentials, ca)
+        return _forget_one(options, msgspec.structs.replace(settings, node=check_node(node), **said), node, yes=yes)
+    if any(each is not None for each in (servers, credentials, ca, name)):
+        raise click.UsageError("--servers, --credentials, --ca and --name go with --node; this master's file says them")
+    return _leave(options, path, timeout_s, yes=yes)
 
 
 def _forget_one(options: GlobalOptions, settings: ClusterSettings, node: str, *, yes: bool) -> int:
@@ -117,31 +115,47 @@ def _leave(options: GlobalOptions, path: Path | None, timeout_s: float, *, yes: 
     if options.socket is None:
         options.socket = str(bus)
     with connect(options) as client:
-        _wait_until_sent(client, timeout_s)
+        _wait_until_sent(client, timeout_s, quiet=options.quiet)
     cluster_file.remove(file)
+    later = _command_for_the_rest(found, node)
     if not reload_master(bus, loaded.main):
-        later = f"sylvite cluster leave --node {node} --servers {','.join(found.servers)}"
-        later += "" if found.credentials is None else f" --credentials {found.credentials}"
-        later += "" if found.tls is None or found.tls.ca is None else f" --ca {found.tls.ca}"
         text = f"{file} is removed. Stop the bridge, or let the master read its configuration (SIGHUP); then: {later}"
         _say(options, {"node": node, "left": False, "then": later}, text)
         return exit_codes.NO
     settings = msgspec.structs.replace(found, node=node)
-    _tell(options, node, asyncio.run(forget(settings, node, wait_s=BRIDGE_ENDS_S)))
+    try:
+        removed = asyncio.run(forget(settings, node, wait_s=BRIDGE_ENDS_S))
+    except ClusterError:
+        click.echo(f"{file} is removed, and what {node} has shared is still there; later: {later}", err=True)
+        raise
+    _tell(options, node, removed)
     return exit_codes.DONE
 
 
-def _wait_until_sent(client: Client, timeout_s: float) -> None:
+def _command_for_the_rest(settings: ClusterSettings, node: str) -> str:
+    servers = ",".join(settings.servers)
+    words = ["sylvite cluster leave", f"--node {node}", f"--servers {servers}", f"--name {settings.name}"]
+    if settings.credentials is not None:
+        words.append(f"--credentials {settings.credentials}")
+    if settings.tls is not None and settings.tls.ca is not None:
+        words.append(f"--ca {settings.tls.ca}")
+    return " ".join(words)
+
+
+def _wait_until_sent(client: Client, timeout_s: float, *, quiet: bool) -> None:
     """Wait until the stream has what is in the log by now.  Raises NotAllSent."""
     from sylvite.cluster.up import CURSOR
 
-    end, until_s = int(client.ask("log")["end"]), time.monotonic() + timeout_s
+    end, until_s, is_told = int(client.ask("log")["end"]), time.monotonic() + timeout_s, quiet
     while (left := end - _sent(client, CURSOR)) > 0:
         if time.monotonic() >= until_s:
             raise NotAllSent(
                 f"the stream lacks {show_count(left)} events of this master's log after {timeout_s:g} s; nothing was changed. "
                 "`sylvite cluster status` shows whether the servers are there; or give it more time with --timeout"
             )
+        if not is_told:
+            click.echo(f"waiting until the stream has {show_count(left)} more events of this master's log", err=True)
+            is_told = True
         time.sleep(LOOK_S)
 
 
