@@ -134,7 +134,7 @@ def _not_read(client: Client, published: int) -> int:
 def test_malformed_frames_cost_only_who_sends_them(
     forks: Forks, tmp_path_factory: pytest.TempPathFactory, tcp: bool
 ) -> None:
-    _attack(forks, tmp_path_factory.mktemp("d01"), tcp=tcp, seed=1, frames=2000)
+    _attack(forks, tmp_path_factory.mktemp("d01"), tcp=tcp, seed=1, frames=1000)
 
 
 @pytest.mark.long

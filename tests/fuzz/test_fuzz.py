@@ -17,7 +17,7 @@ from tests.fuzz.run import GROWTH_BYTES_MAX, fuzz
 from tests.fuzz.target import CORPUS, case, corpus_of
 from tests.fuzz.targets import TARGETS
 
-SHORT_CASES = 10_000
+SHORT_CASES = 4_000
 LONG_CASES = int(os.environ.get("SYLVITE_FUZZ_CASES", "200000"))
 
 

@@ -44,8 +44,8 @@ def _simulate(seeds: Iterable[int], faults_s: float) -> None:
 
 
 def test_in_a_world_of_faults_every_promise_holds_and_all_arrives_once_there_is_peace() -> None:
-    """I1 to I5, always; and liveness when the faults have ended."""
-    _simulate(range(1, 31), SHORT_FAULTS_S)
+    """I1 to I5, always, and liveness when the faults have ended: in a dozen worlds, and in a thousand in the long form."""
+    _simulate(range(1, 13), SHORT_FAULTS_S)
 
 
 @pytest.mark.long
