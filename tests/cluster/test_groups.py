@@ -294,6 +294,51 @@ def test_positions_that_are_lost_are_written_again_by_who_knows_them(nats: DevCl
 
 
 @pytest.mark.long
+def test_servers_that_die_and_stand_still_lose_nothing(nats: DevCluster, tmp_path: Path) -> None:
+    """Its own server is killed; then all stand still for longer than a tenure, and what was not acknowledged comes again."""
+
+    async def main(connection: Connection, publishing: Publishing) -> list[tuple[str, int, bool]]:
+        seen: list[tuple[str, int, bool]] = []
+
+        async def read(group: Group) -> None:
+            async for batch in group.read():
+                seen.extend((batch.node, event.data["n"], batch.redelivered) for event in batch.events)
+                try:
+                    await batch.acknowledge()
+                except LeaseLost:
+                    continue
+
+        async def until_seen(number: int) -> None:
+            async with asyncio.timeout(2 * WITHIN_S):
+                while {("mars", number), ("venus", number)} - {each[:2] for each in seen}:
+                    await asyncio.sleep(0.05)
+
+        async with Group(connection, "g", "t/", life_s=LIFE_S) as group:
+            reading = asyncio.create_task(read(group))
+            await until_seen(10)
+            nats.kill(connection.server)
+            await until_seen(publishing.count)
+            nats.restart_all()
+            for server in nats.servers:
+                nats.pause(server.name)
+            await asyncio.sleep(2 * LIFE_S)
+            for server in nats.servers:
+                nats.resume(server.name)
+            publishing.__exit__()
+            await until_seen(publishing.count - 1)
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+        return seen
+
+    with two_masters(tmp_path, nats) as (mars, venus), Publishing(mars, venus) as publishing:
+        seen = run_on(nats, "mars", lambda connection: main(connection, publishing))
+        for node in ("mars", "venus"):
+            fresh = [number for of, number, is_again in seen if of == node and not is_again]
+            assert fresh == sorted(set(fresh))
+            assert {number for of, number, _ in seen if of == node} == set(range(publishing.count))
+
+
+@pytest.mark.long
 def test_what_the_stream_keeps_no_longer_is_asked_for_and_comes_from_the_log(
     nats: DevCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
