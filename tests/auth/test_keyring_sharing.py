@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sylvite.auth.enrolment import BadToken, Token
 from sylvite.auth.keyring import FOLLOWED_NS, OVERLAP_S, Keyring
 from sylvite.auth.keyring_announce import announce
-from sylvite.auth.keyring_sharing import SharedKeyring
+from sylvite.auth.keyring_sharing import SharedKeyring, Waiting
 from sylvite.auth.keyring_store import NAME, VERSION
 from sylvite.auth.keyring_values import KeyInUse, MoveRefused, NotAccepted, State
 from sylvite.auth.keys import Fingerprint, PublicKey, make_pair
@@ -44,7 +44,7 @@ class Master:
         assert shown is not None
         assert not shown.due
         self.ours.update(shown.records)
-        return self.ours, dict(shown.asks)
+        return self.ours, dict(shown.waiting)
 
     def _publish(self, events: Sequence[tuple[str, dict[str, object]]]) -> None:
         self.events.extend((data["act"], data["id"]) for _, data in events)
@@ -71,7 +71,7 @@ def exchange(*masters: Master, now_ns: int = NOW) -> None:
                 master.ours.update(master.sharing.take(before[other.node] or records, now_ns))
                 known = {id_ for node, id_ in master.sharing.learned() if node == other.node}
                 for id_ in {*asks, *known}:
-                    master.sharing.take_asks(other.node, id_, asks.get(id_, ()))
+                    master.sharing.take_waiting(other.node, id_, asks.get(id_, Waiting()))
         if all(dict(master.look()[0]) == before[master.node] for master in masters) and all(
             before[master.node] == before[masters[0].node] for master in masters
         ):
@@ -156,15 +156,29 @@ def test_who_does_not_wait_any_more_is_not_listed_any_more(mars: Master, venus: 
     assert venus.events == []
 
 
-def test_what_was_deleted_here_is_not_listed_again_while_it_waits_elsewhere(mars: Master, venus: Master) -> None:
+def test_one_that_waits_elsewhere_can_be_deleted_here(mars: Master, venus: Master) -> None:
     mars.keyring.ask("web1", A, "10.0.0.1", NOW)
     exchange(mars, venus)
     venus.keyring.delete("web1", A.fingerprint, NOW)
     exchange(mars, venus)
-    assert venus.states() == {}
-    mars.accept("web1", A)
+    assert venus.states() == mars.states() == {}
+    assert venus.sharing.learned() == []
+    assert ("delete", "web1") in venus.events
+    assert ("delete", "web1") not in mars.events
+    mars.keyring.ask("web1", A, "10.0.0.1", NOW + S)
     exchange(mars, venus)
-    assert venus.keyring.identify(A.fingerprint, NOW).id == "web1"
+    assert venus.states() == {("web1", A.fingerprint): State.PENDING}, "it has asked again"
+
+
+def test_one_that_asks_again_meanwhile_is_not_dropped(mars: Master, venus: Master) -> None:
+    """Venus deletes it, and before mars hears of that, the minion has asked there once more."""
+    mars.keyring.ask("web1", A, "10.0.0.1", NOW)
+    exchange(mars, venus)
+    venus.keyring.delete("web1", A.fingerprint, NOW)
+    mars.keyring.delete("web1", A.fingerprint, NOW)
+    mars.keyring.ask("web1", A, "10.0.0.1", NOW + S)
+    exchange(mars, venus)
+    assert venus.states() == mars.states() == {("web1", A.fingerprint): State.PENDING}
 
 
 def test_rejecting_and_deleting_travel(mars: Master, venus: Master) -> None:

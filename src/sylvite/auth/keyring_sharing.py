@@ -39,13 +39,28 @@ class Ask(msgspec.Struct, frozen=True, array_like=True):
     seen_ns: int
 
 
+class Dropped(msgspec.Struct, frozen=True, array_like=True):
+    """A key that waits at the master `node`, and was deleted here; one that asks again has another `made_ns`."""
+
+    node: str
+    fingerprint: str
+    made_ns: int
+
+
+class Waiting(msgspec.Struct, frozen=True, array_like=True):
+    """What a master says of the keys that wait under an id."""
+
+    asks: tuple[Ask, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+
+
 class Shown(NamedTuple):
     """`records`: those that have changed.  `due`: ids of keys whose acceptance is not announced: they do not count, here or
-    elsewhere.  `asks`: all of those that have come here, by id."""
+    elsewhere.  `waiting`: all that is to be said of keys that wait, by id."""
 
     records: Mapping[str, Record]
     due: frozenset[str]
-    asks: Mapping[str, tuple[Ask, ...]]
+    waiting: Mapping[str, Waiting]
 
 
 class SharedKeyring:
@@ -69,7 +84,7 @@ class SharedKeyring:
         found = self._note()
         self._version = version
         due = {id_ for (id_,) in self._store.rows("SELECT DISTINCT id FROM due WHERE act = 'accepted'")}
-        return Shown(found, frozenset(due), self._asks())
+        return Shown(found, frozenset(due), self._waiting())
 
     def forget_version(self) -> None:
         """Look again at the next `look`: this connection itself has written."""
@@ -93,11 +108,11 @@ class SharedKeyring:
                     changed[id_] = joined
         return changed
 
-    def take_asks(self, node: str, id_: str, asks: Sequence[Ask]) -> None:
-        """Take in which keys wait under an id at another master: all of them."""
+    def take_waiting(self, node: str, id_: str, waiting: Waiting) -> None:
+        """Take in which keys wait under an id at another master: all of them; and which of ours were deleted there."""
         self._version = -1
         with self._store.writing():
-            told = {key.fingerprint: (key, ask) for ask in asks if (key := _key_of(id_, ask)) is not None}
+            told = {key.fingerprint: (key, ask) for ask in waiting.asks if (key := _key_of(id_, ask)) is not None}
             for (fingerprint,) in self._store.rows(
                 "SELECT fingerprint FROM learned WHERE id = ? AND node = ?", id_, node
             ):
@@ -109,6 +124,13 @@ class SharedKeyring:
                     )  # fmt: skip
             for key, ask in told.values():
                 self._learn(node, MinionId(id_), key, ask)
+            for fingerprint, made_ns in [
+                (each.fingerprint, each.made_ns) for each in waiting.dropped if each.node == self._node
+            ]:
+                self._store.change(
+                    "DELETE FROM keys WHERE id = ? AND fingerprint = ? AND made_ns = ? AND state IN ('pending', 'denied')",
+                    id_, fingerprint, made_ns,
+                )  # fmt: skip
 
     def learned(self) -> list[tuple[str, str]]:
         """Return which masters have told of which ids that keys wait there."""
@@ -147,6 +169,19 @@ class SharedKeyring:
             changed[id_] = found
         return changed
 
+    def _waiting(self) -> dict[str, Waiting]:
+        asks, dropped = self._asks(), self._dropped()
+        return {id_: Waiting(asks.get(id_, ()), dropped.get(id_, ())) for id_ in sorted({*asks, *dropped})}
+
+    def _dropped(self) -> dict[str, tuple[Dropped, ...]]:
+        found: dict[str, tuple[Dropped, ...]] = {}
+        for id_, *rest in self._store.rows(
+            "SELECT id, node, fingerprint, made_ns FROM learned WHERE NOT EXISTS "
+            "(SELECT 1 FROM keys WHERE keys.id = learned.id AND keys.fingerprint = learned.fingerprint) ORDER BY id, fingerprint"
+        ):
+            found[id_] = (*found.get(id_, ()), Dropped(*rest))
+        return found
+
     def _asks(self) -> dict[str, tuple[Ask, ...]]:
         found: dict[str, tuple[Ask, ...]] = {}
         for id_, public, state, address, made_ns, seen_ns in self._store.rows(
@@ -162,7 +197,8 @@ class SharedKeyring:
 
     def _learn(self, node: str, id_: MinionId, key: PublicKey, ask: Ask) -> None:
         fingerprint, store = key.fingerprint, self._store
-        marked = store.row("SELECT 1 FROM learned WHERE id = ? AND fingerprint = ?", id_, fingerprint) is not None
+        row = store.row("SELECT made_ns FROM learned WHERE id = ? AND fingerprint = ?", id_, fingerprint)
+        marked, is_known = row is not None, row == (ask.made_ns,)
         if store.row("SELECT 1 FROM keys WHERE id = ? AND fingerprint = ?", id_, fingerprint) is not None:
             if marked:
                 store.change(
@@ -171,7 +207,7 @@ class SharedKeyring:
                     ask.seen_ns, ask.address, id_, fingerprint,
                 )  # fmt: skip
             return
-        if marked or records.is_used_elsewhere(store, id_, fingerprint):
+        if is_known or records.is_used_elsewhere(store, id_, fingerprint):
             return  # It was deleted here; or it could not be accepted.
         (count,) = store.row("SELECT count(*) FROM learned")
         if count >= LEARNED_MAX:
@@ -182,7 +218,7 @@ class SharedKeyring:
             "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             id_, fingerprint, key.raw, state.value, records.epoch_of(store, id_), ask.address, ask.made_ns, ask.made_ns, ask.seen_ns,
         )  # fmt: skip
-        store.change("INSERT INTO learned VALUES (?, ?, ?)", id_, fingerprint, node)
+        store.change("REPLACE INTO learned VALUES (?, ?, ?, ?)", id_, fingerprint, node, ask.made_ns)
 
     # -- The table -----------------------------------------------------------------------------------------------------
 

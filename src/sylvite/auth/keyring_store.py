@@ -75,7 +75,9 @@ _SCHEMA = (
 _MIGRATIONS = (
     (
         "CREATE TABLE shared (id TEXT PRIMARY KEY, record BLOB NOT NULL, view BLOB NOT NULL) WITHOUT ROWID",
-        "CREATE TABLE learned (id TEXT NOT NULL, fingerprint TEXT NOT NULL, node TEXT NOT NULL, PRIMARY KEY (id, fingerprint)) WITHOUT ROWID",
+        """CREATE TABLE learned (
+            id TEXT NOT NULL, fingerprint TEXT NOT NULL, node TEXT NOT NULL, made_ns INTEGER NOT NULL, PRIMARY KEY (id, fingerprint)
+        ) WITHOUT ROWID""",
         "CREATE TABLE followed (fingerprint TEXT PRIMARY KEY) WITHOUT ROWID",
         "CREATE INDEX barred_ids ON barred (id)",
         "CREATE INDEX former_ids ON former (id)",

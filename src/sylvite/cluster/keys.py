@@ -21,7 +21,7 @@ import msgspec
 
 from sylvite.auth import shared_keys
 from sylvite.auth.keyring import Keyring
-from sylvite.auth.keyring_sharing import Ask, SharedKeyring
+from sylvite.auth.keyring_sharing import SharedKeyring, Waiting
 from sylvite.auth.shared_keys import Record
 from sylvite.cluster.joined import Joined
 from sylvite.cluster.shared import Entry, Shared
@@ -36,7 +36,7 @@ BUSY = 4.0
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_decode_asks = msgspec.msgpack.Decoder(tuple[Ask, ...]).decode
+_decode_waiting = msgspec.msgpack.Decoder(Waiting).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 logger = logging.getLogger("sylvite.cluster.keys")
@@ -67,7 +67,7 @@ class _Round:
         self._ours: dict[str, Record] = {}
         self._look_at_s = 0.0
         self._due: frozenset[str] = frozenset()
-        self._asks: Mapping[str, tuple[Ask, ...]] = {}
+        self._said: Mapping[str, Waiting] = {}
         self._out: set[str] = set()
         self._records = Joined(shared.node, KEYS, shared_keys.decode, shared_keys.encode, shared_keys.join)
         self._waiting = _Asks()
@@ -118,7 +118,7 @@ class _Round:
         if shown is not None:
             self._ours.update(shown.records)
             self._out.update(shown.records)
-            self._due, self._asks = shown.due, shown.asks
+            self._due, self._said = shown.due, shown.waiting
 
     # -- In ------------------------------------------------------------------------------------------------------------
 
@@ -138,11 +138,11 @@ class _Round:
     async def _take_asks(self) -> None:
         for entry in self._waiting.take():
             if entry.node != self._shared.node:
-                await self._do(self._keyring.take_asks, entry.node, entry.item, _read_asks(entry))
+                await self._do(self._keyring.take_waiting, entry.node, entry.item, _read_waiting(entry))
         if self._waiting.has_just_ended():
             for node, id_ in await self._do(self._keyring.learned):
                 if (node, id_) not in self._waiting.values:
-                    await self._do(self._keyring.take_asks, node, id_, ())
+                    await self._do(self._keyring.take_waiting, node, id_, Waiting())
 
     # -- Out -----------------------------------------------------------------------------------------------------------
 
@@ -164,7 +164,7 @@ class _Round:
 
     async def _put_asks(self) -> None:
         node, there = self._shared.node, self._waiting.values
-        asks = {(node, id_): _encode(found) for id_, found in self._asks.items()}
+        asks = {(node, id_): _encode(found) for id_, found in self._said.items()}
         began = self._waiting.began
         for place in [place for place, value in asks.items() if there.get(place) != value]:
             await self._shared.put(ASKS, place[1], asks[place])
@@ -213,9 +213,9 @@ class _Asks:
         return ended
 
 
-def _read_asks(entry: Entry) -> tuple[Ask, ...]:
+def _read_waiting(entry: Entry) -> Waiting:
     try:
-        return () if entry.value is None else _decode_asks(entry.value)
+        return Waiting() if entry.value is None else _decode_waiting(entry.value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         logger.warning("which keys wait at %s cannot be read: %s", entry.node, error)
-        return ()
+        return Waiting()
