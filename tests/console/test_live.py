@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -177,6 +178,42 @@ def test_of_more_than_can_be_read_it_shows_a_sample_and_says_so(visit: Visit, co
     page.get_by_label("Condition").fill("data.n == 19999")
     expect(page.locator(".row")).to_have_count(1)
     expect(page.get_by_text("the list has a sample")).to_be_hidden()
+
+
+WATCH_FRAMES = """() => {
+  window.frames_ms = [];
+  let before = performance.now();
+  const look = (now) => { window.frames_ms.push(now - before); before = now; requestAnimationFrame(look); };
+  requestAnimationFrame(look);
+}"""
+RATE, FLOOD_S = 5000, 4
+GAP_MS, GAP_MS_BUSY = 200, 3000
+"""Between two frames: on a machine that does nothing else, and on one that may be busy."""
+
+
+def flood(visit: Visit, console: Console, tag: str) -> float:
+    """Publish 5,000 events a second for a while, look at the page meanwhile; return the longest time without a frame, in ms."""
+    page = live(visit, tag)
+    page.evaluate(WATCH_FRAMES)
+    step = RATE // 20
+    with console.bus() as bus:
+        began = time.monotonic()
+        for number in range(FLOOD_S * 20):
+            bus.publish_many([(tag, {"n": number * step + n, "text": "x" * 100}) for n in range(step)])
+            page.wait_for_timeout(max(0.0, began + (number + 1) / 20 - time.monotonic()) * 1000)
+    has_seen(page, RATE * FLOOD_S)
+    frames_ms: list[float] = page.evaluate("window.frames_ms")
+    assert len(frames_ms) > FLOOD_S
+    return max(frames_ms)
+
+
+def test_the_page_stays_usable_while_thousands_come_each_second(visit: Visit, console: Console) -> None:
+    assert flood(visit, console, "flood/busy") < GAP_MS_BUSY
+
+
+@pytest.mark.long
+def test_no_frame_is_long_in_coming_while_thousands_come_each_second(visit: Visit, console: Console) -> None:
+    assert flood(visit, console, "flood/quiet") < GAP_MS
 
 
 def test_what_events_say_is_text(visit: Visit, console: Console) -> None:

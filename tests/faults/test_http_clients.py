@@ -203,8 +203,8 @@ def test_without_the_deadline_they_stay(tmp_path: Path) -> None:
 # -- E-03 --------------------------------------------------------------------------------------------------------------
 
 
-async def _stop_reading(api: Api, clients: int, events: int) -> dict[str, float]:
-    """Let streams take nothing while events come; then read on, or come back with the last id."""
+async def _stop_reading(api: Api, clients: int, events: int, each: int) -> dict[str, float]:
+    """Let streams take nothing while events come; then let `each` read on, and as many come back with the last id."""
     readers = [
         Reader(api.port, token, limit=4096) for token in tokens_for(api.broker.folder, clients) for _ in range(16)
     ][:clients]
@@ -222,10 +222,9 @@ async def _stop_reading(api: Api, clients: int, events: int) -> dict[str, float]
     await fast.open()
     await asyncio.wait_for(fast.read(events + 1), within_s)
     held_kib = max(0, resident_kib(api.pid) - before_kib)
-    half = len(readers) // 2
-    await asyncio.wait_for(asyncio.gather(*(reader.read(events + 1) for reader in readers[:half])), within_s * half)
-    missed = sum(reader.ids != fast.ids for reader in readers[:half])
-    for reader in readers[half:]:
+    await asyncio.wait_for(asyncio.gather(*(reader.read(events + 1) for reader in readers[:each])), within_s * each)
+    missed = sum(reader.ids != fast.ids for reader in readers[:each])
+    for reader in readers[each : 2 * each]:
         await asyncio.wait_for(reader.read(10), WITHIN_S)
         reader.close()
         again = Reader(api.port, tokens_for(api.broker.folder, 1)[0], last_id=reader.ids[9])
@@ -238,27 +237,27 @@ async def _stop_reading(api: Api, clients: int, events: int) -> dict[str, float]
     return {"missed": missed, "held_kib_per_client": round(held_kib / clients, 1)}
 
 
-def _stopped(folder: Path, clients: int, events: int, *, without: str | None = None) -> None:
+def _stopped(folder: Path, clients: int, events: int, each: int, *, without: str | None = None) -> None:
     raise_descriptors()
     with serving(folder, without=without) as api:
-        found = asyncio.run(_stop_reading(api, clients, events))
+        found = asyncio.run(_stop_reading(api, clients, events, each))
     target = {"missed": 0, "held_kib_per_client": 256 + TAIL_KIB / clients}
     report("E-03", seed=0, runs=clients, counters=found, target=target, without=without)
 
 
 def test_streams_that_stop_reading_hold_little_and_miss_nothing(tmp_path: Path) -> None:
-    _stopped(tmp_path, 20, 10_000)
+    _stopped(tmp_path, 20, 10_000, 10)
 
 
 @pytest.mark.long
 def test_streams_that_stop_for_long_hold_little_and_miss_nothing(tmp_path: Path) -> None:
-    _stopped(tmp_path, 100, 300_000)
+    _stopped(tmp_path, 100, 300_000, 2)
 
 
 def test_without_waiting_for_the_socket_much_is_held(tmp_path: Path) -> None:
     """Negative control."""
     with control("E-03", without="waiting for the socket", match="held_kib_per_client"):
-        _stopped(tmp_path, 20, 20_000, without="waiting for the socket")
+        _stopped(tmp_path, 20, 20_000, 1, without="waiting for the socket")
 
 
 # -- E-11 --------------------------------------------------------------------------------------------------------------

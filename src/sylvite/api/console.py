@@ -132,6 +132,7 @@ class Console:
         else:
             if token.backend == SESSION:
                 access.tokens.revoke(token.id)
+                self._service.end_streams()
         response = Response(status_code=204, headers=NO_STORE)
         response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
         return response

@@ -70,8 +70,11 @@ class Service:
             except SylviteError as error:
                 # Those that are known go on: a disk that cannot be read for the moment must not log everybody out.
                 logger.error("the tokens cannot be looked at: %s", error)
-            now_ns = time.time_ns()
-            self.streams.check(partial(tokens.still_counts, now_ns=now_ns))
+            self.end_streams()
+
+    def end_streams(self) -> None:
+        """End those whose token does not count any more; whoever has just revoked one need not wait for the next look."""
+        self.streams.check(partial(self.access.tokens.still_counts, now_ns=time.time_ns()))
 
 
 @asynccontextmanager

@@ -99,4 +99,5 @@ async def revoke(service: Service, request: Request) -> Response:
     """DELETE /v1/tokens/{id}: it counts no more, and its streams end within a second."""
     service.access.require(request, "tokens:admin")
     service.access.tokens.revoke(str(request.path_params["id"]))
+    service.end_streams()
     return Response(status_code=204, headers=NO_STORE)

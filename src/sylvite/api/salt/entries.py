@@ -106,6 +106,7 @@ class SaltApi:
     async def log_out(self, request: Request) -> Response:
         """POST /logout: the session counts no more."""
         self.sessions.log_out(request)
+        self.service.end_streams()
         return bodies.answer(request, {"return": "Your token has been cleared"})
 
     async def token(self, request: Request) -> Response:
