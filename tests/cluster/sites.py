@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -101,6 +102,17 @@ class ClusterSite:
         while not holds():
             assert time.monotonic() < deadline, what
             time.sleep(0.05)
+
+    def until_returned_once(self, minion: str, jids: Sequence[str]) -> None:
+        """Wait until both masters keep what a minion returned of these jobs, and see that it did each once, and that nothing came twice."""
+        for master in self.masters.values():
+            self.until(lambda master=master: all(returned(master, jid) == [minion] for jid in jids))
+            tags = Counter(event.tag for event in events(master, f"salt/job/*/ret/{minion}"))
+            assert [tags[f"salt/job/{jid}/ret/{minion}"] for jid in jids] == [1] * len(jids)
+        with Client.connect(self.bus_of(minion)) as bus:
+            done = bus.subscribe(exact="__schedule_return", since="oldest", until_end=True)
+            times = Counter(event.data["jid"] for event in done)
+        assert [times[jid] for jid in jids] == [1] * len(jids)
 
     def _has_grains(self, master: ClusterMaster) -> bool:
         with master.known() as known:

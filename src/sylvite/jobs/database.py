@@ -12,13 +12,15 @@ import fcntl
 import os
 import sqlite3
 import stat
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import NamedTuple
+from types import TracebackType
+from typing import ClassVar, NamedTuple, Self, TypeVar
 
 from sylvite.errors import DiskFull, InvalidSetting, JobStoreFailed, JobStoreInUse
 
 BUSY_S = 5.0
+Store = TypeVar("Store")
 
 
 class Kind(NamedTuple):
@@ -69,6 +71,49 @@ def check_folder(folder: Path) -> None:
         raise InvalidSetting(
             "dir", str(folder), "is no folder; say with --dir where the data of the broker or the master is"
         )
+
+
+class FileReader:
+    """Looks things up in a file of a `kind`.  Every call may raise JobStoreFailed.  One thread at a time."""
+
+    kind: ClassVar[Kind]
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self._path, self._connection = path, connection
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Raises JobStoreFailed: there is none, or it cannot be used."""
+        return cls(path, open_to_read(path, cls.kind))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _failures(self) -> contextlib.AbstractContextManager[None]:
+        return failures(self._path, self.kind)
+
+
+def open_locked(path: Path, kind: Kind, make: Callable[[Path, sqlite3.Connection, WriteLock], Store]) -> Store:
+    """Take the right to write to a file, open it, and return what `make` makes of that.
+
+    Raises:
+        JobStoreInUse: another process writes to it.
+        JobStoreFailed: it is not ours, damaged, or of a newer version; it is left as it is.
+    """
+    lock = WriteLock(path)
+    try:
+        return make(path, open_to_write(path, kind), lock)
+    except BaseException:
+        lock.release()
+        raise
 
 
 def open_to_write(path: Path, kind: Kind) -> sqlite3.Connection:

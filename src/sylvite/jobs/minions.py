@@ -10,13 +10,12 @@ import contextlib
 import sqlite3
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
 from sylvite.core.event import pack_data, unpack_data
-from sylvite.jobs.database import Kind, WriteLock, failures, open_to_read, open_to_write, transaction
+from sylvite.jobs.database import FileReader, Kind, WriteLock, open_locked, transaction
 
 FILE = "minions.db"
 GRAINS_BYTES_MAX = 256 * 1024
@@ -65,11 +64,10 @@ class MinionRecord(msgspec.Struct, frozen=True):
         return self.connected_since_ns is not None and self.left_ns is None
 
 
-class MinionReader:
-    """Looks minions up.  Every call may raise JobStoreFailed.  One thread at a time."""
+class MinionReader(FileReader):
+    """Looks minions up."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self._path, self._connection = path, connection
+    kind = MINIONS
 
     def grains(self) -> dict[str, dict[str, Any]]:
         """Return the grains of those that have sent any, by id."""
@@ -120,20 +118,6 @@ class MinionReader:
         with self._failures():
             return [MinionRecord(*row) for row in self._connection.execute(query)]
 
-    def close(self) -> None:
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _failures(self) -> contextlib.AbstractContextManager[None]:
-        return failures(self._path, MINIONS)
-
 
 def read_minions(path: Path) -> MinionReader:
     """Open the file to look minions up, beside the process that writes to it.
@@ -141,7 +125,7 @@ def read_minions(path: Path) -> MinionReader:
     Raises:
         JobStoreFailed: there is none, or it cannot be used.
     """
-    return MinionReader(path, open_to_read(path, MINIONS))
+    return MinionReader.read(path)
 
 
 class MinionStore(MinionReader):
@@ -222,9 +206,4 @@ def open_minions(path: Path) -> MinionStore:
         JobStoreInUse: another process writes to it.
         JobStoreFailed: it is not ours, damaged, or of a newer version; it is left as it is.
     """
-    lock = WriteLock(path)
-    try:
-        return MinionStore(path, open_to_write(path, MINIONS), lock)
-    except BaseException:
-        lock.release()
-        raise
+    return open_locked(path, MINIONS, MinionStore)

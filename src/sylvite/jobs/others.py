@@ -9,10 +9,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
-from sylvite.jobs.database import Kind, WriteLock, failures, open_to_read, open_to_write, transaction
+from sylvite.jobs.database import FileReader, Kind, WriteLock, open_locked, transaction
 from sylvite.jobs.minions import MinionRecord
 
 FILE = "others.db"
@@ -48,52 +47,40 @@ class Grains(NamedTuple):
     packed: bytes
 
 
-class OthersReader:
-    """Looks up.  Every call may raise JobStoreFailed.  One thread at a time."""
+class OthersReader(FileReader):
+    """Looks up."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self._path, self._connection = path, connection
+    kind = OTHERS
 
     def records(self) -> list[MinionRecord]:
         query = (
             "SELECT id, grains_ns, connected_since_ns, left_ns, address, reason, master FROM minions "
             "ORDER BY id, master"
         )
-        with failures(self._path, OTHERS):
+        with self._failures():
             return [MinionRecord(*row) for row in self._connection.execute(query)]
 
     def packed_grains(self, minion_id: str | None = None) -> list[tuple[str, int, bytes]]:
         """Return id, moment and packed grains of those that have sent any, or of one; from each master that has some."""
         query = "SELECT id, grains_ns, grains FROM minions WHERE grains IS NOT NULL AND (:id IS NULL OR id = :id)"
-        with failures(self._path, OTHERS):
+        with self._failures():
             return list(self._connection.execute(query, {"id": minion_id}))
 
     def masters(self) -> list[str]:
         """Return the masters that are here, without this one; sorted."""
-        with failures(self._path, OTHERS):
+        with self._failures():
             return [name for (name,) in self._connection.execute("SELECT master FROM masters ORDER BY master")]
 
     def beat_ns(self) -> int:
         """Return when the bridge has last said that it goes on; 0: never."""
-        with failures(self._path, OTHERS):
+        with self._failures():
             row = self._connection.execute("SELECT at_ns FROM beat").fetchone()
         return 0 if row is None else int(row[0])
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def read_others(path: Path) -> OthersReader:
     """Raises JobStoreFailed: there is none, or it cannot be used."""
-    return OthersReader(path, open_to_read(path, OTHERS))
+    return OthersReader.read(path)
 
 
 class OthersStore(OthersReader):
@@ -115,7 +102,7 @@ class OthersStore(OthersReader):
 
         `gone`: minions that their master knows no more.  `masters`: those that are here.
         """
-        with failures(self._path, OTHERS), transaction(self._connection):
+        with self._failures(), transaction(self._connection):
             self._connection.executemany("DELETE FROM minions WHERE master = ? AND id = ?", list(gone))
             self._connection.executemany(
                 "INSERT INTO minions (master, id, connected_since_ns, left_ns, address, reason) VALUES (?, ?, ?, ?, ?, ?) "
@@ -148,9 +135,4 @@ def open_others(path: Path) -> OthersStore:
         JobStoreInUse: another process writes to it.
         JobStoreFailed: it is not ours, damaged, or of a newer version; it is left as it is.
     """
-    lock = WriteLock(path)
-    try:
-        return OthersStore(path, open_to_write(path, OTHERS), lock)
-    except BaseException:
-        lock.release()
-        raise
+    return open_locked(path, OTHERS, OthersStore)
