@@ -49,7 +49,7 @@ def test_a_reader_that_is_left_behind_is_given_up(
             stream, telling = Stream(connection, "mars"), Telling(bus)
             state = await stream.open()
             up, down = Up(bus, stream, telling), Down(bus, stream, telling)
-            looking = asyncio.create_task(Audit(bus, stream, up, down, telling, state).run())
+            looking = asyncio.create_task(Audit(bus, stream, up, down, telling, state, {}).run())
             others = [asyncio.create_task(up.run()), asyncio.create_task(down.run())]
             await bus.publish("t/mars", {})
             while not is_stale and (down.number < 1 or down.idle_since_s is None):

@@ -20,10 +20,16 @@ def _replace(owner: object, name: str, by: object) -> None:
 
 
 def _no_audit() -> None:
+    """Look neither now and then nor as a session begins."""
+
     async def never(*_: object) -> None:
         await asyncio.get_running_loop().create_future()
 
+    async def nothing(*_: object) -> bool:
+        return False
+
     _replace(audit.Audit, "run", never)
+    _replace(up.Up, "_find_lost", nothing)
 
 
 def _no_confirmations() -> None:

@@ -31,24 +31,38 @@ SILENT_S = 15.0
 logger = logging.getLogger("sylvite.cluster")
 
 
-class _Other:
+class Other:
     """Another master, as it speaks."""
 
     def __init__(self) -> None:
-        self.at: At | None = None
-        self.heard_s = 0.0
         self.is_here = False
+        self.begin()
+
+    def begin(self) -> None:
+        """With a new session nothing is known but that it was here; it has not been heard because we were not there."""
+        self.at: At | None = None
+        self.heard_s = time.monotonic()
         self.less_since_s: float | None = None
         self.asked_s = 0.0
 
 
 class Audit:
     def __init__(
-        self, bus: AsyncClient, stream: Stream, up: Up, down: Down, telling: Telling, state: StreamState
+        self,
+        bus: AsyncClient,
+        stream: Stream,
+        up: Up,
+        down: Down,
+        telling: Telling,
+        state: StreamState,
+        others: dict[str, Other],
     ) -> None:
+        """`state`: of the stream, when the session began; `others`: who was there in the one before, and is added to."""
         self._bus, self._stream, self._up, self._down, self._telling = bus, stream, up, down, telling
         self._state = state
-        self._others: dict[str, _Other] = {}
+        self._others = others
+        for other in others.values():
+            other.begin()
         self._nats = stream.connection.nats
         self._behind_at: int | None = None
         """Where our reader was when it had nothing to give, though there was more."""
@@ -105,7 +119,7 @@ class Audit:
             self._telling.tell("reseeded", node=self._stream.node, first=first, reason=reason)
 
     def _note(self, node: str, at: At) -> None:
-        other = self._others.setdefault(node, _Other())
+        other = self._others.setdefault(node, Other())
         other.at, other.heard_s = at, time.monotonic()
         if at.leaving and other.is_here:
             self._telling.tell("left", node, node=node)
@@ -142,7 +156,7 @@ class Audit:
                 self._ask(node, incoming.offset_of(node, at.until), now_s)
 
     def _ask(self, node: str, offset: int, now_s: float) -> None:
-        other = self._others.setdefault(node, _Other())
+        other = self._others.setdefault(node, Other())
         if now_s - other.asked_s < ASK_S:
             return
         other.asked_s = now_s

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Coroutine, Mapping
 from typing import Any
 
 from sylvite.client.async_client import AsyncClient
-from sylvite.cluster.audit import Audit
+from sylvite.cluster.audit import Audit, Other
 from sylvite.cluster.claim import Claiming, of_this_process
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.down import Down
@@ -53,6 +53,7 @@ class Bridge:
         self._telling = Telling(bus)
         self._lost_s: float | None = None
         self._is_cut_off = False
+        self._others: dict[str, Other] = {}
         self._stream_id = 0
 
     async def run(self) -> None:
@@ -124,7 +125,7 @@ class Bridge:
                 self._telling.tell("reseeded", node=self._node, first=since, reason="the stream was made anew")
         self._stream_id = state.id
         up, down = Up(self._bus, stream, self._telling, since), Down(self._bus, stream, self._telling)
-        audit = Audit(self._bus, stream, up, down, self._telling, state)
+        audit = Audit(self._bus, stream, up, down, self._telling, state, self._others)
         self._is_back()
         try:
             await _first_to_end(
