@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sylvite.cli.main import main
-from sylvite.cluster import audit, claim, down, incoming, outgoing
+from sylvite.cluster import audit, claim, down, incoming, outgoing, up
 from sylvite.cluster.carried import Carried, Forged, Place
 from sylvite.cluster.incoming import Verdict
 from sylvite.core.batch import Batch
