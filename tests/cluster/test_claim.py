@@ -115,6 +115,7 @@ def test_a_killed_one_is_back_at_once_here_and_after_a_moment_elsewhere(nats: De
             replicate(mars, "b")
 
 
+@pytest.mark.long
 def test_the_copy_of_a_machine_goes_on_once_the_original_has_gone(nats: DevCluster, tmp_path: Path) -> None:
     """Also where the original went on after the copy was made: the places of their events are of two epochs."""
     with Master(tmp_path / "venus", nats, "venus") as venus:

@@ -176,6 +176,18 @@ def test_leaving_waits_for_the_log_and_does_not_pretend(servers: DevCluster, tmp
         until(lambda: replicates(client), "the servers are not together again")
 
 
+@pytest.mark.long
+def test_a_master_whose_name_is_taken_ends_with_all_its_parts(servers: DevCluster, tmp_path: Path) -> None:
+    first, later = Place(tmp_path / "first", servers, "mars"), Place(tmp_path / "later", servers, "mars")
+    assert first.join().code == later.join().code == DONE
+    with first.running() as (_, client):
+        until(lambda: replicates(client), "the bridge does not begin")
+        with later.site.master() as second:
+            assert second.wait() == CONFIGURATION
+            assert "the name 'mars' belongs to another master" in second.log.read_text()
+        assert replicates(client)
+
+
 def test_bad_input(servers: DevCluster, tmp_path: Path) -> None:
     mars = Place(tmp_path / "mars", servers, "mars")
     file = ("-c", str(mars.site.master_file))

@@ -294,8 +294,8 @@ class Claiming:
     async def _look(self) -> None:
         try:
             seen = await self._claims.read()
-            if seen.claim is None:
-                # The bucket is another one than it was, say.
+            if seen.claim is None or seen.claim.has_left:
+                # The bucket is another one than it was, say; or we were taken for gone.
                 self._number = await self._claims.write(self._ours, seen.number) or self._number
                 return
         except ClusterUnreachable as error:
