@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,14 @@ from tests.cli.program import Done, Program, read_line
 @pytest.fixture
 def run(sylvite_broker: BrokerProcess, tmp_path: Path) -> Program:
     return Program(sylvite_broker.socket, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """A program with a broker on which there is whatever other tests have put."""
+    folder = tmp_path_factory.mktemp("shared")
+    with BrokerProcess(folder / "bus") as broker:
+        yield Program(broker.socket, folder)
 
 
 @pytest.fixture
@@ -51,8 +60,8 @@ def events(broker: BrokerProcess, *patterns: str) -> list[tuple[str, dict[str, A
         (["test.ping"], "local:\n    True\n"),
     ],
 )
-def test_what_salt_call_prints(run: Program, words: list[str], out: str) -> None:
-    done = run("call", *words)
+def test_what_salt_call_prints(shared: Program, words: list[str], out: str) -> None:
+    done = shared("call", *words)
     assert (done.code, done.out) == (0, out)
 
 
