@@ -24,11 +24,12 @@ PARTS = (
 )
 """What a master is made of, in the order in which it starts: a name, and the command of `sylvite` that is the part.
 
-Each reads the master's configuration itself (`--master FILE`), and reads it again at SIGHUP.  The bridge of a cluster starts, ends or
-is another one then, where the option `cluster` has changed.
+Each reads the master's configuration itself (`--master FILE`), and reads it again at SIGHUP.
 """
 
 
+OF_CLUSTER = ("cluster", "webhooks")
+"""Those that end, begin or are started anew where the option `cluster` has changed when the configuration is read again."""
 LATE = ("webhooks",)
 """Those that begin when the configuration is read again, where they are wanted by then; others wait for the next start."""
 
@@ -70,7 +71,8 @@ async def _run(configuration: Configuration[MasterOptions], given: Sequence[str]
             wanted = {part.name: part for part in parts(configuration, given)}
             supervisor.add([wanted[name] for name in LATE if name in wanted])
             if configuration.options.cluster != before:
-                supervisor.change("cluster", wanted.get("cluster"))
+                for name in OF_CLUSTER:
+                    supervisor.change(name, wanted.get(name))
 
     on_signals(supervisor.stop, reload)
     return await supervisor.run(ready_fd)
