@@ -19,7 +19,8 @@ from sylvite.auth import keyring_admission
 from sylvite.auth.keyring_values import Identity
 from sylvite.broker import broker
 from sylvite.client import retry
-from sylvite.link import forwarding, gatekeeper, intake, master_end, minion_end, minion_wire, patience
+from sylvite.errors import InvalidData
+from sylvite.link import forwarding, gatekeeper, intake, master_end, minion_end, minion_session, minion_wire, patience
 from sylvite.link.gate import Gate
 from sylvite.link.intake import Intake
 from sylvite.link.minion_end import MinionEnd
@@ -159,12 +160,26 @@ def give_up_what_is_refused(put: Replace = replace) -> None:
     put(intake, "PASSING", ())
 
 
+def be_upset_by_a_load(put: Replace = replace) -> None:
+    """A master for which a load that it cannot read is an accident."""
+    unpack = minion_session.unpack_data
+
+    def upset(*arguments: Any) -> Any:
+        try:
+            return unpack(*arguments)
+        except InvalidData as error:
+            raise TimeoutError(str(error)) from error
+
+    put(minion_session, "unpack_data", upset)
+
+
 LINK_CONTROLS: dict[str, Callable[[], None]] = {
     "saying again": believe_what_is_said,
     "storing before answering": answer_before_it_is_stored,
     "one source for each outbox": another_source_and_late_answers,
     "telling of gaps": say_nothing_of_gaps,
     "trying again": give_up_what_is_refused,
+    "refusing a load alone": be_upset_by_a_load,
     "no pause between two guests": let_guests_wait,
     "limits of who waits": have_room_for_all,
     "deadlines of handshakes": wait_for_handshakes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from asyncio.subprocess import PIPE
@@ -24,10 +25,14 @@ from tests.faults.link_site import LinkSite
 from tests.faults.report import control, report
 
 MINIONS = 10
-BASE_S = 0.05
-"""A p99 below this is taken for it: on a busy machine the rest is noise."""
-P99_TIMES = 20.0
-"""The target is 2; those who attack and those who are attacked share the machine, and no loop."""
+BASE_S = 0.02
+"""A p99 below this is taken for it: the rest is the disk, and the machine."""
+P99_TIMES = 2.0
+SHORT_P99_TIMES = 20.0
+"""Of the short form: it compares one second with few, while other tests share processors and disk; 9 was seen."""
+QUIET_S = 10.0
+ELSEWHERE = 19
+"""How nice strangers are: they have machines of their own, and do not take the processor from who is attacked."""
 GROWTH_MIB = 32.0
 ENDED_WITHIN_S = 25.0
 
@@ -54,6 +59,7 @@ async def _strangers(
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.faults.strangers", *words, stdin=PIPE, stdout=PIPE
     )
+    os.setpriority(os.PRIO_PROCESS, process.pid, ELSEWHERE)
 
     async def do(kind: str) -> Strangers:
         assert process.stdin is not None
@@ -81,7 +87,9 @@ async def _measured(agents: list[Agent], during: asyncio.Future[Any]) -> float:
     return p99([taken for agent in agents for taken in agent.taken_s])
 
 
-def _abuse(forks: Forks, folder: Path, scale: int, kinds: tuple[str, ...], *, without: str | None = None) -> None:
+def _abuse(
+    forks: Forks, folder: Path, scale: int, kinds: tuple[str, ...], *, is_long: bool = False, without: str | None = None
+) -> None:
     site = LinkSite(forks, folder, hurried=False, without={"link": without} if without else None)
     site.start("broker", "link")
     strangers = Strangers()
@@ -98,7 +106,7 @@ def _abuse(forks: Forks, folder: Path, scale: int, kinds: tuple[str, ...], *, wi
     async def disturb(do: Callable[[str], Awaitable[Strangers]]) -> None:
         nonlocal strangers
         await asyncio.gather(*(come_back(agent, site.port) for agent in agents))
-        quiet_s = await _measured(agents, asyncio.create_task(asyncio.sleep(1.0)))
+        quiet_s = await _measured(agents, asyncio.create_task(asyncio.sleep(QUIET_S if is_long else 1.0)))
         memory = proc.memory_bytes(site.parts["link"])
         worst_s = 0.0
         for kind in kinds:
@@ -109,6 +117,7 @@ def _abuse(forks: Forks, folder: Path, scale: int, kinds: tuple[str, ...], *, wi
         counters["growth_mib"] = round((proc.memory_bytes(site.parts["link"], "VmHWM") - memory) / 2**20, 1)
         counters["p99_times"] = round(max(worst_s, BASE_S) / max(quiet_s, BASE_S), 1)
         counters["p99_ms"] = round(1000 * worst_s, 1)
+        counters["quiet_ms"] = round(1000 * quiet_s, 1)
         for agent in agents:
             agent.leave()
         await all_closed()
@@ -125,7 +134,7 @@ def _abuse(forks: Forks, folder: Path, scale: int, kinds: tuple[str, ...], *, wi
         "tracebacks": len(site.tracebacks()),
     }
     limits = dict.fromkeys(("lost_minions", "not_ended", "waiting_beyond_the_limit", "tracebacks"), 0.0)
-    limits |= {"growth_mib": GROWTH_MIB, "p99_times": P99_TIMES}
+    limits |= {"growth_mib": GROWTH_MIB, "p99_times": P99_TIMES if is_long else SHORT_P99_TIMES}
     report("C-12", seed=0, runs=strangers.tried, counters=counters, target=limits, without=without)
 
 
@@ -141,7 +150,7 @@ def test_many_strangers_do_not_disturb_minions(
 ) -> None:
     """1,000 half-open connections; 100,000 with garbage, 10,000 ids."""
     kinds = ("half_open", "slow", "huge") if scale == 50 else ("garbage", "enrol")
-    _abuse(forks, tmp_path_factory.mktemp("c12"), scale, kinds)
+    _abuse(forks, tmp_path_factory.mktemp("c12"), scale, kinds, is_long=True)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from sylvite.auth.keyring import Keyring
 from sylvite.auth.keyring_folder import KeyFolder, load_public
 from sylvite.auth.keyring_values import NotAccepted
 from sylvite.auth.keys import Fingerprint
-from tests.daemons.nodes import Daemon, Site, part_of, until
+from tests.daemons.nodes import Daemon, Site, part_of
 from tests.daemons.test_master_and_minion import fingerprint_of, pre_accept, run, wait_for
 from tests.faults.link_site import COUNTERS, SETTLED_S, Arriving, Firing, judge, stored
 from tests.faults.report import control, report
@@ -58,7 +58,12 @@ class _Rollovers:
             if tell:
                 self.step(lambda: rollover.begin_master(folder, "master", time.time_ns()))
                 successor = rollover.begin_master(folder, "master", time.time_ns())[0].fingerprint
-                until(lambda: self._has_learned(successor), "it does not learn of the next key")
+                wait_until(
+                    lambda: self._has_learned(successor),
+                    within_s=TAKEN_UP_S,
+                    what="the minion learns of the next key",
+                    every_s=0.1,
+                )
             else:
                 rollover.begin(folder, "master")
             self.step(lambda: rollover.finish(folder, "master"))

@@ -29,6 +29,7 @@ from sylvite.link.minion_session import Arrived, Judgement, MinionSession
 from sylvite.link.minion_wire import READ_BYTES, MinionWire
 from sylvite.link.presence import EXPECTED_S
 from sylvite.link.recent_jobs import RecentJobs
+from sylvite.link.refused_news import RefusedNews
 from sylvite.link.roll import Roll
 from sylvite.link.settings import LinkSettings
 from sylvite.link.tls import master_context
@@ -78,7 +79,7 @@ class MasterEnd:
         """What is published behind this offset is so while this process runs."""
         self._all_back_s = 0.0
         """Until then those who were here when the link last ran have to come back."""
-        self._twins = Twins()
+        self._twins, self._refused = Twins(), RefusedNews()
         self._jids = JidMaker(process=os.getpid() if settings.unique_jid else None)
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -159,7 +160,7 @@ class MasterEnd:
             logger.error("nobody can be let in at the moment: %s", error)
             wire.close("the master cannot look keys up")
             return
-        if self._settings.auth_events:
+        if self._settings.auth_events and self._refused.is_told(event["act"], time.monotonic()):
             self._herald.tell("salt/auth", event)
         if judgement.identity is not None and wire in self._wires:
             self._let_in(wire, judgement.identity)
@@ -232,7 +233,7 @@ class MasterEnd:
     # -- Time passes -------------------------------------------------------------------------------------------------
 
     async def _look_after(self) -> None:
-        next_report_s, turned_away = time.monotonic() + REPORT_S, 0
+        next_report_s, turned_away, untold = time.monotonic() + REPORT_S, 0, 0
         while True:
             await asyncio.sleep(LOOK_S)
             looks = [self._look_at_keys, self._look_at_own_key]
@@ -250,6 +251,9 @@ class MasterEnd:
                 if self.door.turned_away > turned_away:
                     logger.warning("%d connections were turned away", self.door.turned_away - turned_away)
                     turned_away = self.door.turned_away
+                if self._refused.untold > untold:
+                    logger.warning("%d more who asked were refused, and are no events", self._refused.untold - untold)
+                    untold = self._refused.untold
 
     async def _look_at_keys(self) -> None:
         here = [wire.session.identity for wire in self.sessions.values() if wire.session and wire.session.identity]
