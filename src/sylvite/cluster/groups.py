@@ -89,7 +89,6 @@ class Group:
         """Raises ClusterError: the servers do not answer, or refuse, or what is there is none of ours."""
         await self._stream.open()
         await self._work.begin()
-        await self._work.leases.open()
         with self._connection.asking("listening to other members"):
             said = say_subject(self._connection.settings)
             self._said = await self._connection.nats.subscribe(said, cb=self._heard)  # type: ignore[reportUnknownMemberType] - nats-py leaves a type in it open

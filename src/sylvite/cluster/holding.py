@@ -17,7 +17,7 @@ from sylvite.cluster import words
 from sylvite.cluster.carried import Forged, Place, decode
 from sylvite.cluster.incoming import Lost
 from sylvite.cluster.leases import Lease, Leases, now_s
-from sylvite.cluster.part import Handed, Part, Position, Received
+from sylvite.cluster.part import NUMBER_MAX, Handed, Part, Position, Received
 from sylvite.cluster.positions import Begin, Entry, Positions, part_name
 from sylvite.cluster.stream import Fetched, Reader, Stream, say_subject
 from sylvite.core.event import Event, Gap
@@ -51,10 +51,12 @@ class Work(NamedTuple):
         """Begin the group, if it has not begun.  Raises ClusterError."""
         return await self.positions.begin(self.group, newest=self.newest, known=self.known, places=self.places)
 
-    async def begin_of(self, node: str) -> Position:
-        """Return where a part begins that nobody has read yet.  Raises ClusterError."""
+    async def begin_of(self, node: str) -> tuple[Position, int]:
+        """Return where a part begins that has no entry, and what may have been handed out of it.  Raises ClusterError."""
         found = await self.begin()
-        return self.known.get(node) or found.positions.get(node) or found.usual
+        if node in self.known:
+            return self.known[node], NUMBER_MAX
+        return found.positions.get(node) or found.usual, found.offered
 
 
 class Writing:
@@ -222,8 +224,8 @@ class Holding:
     async def _serve(self, lease: Lease) -> None:
         """Raises ClusterError: everything has to be looked at anew."""
         work, node = self._work, self._node
-        begin = await work.begin_of(node)
-        entry, revision = await work.positions.claim(work.group, node, lease.fence(), begin)
+        begin, offered = await work.begin_of(node)
+        entry, revision = await work.positions.claim(work.group, node, lease.fence(), begin, offered)
         work.known[node] = entry.position
         state, gives_up = await work.stream.open(), self._asked >= ASKS
         part = Part(node, entry.position, entry.offered, state, work.wants, gives_up=gives_up)

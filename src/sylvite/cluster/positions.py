@@ -16,13 +16,14 @@ from collections.abc import Mapping
 from typing import NamedTuple, TypeVar, cast
 
 import msgspec
+from nats.js import JetStreamContext
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError, NotFoundError
 from nats.js.kv import KeyValue
 
 from sylvite.cluster.buckets import bucket_config, check_bucket, may_read_and_write
 from sylvite.cluster.carried import Forged, Place, decode
 from sylvite.cluster.connection import Connection
-from sylvite.cluster.part import Position
+from sylvite.cluster.part import NUMBER_MAX, Position
 from sylvite.cluster.settings import ClusterSettings
 from sylvite.cluster.shared import decode as decode_word
 from sylvite.cluster.shared import encode as encode_word
@@ -47,10 +48,11 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Begin(msgspec.Struct, frozen=True):
-    """`positions`: of the masters that were known; `usual`: of all others."""
+    """`positions`: of the masters that were known; `usual`: of all others.  `offered`: as in an entry."""
 
     positions: dict[str, Position]
     usual: Position
+    offered: int = 0
 
 
 class Found(NamedTuple):
@@ -80,7 +82,8 @@ class Positions:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._settings = connection.settings
-        self._bucket: KeyValue | None = None
+        self._name = bucket_name(self._settings)
+        self._is_open = False
 
     async def begin(
         self, group: str, *, newest: bool, known: dict[str, Position], places: Mapping[str, Place]
@@ -95,12 +98,15 @@ class Positions:
             ClusterError: the servers do not answer, or refuse.
         """
         key = f"{group}.begin"
-        bucket = await self._opened()
+        await self._open()
         with self._connection.asking(f"reading the group {group}"):
-            found = await self._get(bucket, key, Begin)
+            found = await self._get(key, Begin)
         if found[0] is not None:
             return found[0]
-        begin = Begin(dict(known), Position()) if known or not newest else await self._newest()
+        if known:
+            begin = Begin(dict(known), Position(), NUMBER_MAX)
+        else:
+            begin = await self._newest() if newest else Begin({}, Position())
         if not known:
             now_ns = time.time_ns()
             begin.positions.update((node, Position((place,), now_ns)) for node, place in places.items())
@@ -110,19 +116,19 @@ class Positions:
             )
         with self._connection.asking(f"beginning the group {group}"):
             try:
-                await bucket.update(key, msgspec.json.encode(begin), last=found[1])
+                await self._put(key, begin, found[1])
             except KeyWrongLastSequenceError:
                 pass  # Somebody else was faster.
-            return (await self._get(bucket, key, Begin))[0] or begin
+            return (await self._get(key, Begin))[0] or begin
 
     async def read(self, group: str, node: str) -> Found:
         """Raises ClusterError."""
-        bucket = await self._opened()
+        await self._open()
         with self._connection.asking(f"reading the group {group}"):
-            return Found(*await self._get(bucket, _key(group, node), Entry))
+            return Found(*await self._get(_key(group, node), Entry))
 
-    async def claim(self, group: str, node: str, fence: Fence, begin: Position) -> tuple[Entry, int]:
-        """Take over a part with a tenure; return its entry, and the revision.  `begin`: where there is none yet.
+    async def claim(self, group: str, node: str, fence: Fence, begin: Position, offered: int = 0) -> tuple[Entry, int]:
+        """Take over a part with a tenure; return its entry, and the revision.  `begin`, `offered`: where there is none yet.
 
         Raises:
             LeaseLost: a later tenure has it.
@@ -132,8 +138,8 @@ class Positions:
             found, revision = await self.read(group, node)
             if found is not None:
                 Guard(found.fence).check(part_name(group, node), fence)
-            position, offered = (begin, 0) if found is None else (found.position, found.offered)
-            entry = Entry(position, offered, fence, self._settings.node)
+            was = (begin, offered) if found is None else (found.position, found.offered)
+            entry = Entry(*was, fence, self._settings.node)
             try:
                 return entry, await self.write(group, node, entry, revision)
             except LeaseLost:
@@ -147,12 +153,12 @@ class Positions:
             LeaseLost: another tenure has written since.
             ClusterError: it may be written, or not; the same may be written again.
         """
-        bucket = await self._opened()
+        await self._open()
         with self._connection.asking(f"writing a position of the group {group}"):
             try:
-                return await bucket.update(_key(group, node), msgspec.json.encode(entry), last=revision)
+                return await self._put(_key(group, node), entry, revision)
             except KeyWrongLastSequenceError as error:
-                there = Found(*await self._get(bucket, _key(group, node), Entry))
+                there = Found(*await self._get(_key(group, node), Entry))
                 if there.entry == entry:
                     return there.revision  # It was written, and the answer was lost.
                 by = f"{there.entry.node} has taken over since" if there.entry else "its position is gone"
@@ -160,21 +166,23 @@ class Positions:
 
     async def groups(self) -> dict[str, dict[str, Entry]]:
         """Return all groups, and how far each has the log of each master.  Raises ClusterError."""
-        name = bucket_name(self._settings)
+        name = self._name
         with self._connection.asking(f"reading the groups in {name}"):
             try:
-                info = await self._connection.jetstream.stream_info(f"KV_{name}", subjects_filter=f"$KV.{name}.>")
+                info = await self._connection.ask(
+                    lambda jetstream: jetstream.stream_info(f"KV_{name}", subjects_filter=f"$KV.{name}.>")
+                )
             except NotFoundError:
                 return {}  # Nobody has read as a group yet; looking makes no bucket.
-        bucket = await self._opened()
+        await self._open()
         groups: dict[str, dict[str, Entry]] = {}
         with self._connection.asking(f"reading the groups in {name}"):
             for subject in sorted(info.state.subjects or {}):  # That of a group's begin comes first.
                 match subject.split(".")[2:]:
-                    case [group, "begin"] if (await self._get(bucket, f"{group}.begin", Begin))[0] is not None:
+                    case [group, "begin"] if (await self._get(f"{group}.begin", Begin))[0] is not None:
                         groups[group] = {}
                     case [group, "part", word] if group in groups:
-                        entry, _ = await self._get(bucket, f"{group}.part.{word}", Entry)
+                        entry, _ = await self._get(f"{group}.part.{word}", Entry)
                         if entry is not None:
                             groups[group][decode_word(word)] = entry
                     case _:
@@ -186,37 +194,44 @@ class Positions:
         found = (await self.groups()).get(group)
         if found is None:
             return False
-        bucket = await self._opened()
+        await self._open()
         with self._connection.asking(f"deleting the group {group}"):
-            for node in found:
-                await bucket.delete(_key(group, node))
-            await bucket.delete(f"{group}.begin")
+            for key in (*(_key(group, node) for node in found), f"{group}.begin"):
+                await self._connection.ask(lambda jetstream, key=key: self._bucket(jetstream).delete(key))
         return True
 
     def forget(self) -> None:
         """Something has failed: the bucket may be another one when the servers are back."""
-        self._bucket = None
+        self._is_open = False
 
-    async def _opened(self) -> KeyValue:
-        if self._bucket is None:
-            name = bucket_name(self._settings)
-            jetstream = self._connection.jetstream
-            with self._connection.asking(f"looking at the groups in {name}"):
-                try:
-                    info = await jetstream.stream_info(f"KV_{name}")
-                except NotFoundError:
-                    config = bucket_config(
-                        self._settings, name, "How far the groups of a Sylvite cluster have read",
-                        bytes_max=BYTES_MAX, value_bytes_max=VALUE_BYTES_MAX,
-                    )  # fmt: skip
-                    info = await jetstream.add_stream(config)  # type: ignore[reportUnknownMemberType] - nats-py leaves a type in it open
-                check_bucket(self._settings, name, info.config)
-                self._bucket = await jetstream.key_value(name)
-        return self._bucket
+    async def _open(self) -> None:
+        if self._is_open:
+            return
+        name, ask = self._name, self._connection.ask
+        with self._connection.asking(f"looking at the groups in {name}"):
+            try:
+                info = await ask(lambda jetstream: jetstream.stream_info(f"KV_{name}"))
+            except NotFoundError:
+                config = bucket_config(
+                    self._settings, name, "How far the groups of a Sylvite cluster have read",
+                    bytes_max=BYTES_MAX, value_bytes_max=VALUE_BYTES_MAX,
+                )  # fmt: skip
+                info = await ask(lambda jetstream: jetstream.add_stream(config))  # type: ignore[reportUnknownMemberType, reportUnknownLambdaType] - nats-py leaves a type in it open
+            check_bucket(self._settings, name, info.config)
+        self._is_open = True
 
-    async def _get(self, bucket: KeyValue, key: str, kind: type[Kind]) -> tuple[Kind | None, int]:
+    def _bucket(self, jetstream: JetStreamContext) -> KeyValue:
+        # Read from who leads, not from one that is behind.
+        return KeyValue(self._name, f"KV_{self._name}", f"$KV.{self._name}.", jetstream, direct=False)
+
+    async def _put(self, key: str, value: Entry | Begin, last: int) -> int:
+        """Where there is no answer the same is said again: if it was heard, it is refused then, and found there."""
+        data = msgspec.json.encode(value)
+        return await self._connection.ask(lambda jetstream: self._bucket(jetstream).update(key, data, last=last))
+
+    async def _get(self, key: str, kind: type[Kind]) -> tuple[Kind | None, int]:
         try:
-            found = await bucket.get(key)
+            found = await self._connection.ask(lambda jetstream: self._bucket(jetstream).get(key))
         except KeyNotFoundError as error:
             # Deleted: the next one has to follow the revision of that.
             gone = cast("KeyValue.Entry | None", error.entry)  # type: ignore[reportUnknownMemberType] - nats-py's types are partial
@@ -224,7 +239,7 @@ class Positions:
         try:
             return msgspec.json.decode(found.value or b"", type=kind), found.revision or 0
         except msgspec.DecodeError as error:
-            cure = f"delete the key {key} of the bucket {bucket_name(self._settings)}"
+            cure = f"delete the key {key} of the bucket {self._name}"
             raise ClusterUnfit(f"the entry {key}", f"holds what is none of ours: {error}", cure) from error
 
     async def _newest(self) -> Begin:
@@ -235,9 +250,11 @@ class Positions:
         positions: dict[str, Position] = {}
         with self._connection.asking(f"reading the stream {name}"):
             subjects = log_subject(self._settings, "*")
-            info = await self._connection.jetstream.stream_info(name, subjects_filter=subjects)
+            info = await self._connection.ask(lambda jetstream: jetstream.stream_info(name, subjects_filter=subjects))
             for subject in info.state.subjects or {}:
-                last = await self._connection.jetstream.get_last_msg(name, subject)
+                last = await self._connection.ask(
+                    lambda jetstream, subject=subject: jetstream.get_last_msg(name, subject)
+                )
                 try:
                     carried = decode(node_of(subject), last.data or b"")
                 except Forged as error:
