@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import ctypes.util
+import grp
 import json
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +17,11 @@ from typing import Any
 import pytest
 
 from sylvite.api import eauth, pam
-from sylvite.api.eauth import Eauth, make_line, perms_of
+from sylvite.api.eauth import Eauth, groups_of, make_line, perms_of
 from sylvite.api.problems import TooManyRequests
 from sylvite.api.salt.perms import may_call, may_run
-from sylvite.api.settings import ApiSettings
+from sylvite.api.settings import ApiSettings, read_settings
+from sylvite.daemons.options.master import MasterOptions
 from sylvite.errors import InvalidSetting, NotAuthenticated
 
 PASSWORD = "correct horse battery staple"
@@ -112,6 +115,37 @@ def test_perms_are_one_s_own_or_those_of_all() -> None:
     assert perms_of(users, "carol") == ("b",)
     for name in ("^filename", "admins%", "*", "odd"):
         assert perms_of(users, name) == ()
+
+
+def test_what_a_group_may_do_comes_on_top() -> None:
+    users = {"alice": ["a"], "*": ["b"], "admins%": ["c", "a"], "others%": ["d"], "odd%": "text"}
+    assert perms_of(users, "alice", {"admins", "odd"}) == ("a", "c")
+    assert perms_of(users, "carol", {"admins", "others"}) == ("b", "c", "a", "d")
+    assert perms_of({"admins%": ["c"]}, "admins%", {"admins"}) == ()
+
+
+def test_groups_are_those_of_the_system() -> None:
+    me = pwd.getpwuid(os.getuid())
+    assert grp.getgrgid(me.pw_gid).gr_name in groups_of(me.pw_name)
+    assert groups_of("nobody-of-this-name") == frozenset()
+
+
+def test_who_is_known_by_pam_has_the_rights_of_his_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def yes(service: str, name: str, password: str) -> bool:
+        return bool(service and name and password)
+
+    monkeypatch.setattr(eauth, "_pam", yes)
+    me = pwd.getpwuid(os.getuid())
+    settings = ApiSettings(external_auth={"pam": {f"{grp.getgrgid(me.pw_gid).gr_name}%": ["test.*"]}})
+    person = check(settings, username=me.pw_name, password="x", eauth="pam")
+    assert person.perms == ("test.*",)
+    with pytest.raises(NotAuthenticated):
+        check(settings, username="nobody-of-this-name", password="x", eauth="pam")
+
+
+def test_a_group_where_there_are_none_is_a_mistake() -> None:
+    with pytest.raises(InvalidSetting, match="pam alone has groups"):
+        read_settings(MasterOptions(external_auth={"file": {"admins%": [".*"]}}), {})
 
 
 @pytest.mark.parametrize(

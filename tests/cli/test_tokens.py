@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 from pathlib import Path
 
 import pytest
 
+from sylvite.api.eauth import Eauth
+from sylvite.api.settings import ApiSettings
 from sylvite.api.tokens import NAME
 from sylvite.cli.main import main
+from sylvite.errors import NotAuthenticated
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +72,32 @@ def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: lis
 def test_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert create("--dir", str(tmp_path / "none")) == 78
     assert "is no folder; say with --dir where" in capsys.readouterr().err
+
+
+def test_the_line_of_a_user_lets_him_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse\nmore\n"))
+    assert main(["tokens", "password", "alice"]) == 0
+    users = tmp_path / "users"
+    users.write_text(capsys.readouterr().out)
+    users.chmod(0o600)
+    assert "correct" not in users.read_text()
+    settings = ApiSettings(external_auth={"file": {"^filename": str(users), "alice": [".*"]}})
+
+    def log_in(password: str) -> str:
+        said = {"username": "alice", "password": password, "eauth": "file"}
+        return asyncio.run(Eauth(settings).check(said, "192.0.2.1")).name
+
+    assert log_in("correct horse") == "alice"
+    with pytest.raises(NotAuthenticated):
+        log_in("correct horse\n")
+
+
+@pytest.mark.parametrize(("name", "said"), [("a:b", "has no colon"), ("", "has no colon"), ("alice", "1 to 1024")])
+def test_no_line_of_what_cannot_be(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, said: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    assert main(["tokens", "password", name]) == 2
+    assert said in capsys.readouterr().err

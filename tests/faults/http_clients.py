@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 import time
 from collections.abc import Sequence
@@ -61,13 +62,14 @@ class Reader:
     async def read(self, until: int) -> None:
         """Read until there were so many events, or the stream has ended."""
         assert self._reader is not None
-        while len(self.arrived) < until and (line := await self._reader.readline()):
-            if line.startswith(b"data: "):
-                self.arrived.append((time.monotonic(), line))
-            elif line.startswith(b"id: "):
-                self.ids.append(line[4:].decode().strip())
-            elif line.startswith(b": "):
-                self.heartbeats += 1
+        with contextlib.suppress(ConnectionError):
+            while len(self.arrived) < until and (line := await self._reader.readline()):
+                if line.startswith(b"data: "):
+                    self.arrived.append((time.monotonic(), line))
+                elif line.startswith(b"id: "):
+                    self.ids.append(line[4:].decode().strip())
+                elif line.startswith(b": "):
+                    self.heartbeats += 1
 
     def close(self) -> None:
         if self._writer is not None:

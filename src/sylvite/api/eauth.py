@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import grp
 import hashlib
 import hmac
 import json
+import os
+import pwd
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -72,7 +75,9 @@ class Eauth:
         self._look(who)
         if not await self._is_right(backend, who, password):
             raise NotAuthenticated(_WRONG)
-        perms = perms_of(users, name)
+        # Groups may come from elsewhere, as over LDAP, and take a while.
+        groups = await asyncio.to_thread(groups_of, name) if backend == "pam" and any(map(is_group, users)) else ()
+        perms = perms_of(users, name, groups)
         if not perms:
             raise NotAuthenticated(_WRONG)
         return Person(name, backend, perms)
@@ -115,12 +120,33 @@ class Eauth:
                 return False
 
 
-def perms_of(users: Mapping[str, Any], name: str) -> tuple[Any, ...]:
-    """Return what somebody may do: what stands under his name, else under `*`."""
-    found: object = (
-        users.get(name, users.get("*")) if not name.startswith(("^", "*")) and not name.endswith("%") else None
-    )
-    return tuple(cast("list[Any]", found)) if isinstance(found, list) else ()
+def perms_of(users: Mapping[str, Any], name: str, groups: Collection[str] = ()) -> tuple[Any, ...]:
+    """Return what somebody may do: what stands under his name, else under `*`, and under each of his groups (`NAME%`)."""
+    if name.startswith(("^", "*")) or is_group(name):
+        return ()
+    said: list[object] = [users.get(name, users.get("*")), *(users.get(f"{group}%") for group in sorted(groups))]
+    found = [perm for perms in said if isinstance(perms, list) for perm in cast("list[Any]", perms)]
+    return tuple(perm for place, perm in enumerate(found) if perm not in found[:place])
+
+
+def is_group(name: str) -> bool:
+    return name.endswith("%")
+
+
+def groups_of(name: str) -> frozenset[str]:
+    """Return the names of all groups of a user, as this system knows them."""
+    try:
+        found = os.getgrouplist(name, pwd.getpwnam(name).pw_gid)
+    except KeyError:
+        return frozenset()
+    return frozenset(group for gid in found if (group := _group_name(gid)))
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return ""  # A number that nobody has named.
 
 
 def _same_secret(secret: str, password: str) -> bool:

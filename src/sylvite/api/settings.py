@@ -57,4 +57,7 @@ def _external_auth(said: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             raise InvalidSetting(
                 f"external_auth:{backend}", str(users)[:80], "must be a map of users to lists of what they may do"
             ) from error
+        groups = [name for name in found[backend] if name.endswith("%")]
+        if groups and backend != "pam":
+            raise InvalidSetting(f"external_auth:{backend}", groups[0], "is a group, and pam alone has groups")
     return found

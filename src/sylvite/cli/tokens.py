@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from sylvite.cli.template import local_time
         "create": ("sylvite.cli.tokens:create", "Make a token, with what it lets its holder do."),
         "list": ("sylvite.cli.tokens:list_", "List the tokens that count."),
         "revoke": ("sylvite.cli.tokens:revoke", "Take tokens back, at once."),
+        "password": ("sylvite.cli.tokens:password", "Make the line of a user who logs in with a password."),
     },
 )
 def tokens() -> None:
@@ -110,3 +113,35 @@ def revoke(options: GlobalOptions, ids: tuple[str, ...], folder: Path) -> None:
                 write_json({"id": id_, "revoked": True})
             elif not options.quiet:
                 click.echo(f"{id_} does not count any more")
+
+
+@command(
+    "password",
+    examples=(
+        Example("sylvite tokens password alice >> /etc/sylvite/users", "Asked for twice, on a terminal", endless=True),
+        Example("echo 'correct horse battery staple' | sylvite tokens password alice", "From a program"),
+    ),
+)
+@click.argument("name")
+@pass_options
+def password(options: GlobalOptions, name: str) -> None:
+    """Make the line of a user who logs in with a password.
+
+    It belongs into the file that external_auth names (file: ^filename), which nobody else may read. The password is
+    asked for, or is the first line of stdin; what is kept of it is a hash.
+    """
+    from sylvite.api.eauth import PASSWORD_CHARACTERS_MAX, make_line
+
+    if not name or not name.isprintable() or ":" in name or name != name.strip():
+        raise click.UsageError("NAME has no colon, and no blank at its ends")
+    if sys.stdin.isatty():
+        said: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        said = sys.stdin.readline().rstrip("\n")
+    if not 0 < len(said) <= PASSWORD_CHARACTERS_MAX:
+        raise click.UsageError(f"a password has 1 to {PASSWORD_CHARACTERS_MAX} characters")
+    line = make_line(name, said, os.urandom(16))
+    if options.json:
+        write_json({"name": name, "line": line})
+    else:
+        click.echo(line)
