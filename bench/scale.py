@@ -36,6 +36,8 @@ from sylvite.cluster.dev import SYSTEM, Allowed, DevCluster
 from sylvite.cluster.settings import ClusterSettings
 from sylvite.cluster.stream import stream_name
 from sylvite.core.batch import Batch
+from sylvite.core.block import BlockBuilder
+from sylvite.core.event import pack_data
 
 NODES = ("mars", "venus", "pluto")
 TAG = "bench/n"
@@ -50,26 +52,35 @@ STATSZ = "$SYS.REQ.SERVER.PING.STATSZ"
 
 
 class Case(NamedTuple):
-    """Each master publishes `rate` events a second, `each` of them in a batch; `listeners` at each hear all of all masters."""
+    """Each master gets `rate` events a second, `each` of them in a batch, `at_once` batches at a time, as of so many minions;
+    `listeners` at each hear all of all masters."""
 
     masters: int
     rate: int
     each: int
+    at_once: int
     listeners: int
 
     @property
     def words(self) -> str:
-        return f"{self.masters}, {self.rate} events/s each in batches of {self.each}, {self.listeners}"
+        batches = f"{self.at_once} at a time" if self.at_once > 1 else "one at a time"
+        return f"{self.masters}; {self.rate}/s of each, {self.each} in a batch, {batches}; {self.listeners}"
 
 
 FOUND_FROM = (
-    Case(1, 0, 1, 1), Case(1, 200, 1, 1), Case(1, 2000, 50, 1), Case(1, 200, 1, 10), Case(1, 1000, 50, 10), Case(1, 200, 20, 100),
-    Case(2, 0, 1, 1), Case(2, 150, 1, 1), Case(2, 2000, 50, 1), Case(2, 150, 1, 10), Case(2, 200, 20, 100),
-    Case(3, 0, 1, 1), Case(3, 100, 1, 1), Case(3, 1000, 50, 1), Case(3, 300, 20, 10),
+    Case(1, 0, 1, 1, 1), Case(1, 200, 1, 1, 1), Case(1, 2000, 50, 1, 1), Case(1, 200, 1, 1, 10), Case(1, 1000, 50, 1, 10),
+    Case(1, 200, 20, 1, 100), Case(1, 1000, 1, 20, 1), Case(1, 400, 1, 40, 20),
+    Case(2, 0, 1, 1, 1), Case(2, 150, 1, 1, 1), Case(2, 2000, 50, 1, 1), Case(2, 150, 1, 1, 10), Case(2, 200, 20, 1, 100),
+    Case(2, 600, 1, 20, 1), Case(2, 300, 1, 50, 10),
+    Case(3, 0, 1, 1, 1), Case(3, 100, 1, 1, 1), Case(3, 1000, 50, 1, 1), Case(3, 300, 20, 1, 10), Case(3, 400, 1, 20, 1),
 )  # fmt: skip
-TRIED_ON = (Case(1, 600, 10, 30), Case(2, 100, 1, 3), Case(2, 800, 10, 10), Case(3, 60, 1, 10), Case(3, 500, 10, 3))
-QUICK_FOUND_FROM = (Case(1, 200, 1, 1), Case(1, 500, 10, 10), Case(2, 100, 1, 1), Case(2, 500, 10, 3))
-QUICK_TRIED_ON = (Case(2, 200, 5, 2),)
+TRIED_ON = (
+    Case(1, 600, 10, 1, 30), Case(1, 600, 1, 10, 5), Case(2, 100, 1, 1, 3), Case(2, 800, 10, 1, 10), Case(2, 400, 1, 10, 3),
+    Case(3, 60, 1, 1, 10), Case(3, 500, 10, 1, 3), Case(3, 300, 1, 30, 3),
+)  # fmt: skip
+QUICK_FOUND_FROM = (Case(1, 200, 1, 1, 1), Case(1, 500, 10, 1, 10), Case(2, 100, 1, 1, 1), Case(2, 400, 1, 10, 3))
+QUICK_TRIED_ON = (Case(2, 200, 5, 1, 2),)
+MINION = "minion:bench"
 
 
 class Wire(NamedTuple):
@@ -176,6 +187,32 @@ def _wait_until_heard(here: Path, there: Path) -> None:
 # -- Those who work ----------------------------------------------------------------------------------------------------
 
 
+def relay(line: Line, bus: Path, case: Case, count: int) -> None:
+    """Bring events as the link does that has them from so many minions at a time."""
+    asyncio.run(_relay(line, bus, case, count))
+
+
+async def _relay(line: Line, bus: Path, case: Case, count: int) -> None:
+    async with AsyncClient.connect(bus) as client:
+        line()
+        line.told_to_go(WITHIN_S)
+        many, epoch = case.each * case.at_once, time.time_ns()
+        for number in paced(count // many, case.rate / many):
+            firsts = range(number * many, (number + 1) * many, case.each)
+            answers = await client.relay_many(
+                MINION, epoch, [(first, _block(first, case.each), case.each, None) for first in firsts]
+            )
+            if any(answers):
+                raise RuntimeError(f"the broker does not take it: {answers}")
+
+
+def _block(first: int, count: int) -> bytes:
+    builder = BlockBuilder()
+    for number in range(first, first + count):
+        builder.add(TAG, pack_data(job_return(number)))
+    return builder.take()[0]
+
+
 def publish(line: Line, bus: Path, case: Case, count: int) -> None:
     with Client.connect(bus) as client:
         line()
@@ -216,12 +253,13 @@ async def _listen(bus: Path, count: int, stands: asyncio.Event) -> None:
 
 def measure(site: Growing, case: Case, lasts_s: float, settles_s: float) -> Measured:
     site.grow(case.masters)
-    count = round(case.rate * lasts_s / case.each) * case.each
+    count = round(case.rate * lasts_s / case.each / case.at_once) * case.each * case.at_once
+    bring = publish if case.at_once == 1 else relay
     with ExitStack() as stack:
         hearing = [
             stack.enter_context(Worker(hear, each.bus, case.listeners, count * case.masters)) for each in site.masters
         ]
-        publishing = [stack.enter_context(Worker(publish, each.bus, case, count)) for each in site.masters if count]
+        publishing = [stack.enter_context(Worker(bring, each.bus, case, count)) for each in site.masters if count]
         for worker in (*hearing, *publishing):
             worker.ready(WITHIN_S)
         time.sleep(settles_s)
@@ -237,7 +275,7 @@ def measure(site: Growing, case: Case, lasts_s: float, settles_s: float) -> Meas
     used = [after - each for each, after in zip(before, spent, strict=True)]
     sent = count / case.each
     sample = Sample(
-        seconds, case.masters, count, count * (case.masters - 1), sent, sent * case.masters,
+        seconds, case.masters, count, count * (case.masters - 1), sent, sent * case.masters, sent / case.at_once,
         case.listeners if count else 0, *used,
     )  # fmt: skip
     print(case.words, sample, bytes_, file=sys.stderr, flush=True)

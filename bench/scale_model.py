@@ -19,7 +19,7 @@ class Sample(NamedTuple):
     """One measurement: of each master on average, but `servers_s` of all NATS servers together.
 
     `own`, `others`: events of this master and of all others together; `batches`: the ones that its broker has taken, own and
-    others'; `sent`: its own.  `listeners`: each is handed all of it.
+    others'; `sent`: its own; `turns`: how often some of its own came together.  `listeners`: each is handed all of it.
     """
 
     seconds: float
@@ -28,6 +28,7 @@ class Sample(NamedTuple):
     others: float
     sent: float
     batches: float
+    turns: float
     listeners: int
     broker_s: float
     bridge_s: float
@@ -38,6 +39,7 @@ class Sample(NamedTuple):
             "second": self.seconds,
             "own event": self.own,
             "other's event": self.others,
+            "turn": self.turns * self.masters,
             "batch": self.batches,
             "batch to a listener": self.batches * self.listeners,
             "event to a listener": (self.own + self.others) * self.listeners,
@@ -46,6 +48,8 @@ class Sample(NamedTuple):
     def bridge(self) -> Row:
         return {
             "second": self.seconds,
+            "own turn": self.turns,
+            "other's turn": self.turns * (self.masters - 1),
             "own batch": self.sent,
             "own event": self.own,
             "other's batch": self.batches - self.sent,
@@ -56,6 +60,7 @@ class Sample(NamedTuple):
         messages = self.sent * self.masters
         return {
             "second": self.seconds,
+            "turn": self.turns * self.masters,
             "batch": messages,
             "batch to a master": messages * self.masters,
             "event": self.own * self.masters,
@@ -140,6 +145,10 @@ def _solve(matrix: list[list[float]], right: list[float]) -> list[float]:
 # -- What it says of a site --------------------------------------------------------------------------------------------
 
 
+TURN_S = 0.002
+"""What comes to a master within so long a time is taken in one turn: about what it takes to write and sync."""
+
+
 class Site(NamedTuple):
     """A site as it may be: `rate`: events a second of each minion, each a batch of its own.  `listeners`: at each master, to all
     that happens.  `streams`: into how many its masters are divided, each of which knows its own stream alone."""
@@ -176,14 +185,17 @@ def load_of(site: Site, prices: Prices, link: LinkPrices) -> Load:
     """Return what a second of this site costs, which the prices say; events go round as single batches."""
     together = site.masters / site.streams
     own = site.minions * site.rate / site.masters
-    others = own * (together - 1)
-    second = Sample(1.0, 1, own, others, own, own + others, site.listeners, 0.0, 0.0, 0.0)
-    carried = own * together
-    servers = {"second": 1.0, "batch": carried, "batch to a master": carried * together, "event": carried}
+    others, carried, turns = own * (together - 1), own * together, own / (1 + own * TURN_S)
+    second = Sample(1.0, 1, own, others, own, carried, turns, site.listeners, 0.0, 0.0, 0.0)
+    broker = {**second.broker(), "turn": turns * together}
+    bridge = {**second.bridge(), "other's turn": turns * (together - 1)}
+    servers = {
+        "second": 1.0, "turn": turns * together, "batch": carried, "batch to a master": carried * together, "event": carried,
+    }  # fmt: skip
     return Load(
         site.minions / site.masters * link.session + own * link.event_s,
-        predicted(prices, second, "broker"),
-        predicted(prices, second, "bridge"),
+        cost(prices["broker"], broker),
+        cost(prices["bridge"], bridge),
         cost(prices["servers"], servers),
     )
 

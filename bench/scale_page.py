@@ -22,11 +22,11 @@ NAMES = {
 }
 ABOUT = (
     "Three NATS servers that sync each message, and masters with all their parts, all on one machine; events of 250 bytes, published `synced` for {lasts:g} s. "
-    "Listeners stand at each master, hear all events of all masters, and decode none. Processor time is that of the processes, threads and system calls "
+    "One batch at a time is published and waited for; several at a time come as of so many minions. Listeners stand at each master, hear all events of all masters, and decode none. Processor time is that of the processes, threads and system calls "
     "together, so that other work on the machine lengthens a run more than it raises a figure. Bytes on the wire are those between masters and servers and "
     "among servers, both for each event of any master; the stream keeps its bytes on each of three servers, and each master the log of all events."
 )
-PRICED = "Prices: the least squares of the relative errors over all but the last {tried} of these runs. A batch is what was published at once, or one event of a minion."
+PRICED = "Prices: the least squares of the relative errors over all but the last {tried} of these runs. A batch is what was published at once, or one event of a minion; a turn is what came together, of one batch or several."
 TRIED = "The prices, tried on runs that they were not found from:"
 CORE = 0.5
 """Of what it can do at most, a process is to need so much, so that there is room for bad moments."""
@@ -35,17 +35,19 @@ SITES = (
 )  # fmt: skip
 RATES = (1 / 600, 1 / 60, 1 / 10)
 STREAMS = (1, 2, 5, 10, 20)
+TOGETHER_MIN = 2
+"""So many masters have a stream, so that one can die."""
 
 
 def measured_table(found: Sequence[Measured]) -> str:
     rows = [
-        f"| {each.case.masters} | {many(each.case.rate)} | {each.case.each} | {each.case.listeners} | "
+        f"| {each.case.masters} | {many(each.case.rate)} | {each.case.each} | {each.case.at_once} | {each.case.listeners} | "
         f"{' | '.join(_percent(spent(each.sample, part) / each.sample.seconds) for part in PARTS)} | "
         + ("– | – | – |" if each.bytes is None else " | ".join(f"{value:,.0f}" for value in each.bytes) + " |")
         for each in found
     ]
-    head = "| masters | events/s of each | in a batch | listeners at each | broker | bridge | NATS | bytes on the wire | in the stream | in a log |"
-    return "\n".join([head, "|" + "---|" * 10, *rows])
+    head = "| masters | events/s of each | in a batch | batches at a time | listeners at each | broker | bridge | NATS | bytes on the wire | in the stream | in a log |"
+    return "\n".join([head, "|" + "---|" * 11, *rows])
 
 
 def _percent(part: float) -> str:
@@ -150,8 +152,8 @@ def sites_table(prices: Prices, link: LinkPrices) -> str:
             )
     head = "| minions | events/s | masters | listeners at each | streams | link | broker | bridge | NATS servers of a stream |"
     text = (
-        f"The fewest streams with which no process of a master needs more than {CORE:.0%} of a core, and what each needs then; where none is enough, "
-        "what it is with one:"
+        f"The fewest streams, each with two masters at least where there are several, with which no process of a master needs more than {CORE:.0%} of a core, "
+        "and what each needs then; where none is enough, what it is with one:"
     )
     return "\n".join([text, "", head, "|" + "---|" * 9, *rows])
 
@@ -161,7 +163,8 @@ def _fewest_streams(
 ) -> int | None:
     for streams in STREAMS:
         site = Site(minions, rate, masters, listeners, streams)
-        if masters % streams == 0 and load_of(site, prices, link).busiest <= CORE:
+        is_shared = masters == 1 or masters // streams >= TOGETHER_MIN
+        if masters % streams == 0 and is_shared and load_of(site, prices, link).busiest <= CORE:
             return streams
     return None
 

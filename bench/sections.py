@@ -37,7 +37,7 @@ PARTS = (
     Part("bench.names", ("Salt's names",), ("5 minutes", "2 minutes")),
     Part("bench.sse", ("Streams over HTTP",), ("5 minutes", "2 minutes")),
     Part("bench.cluster", ("Between two masters",), ("2 minutes", "half a minute")),
-    Part("bench.scale", ("Several masters",), ("5 minutes", "half a minute")),
+    Part("bench.scale", ("Several masters",), ("8 minutes", "half a minute")),
 )
 """In the order of the page."""
 HEADINGS = tuple(heading for part in PARTS for heading in part.headings)

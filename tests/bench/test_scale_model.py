@@ -9,10 +9,10 @@ import pytest
 from bench.scale_model import LinkPrices, Sample, Site, cost, done, fit, load_of, most_events, predicted, prices_of
 
 TRUE = {
-    "broker": {"second": 2e-3, "own event": 4e-6, "other's event": 6e-6, "batch": 1e-4, "batch to a listener": 2e-5,
+    "broker": {"second": 2e-3, "own event": 4e-6, "other's event": 6e-6, "turn": 3e-4, "batch": 1e-4, "batch to a listener": 2e-5,
                "event to a listener": 1e-6},
-    "bridge": {"second": 5e-3, "own batch": 2e-4, "own event": 3e-6, "other's batch": 1e-4, "other's event": 2e-6},
-    "servers": {"second": 2e-2, "batch": 9e-4, "batch to a master": 5e-5, "event": 1e-6},
+    "bridge": {"second": 5e-3, "own turn": 4e-4, "other's turn": 2e-4, "own batch": 2e-4, "own event": 3e-6, "other's batch": 1e-4, "other's event": 2e-6},
+    "servers": {"second": 2e-2, "turn": 1e-3, "batch": 9e-4, "batch to a master": 5e-5, "event": 1e-6},
 }  # fmt: skip
 
 
@@ -20,7 +20,17 @@ def sample(rng: random.Random, masters: int, *, noise: float = 0.0) -> Sample:
     own, each = rng.uniform(100, 10_000), rng.choice((1, 5, 50))
     sent = own / each
     made = Sample(
-        rng.uniform(4, 9), masters, own, own * (masters - 1), sent, sent * masters, rng.choice((1, 10, 100)), 0, 0, 0
+        rng.uniform(4, 9),
+        masters,
+        own,
+        own * (masters - 1),
+        sent,
+        sent * masters,
+        sent / rng.choice((1, 10)),
+        rng.choice((1, 10, 100)),
+        0,
+        0,
+        0,
     )
     spent = {
         f"{part}_s": cost(prices, done(made, part)) * rng.uniform(1 - noise, 1 + noise) for part, prices in TRUE.items()
@@ -30,14 +40,14 @@ def sample(rng: random.Random, masters: int, *, noise: float = 0.0) -> Sample:
 
 def test_prices_come_out_again() -> None:
     rng = random.Random(1)
-    found = prices_of([sample(rng, masters) for masters in (1, 2, 3) for _ in range(6)])
+    found = prices_of([sample(rng, masters) for masters in (1, 2, 3) for _ in range(8)])
     for part, prices in TRUE.items():
         assert found[part] == pytest.approx(prices, rel=1e-3)
 
 
 def test_noise_in_what_was_measured_stays_about_as_large_in_what_is_predicted() -> None:
     rng = random.Random(2)
-    found = prices_of([sample(rng, masters, noise=0.05) for masters in (1, 2, 3) for _ in range(8)])
+    found = prices_of([sample(rng, masters, noise=0.05) for masters in (1, 2, 3) for _ in range(12)])
     for masters in (1, 2, 3):
         fresh = sample(rng, masters)
         for part in TRUE:
