@@ -15,7 +15,8 @@ from sylvite.client.sync_client import Client
 from sylvite.cluster import carried, stream
 from sylvite.cluster.carried import NOWHERE, Place
 from sylvite.cluster.connection import Connection
-from sylvite.cluster.dev import Allowed, DevCluster
+from sylvite.cluster.dev import DevCluster
+from sylvite.cluster.permissions import allowed_of
 from sylvite.cluster.settings import ClusterSettings
 from sylvite.core.batch import Batch, Passage, encode_batch
 from sylvite.core.block import BlockBuilder
@@ -33,7 +34,7 @@ FORGED = "forged/by-rogue"
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Generator[DevCluster]:
     """Servers that let each master publish below its own subjects alone."""
     some = ClusterSettings(servers=("nats://127.0.0.1",))
-    masters = {node: Allowed((*stream.may_publish(some, node), "_INBOX.>")) for node in NODES}
+    masters = {node: allowed_of(some, node) for node in NODES}
     with DevCluster(tmp_path_factory.mktemp("guarded"), masters) as servers:
         yield servers
 
