@@ -18,16 +18,16 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import NamedTuple, Self
 
-import nats.errors
 from nats.aio.msg import Msg
-from nats.js import JetStreamContext, api
+from nats.js import api
 from nats.js.errors import NotFoundError
 
 from sylvite.cluster.buckets import bucket_config, check_bucket
 from sylvite.cluster.connection import Connection
+from sylvite.cluster.pull import HANGS_S, Pull
 from sylvite.cluster.settings import ClusterSettings
-from sylvite.cluster.stream import HANGS_S, check_node
-from sylvite.errors import ClusterError, ClusterUnreachable, InvalidInput
+from sylvite.cluster.stream import check_node
+from sylvite.errors import ClusterError, InvalidInput
 
 BYTES_MAX = 1024 * 1024 * 1024
 VALUE_BYTES_MAX = 300 * 1024
@@ -35,9 +35,6 @@ ITEM_BYTES_MAX = 512
 KEEP_DELETED_S = 7 * 86_400.0
 """How long it is seen that an entry was deleted; later it is not there at all."""
 FETCH_S = 2.0
-FETCH_MESSAGES = 256
-FETCH_BYTES = 4 * 1024 * 1024
-FORGET_S = 60.0
 AGAIN_S = (0.25, 5.0)
 _OPERATION = "KV-Operation"
 _unsafe = re.compile(rb"[^A-Za-z0-9_-]")
@@ -190,17 +187,18 @@ class Shared:
     async def _entries(self, part: str) -> AsyncGenerator[Entry | None]:
         """Yield until something is not as it was: then from the beginning.  Raises ClusterError."""
         times_back = self._times_back
-        reader = _Reader(self._connection, self._stream, f"{self._below(part, '*')}>")
-        has_all = await reader.open() == 0
+        subject = f"{self._below(part, '*')}>"
+        reader = Pull(self._connection, self._stream, subject, "what the masters share", fetch_s=FETCH_S)
+        await reader.open(api.DeliverPolicy.LAST_PER_SUBJECT)
+        has_all = not reader.left
         try:
             if has_all:
                 yield None
             while times_back == self._times_back:
-                messages, left = await reader.fetch()
-                for message in messages:
+                for message in await reader.fetch():
                     if (entry := _entry_of(message)) is not None:
                         yield entry
-                if not left and not has_all:
+                if not reader.left and not has_all:
                     has_all = True
                     yield None
         finally:
@@ -212,66 +210,6 @@ class Shared:
 
     def _changed(self, is_connected: bool) -> None:  # noqa: FBT001 - as Connection.on_change calls it
         self._times_back += is_connected
-
-
-class _Reader:
-    """Takes entries out of the bucket as they are written: a consumer of our own, which goes with the server it is on."""
-
-    def __init__(self, connection: Connection, stream: str, subject: str) -> None:
-        self._connection, self._stream, self._subject = connection, stream, subject
-        self._pull: JetStreamContext.PullSubscription | None = None
-        self._many = 8
-
-    async def open(self) -> int:
-        """Return how many entries there are.  Raises ClusterError."""
-        config = api.ConsumerConfig(
-            deliver_policy=api.DeliverPolicy.LAST_PER_SUBJECT,
-            ack_policy=api.AckPolicy.NONE,
-            inactive_threshold=FORGET_S,
-            num_replicas=1,
-            mem_storage=True,
-        )
-        with self._connection.asking("reading what the masters share"):
-            async with asyncio.timeout(HANGS_S):
-                pull = await self._connection.jetstream.pull_subscribe(
-                    self._subject, stream=self._stream, config=config
-                )
-                self._pull = pull
-                return (await pull.consumer_info()).num_pending or 0
-
-    async def fetch(self) -> tuple[list[Msg], int]:
-        """Return what comes next, and how much is left; nothing where nothing has come for FETCH_S.
-
-        Raises:
-            ClusterError: nobody answers any more: begin anew.
-        """
-        assert self._pull is not None
-        with self._connection.asking("reading what the masters share"):
-            try:
-                async with asyncio.timeout(HANGS_S):
-                    messages = await self._pull.fetch(self._many, timeout=FETCH_S)
-            except TimeoutError:
-                messages = []
-            if not messages:
-                return [], await self._left()
-        largest = max(len(message.data) for message in messages)
-        self._many = max(1, min(FETCH_MESSAGES, FETCH_BYTES // (largest + 1)))
-        return messages, messages[-1].metadata.num_pending
-
-    async def _left(self) -> int:
-        assert self._pull is not None
-        try:
-            return (await self._pull.consumer_info()).num_pending or 0
-        except NotFoundError as error:
-            raise ClusterUnreachable(self._connection.servers, "who reads the bucket for us has gone") from error
-
-    async def close(self) -> None:
-        if self._pull is not None:
-            pull, self._pull = self._pull, None
-            try:
-                await pull.unsubscribe()
-            except (nats.errors.Error, OSError):
-                pass  # It has gone with the connection.
 
 
 def _word_of(item: str) -> str:

@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 from collections.abc import Sequence
 from typing import Any, Self, cast
@@ -20,22 +19,16 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import api
-from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from sylvite.cluster.carried import MESSAGE_BYTES_MAX
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.outgoing import Message
+from sylvite.cluster.pull import HANGS_S, Pull
 from sylvite.cluster.settings import ClusterSettings
-from sylvite.errors import ClusterUnfit, ClusterUnreachable, InvalidSetting
+from sylvite.errors import ClusterUnfit, InvalidSetting
 
 FETCH_S = 1.0
-HANGS_S = 10.0
-"""nats-py may wait for ever where a connection breaks at the wrong moment; after this it is given up."""
-FETCH_MESSAGES = 256
-FETCH_BYTES = 4 * 1024 * 1024
-"""So much of the stream waits here, as far as the size of messages can be foretold."""
-FORGET_S = 30.0
 DUPLICATES_S = 120.0
 HEADERS_BYTES = 1024
 _is_node = re.compile(r"[A-Za-z0-9_.-]{1,128}").fullmatch
@@ -252,30 +245,12 @@ class Reader:
     """Takes messages out of the stream, in its order: those of all masters, or of `node` alone."""
 
     def __init__(self, stream: Stream, node: str = "*") -> None:
-        self._stream = stream
-        self._subject = log_subject(stream.settings, node)
-        self._pull: JetStreamContext.PullSubscription | None = None
-        self._many = 8
-        self._taken = 0
+        subject = log_subject(stream.settings, node)
+        self._pull = Pull(stream.connection, stream.name, subject, "the stream", fetch_s=FETCH_S)
 
     async def open(self, number: int) -> None:
         """Begin with the message of this number, or the first behind it.  Raises ClusterError."""
-        await self.close()
-        name, connection = os.urandom(12).hex(), self._stream.connection
-        config = api.ConsumerConfig(
-            name=name,
-            filter_subject=self._subject,
-            deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
-            opt_start_seq=max(number, 1),
-            ack_policy=api.AckPolicy.NONE,
-            inactive_threshold=FORGET_S,
-            num_replicas=1,
-            mem_storage=True,
-        )
-        with connection.asking("reading the stream"):
-            await connection.ask(lambda jetstream: jetstream.add_consumer(self._stream.name, config))  # type: ignore[reportUnknownMemberType, reportUnknownLambdaType] - as above
-            self._pull = await connection.jetstream.pull_subscribe_bind(name, stream=self._stream.name)
-        self._taken = 0
+        await self._pull.open(api.DeliverPolicy.BY_START_SEQUENCE, max(number, 1))
 
     async def fetch(self) -> Sequence[Fetched]:
         """Return what comes next; nothing where nothing has come for FETCH_S.
@@ -283,41 +258,8 @@ class Reader:
         Raises:
             ClusterError: nobody answers any more, or something was lost on its way: open it again.
         """
-        assert self._pull is not None
-        with self._stream.connection.asking("reading the stream"):
-            try:
-                async with asyncio.timeout(HANGS_S):
-                    messages = await self._pull.fetch(self._many, timeout=FETCH_S)
-            except TimeoutError:
-                messages = []
-            if not messages and not await self._is_there():
-                raise ClusterUnreachable(self._stream.connection.servers, "who reads the stream for us has gone")
-        if not messages:
-            return ()
-        self._check_sequence(messages)
-        largest = max(len(message.data) for message in messages)
-        self._many = max(1, min(FETCH_MESSAGES, FETCH_BYTES // (largest + 1)))
+        messages = await self._pull.fetch()
         return [Fetched(node_of(each.subject), each.metadata.sequence.stream, each.data) for each in messages]
 
-    def _check_sequence(self, messages: Sequence[Msg]) -> None:
-        """Raises ClusterUnreachable: what was sent to us has not all come.  Nobody sends it again by himself."""
-        for message in messages:
-            self._taken += 1
-            if message.metadata.sequence.consumer != self._taken:
-                raise ClusterUnreachable(self._stream.connection.servers, "something of the stream was lost on its way")
-
-    async def _is_there(self) -> bool:
-        assert self._pull is not None
-        try:
-            await self._pull.consumer_info()
-        except NotFoundError:
-            return False
-        return True
-
     async def close(self) -> None:
-        if self._pull is not None:
-            pull, self._pull = self._pull, None
-            try:
-                await pull.unsubscribe()
-            except (nats.errors.Error, OSError):
-                pass  # It has gone with the connection.
+        await self._pull.close()
