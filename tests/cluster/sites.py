@@ -94,6 +94,9 @@ class ClusterSite:
         self.daemons[name] = self._stack.enter_context(daemon)
         return daemon
 
+    def end_minion(self, name: str) -> None:
+        self.daemons[name].kill()
+
     def bus_of(self, minion: str) -> Path:
         return self._minions[minion].minion_bus
 

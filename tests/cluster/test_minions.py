@@ -12,6 +12,7 @@ from sylvite.cluster.minions import (
     LOST,
     PRESENCE,
     SILENT_S,
+    SO_IT_IS,
     Others,
     Ours,
     encode_grains,
@@ -114,6 +115,8 @@ def test_nobody_is_with_a_master_that_is_silent_or_has_left(others: Others) -> N
     assert (left.is_present, left.left_ns) == (False, NOW_NS)
     assert not any(others.take_changes(NOW_NS + 1)), "it is not written again with each look"
     others.hear("venus", later)
+    assert (reasons(others, later), others.masters()) == ([LOST.format("venus")], ["venus"]), "it may be of before"
+    others.take(PRESENCE, Entry("venus", SO_IT_IS, b""))
     assert reasons(others, later) == [""]
     others.hear("venus", later, leaving=True)
     assert (reasons(others, later), others.has_left("venus")) == ([LEFT.format("venus")], True)
@@ -128,6 +131,7 @@ def test_who_was_stopped_or_cut_off_has_heard_nobody_and_gives_them_time(others:
     now_s += 2 * SILENT_S
     assert reasons(others, now_s) == [LOST.format("venus")]
     others.connected(now_s)
+    others.take(PRESENCE, Entry("venus", SO_IT_IS, b""))  # All that is there is read again.
     assert reasons(others, now_s) == [""]
 
 

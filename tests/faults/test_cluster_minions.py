@@ -80,6 +80,14 @@ def test_a_master_is_gone_and_so_are_the_minions_that_know_no_other(site: Cluste
     assert [minion for each in changes for minion in each.data["lost"]] == ["web2"]
     with LocalClient.connect(venus.place) as local:
         assert local.cmd("*", "test.ping") == {"db1": True, "web1": True, "web2": False}
+    site.end_minion("web2")
+    said = ("sylvite/cluster/joined", "salt/presence/present")
+    with Client.connect(venus.bus) as bus, bus.subscribe(exact=said) as told:
+        site.start("mars")
+        assert any(event.tag == said[0] for event in told)
+        for _ in range(2):
+            assert any(event.tag == said[1] for event in told)
+    assert events(venus, "salt/presence/change") == changes, "mars had web2 when it was killed: that is no news"
 
 
 @pytest.mark.long

@@ -2,9 +2,11 @@
 
 part      item      value
 minions   its id    MessagePack: connected_since_ns, left_ns, address, reason
+minions   nothing   empty: what is there is so; written behind the others when a bridge begins, and now and then
 grains    its id    eight bytes: when they came (ns since 1970), big-endian; then the grains, packed
 
-What a master says that is not heard of any more, or has said goodbye, does not count: nobody is with it, as far as is known.
+What a master says that is not heard of any more, or has said goodbye, does not count: nobody is with it, as far as is known.  Nor does
+it when it is back, before it has said that it is so: what is there may be of before.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from sylvite.jobs.minions import GRAINS_BYTES_MAX, MinionRecord
 from sylvite.jobs.others import Grains, Key
 
 PRESENCE, GRAINS = "minions", "grains"
+SO_IT_IS = ""
+"""In the place of an id."""
 SILENT_S = 15.0
 ASLEEP_S = 5.0
 """Who has not looked for so long has heard nobody, and not because of them."""
@@ -149,6 +153,7 @@ class Others:
         self._node = node
         self._why_not: dict[str, str | None] = {}
         """Why what a master says does not count; None: it does."""
+        self._here: set[str] = set()
         self._counted: tuple[int, list[MinionRecord]] = (-1, [])
         self._written = -1
         """The version that was written last."""
@@ -160,6 +165,8 @@ class Others:
         self._gone: set[Key] = set()
         self._heard_s: dict[str, float] = {}
         self._left: set[str] = set()
+        self._of_before: dict[str, str] = {}
+        """Masters that were not here, and why, and have not said since what is so."""
         self._here_before: list[str] = []
         """Masters that were here when we were last connected."""
         self._begun_s = self._looked_s = now_s
@@ -169,7 +176,9 @@ class Others:
         if entry.node == self._node:
             return
         key = entry.node, entry.item
-        if part == PRESENCE:
+        if part == PRESENCE and entry.item == SO_IT_IS:
+            self._of_before.pop(entry.node, None)
+        elif part == PRESENCE:
             record = None if entry.value is None else decode_record(entry)
             if record is not None:
                 self._records[key] = record
@@ -212,14 +221,17 @@ class Others:
             self._begun_s += asleep_s
             self._heard_s = {node: heard_s + asleep_s for node, heard_s in self._heard_s.items()}
         nodes = self._heard_s.keys() | {node for node, _ in self._records}
-        why_not = {node: self._why_not_here(node) for node in nodes}
+        away = {node: self._why_not_here(node) for node in nodes}
+        self._here = {node for node, why_not in away.items() if why_not is None}
+        self._of_before |= {node: why_not for node, why_not in away.items() if why_not is not None}
+        why_not = {node: self._of_before.get(node) for node in nodes}
         if why_not != self._why_not:
             self._why_not = why_not
             self.version += 1
 
     def masters(self) -> list[str]:
         """Return who is here; sorted."""
-        return sorted(node for node in self._heard_s if self._why_not.get(node) is None)
+        return sorted(self._here & self._heard_s.keys())
 
     def has_left(self, node: str) -> bool:
         """Say whether a master has said goodbye: it may be back in a moment, and its minions with it."""

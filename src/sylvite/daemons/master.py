@@ -19,8 +19,8 @@ PARTS = (
     ("jobs", ("jobs", "keep")),
     ("api", ("api",)),
     ("webhooks", ("webhooks", "run")),
-    ("cluster", ("cluster", "bridge")),
     ("link", ("link",)),
+    ("cluster", ("cluster", "bridge")),
 )
 """What a master is made of, in the order in which it starts: a name, and the command of `sylvite` that is the part.
 

@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 
 from sylvite.cluster import words
 from sylvite.cluster.ending import end_all
-from sylvite.cluster.minions import GRAINS, PRESENCE, Changes, Others, Ours, encode_grains, encode_record
+from sylvite.cluster.minions import GRAINS, PRESENCE, SO_IT_IS, Changes, Others, Ours, encode_grains, encode_record
 from sylvite.cluster.shared import Shared
 from sylvite.cluster.stream import node_of, say_subject
 from sylvite.errors import SylviteError
@@ -30,6 +30,8 @@ from sylvite.jobs.others import Grains, Key, OthersStore, open_others
 LOOK_S = 0.3
 BEAT_S = 5.0
 """So often it is written that we go on, also where nothing has changed."""
+SAY_SO_S = 10.0
+"""So often it is said that what is there of ours is so: who has not heard it, waits no longer."""
 AGAIN_S = 2.0
 PUTS_AT_ONCE = 32
 T = TypeVar("T")
@@ -156,7 +158,7 @@ class SharedMinions:
                     if part == PRESENCE:
                         self.others.keep_only(seen)
                     complete.set()
-                elif entry.node == self.node:
+                elif entry.node == self.node and entry.item != SO_IT_IS:
                     ours.take(part, entry.item, entry.value)
                 else:
                     self.others.take(part, entry)
@@ -183,17 +185,19 @@ class SharedMinions:
                     await put(GRAINS, minion, encode_grains(grains))
 
         done: tuple[list[MinionRecord], int] = ([], -1)
+        said = (-1, 0.0)
         while True:
             for event in complete:
                 await event.wait()
-            records, version = self._records, ours.version
-            if records is done[0] and version == done[1]:
-                await asyncio.sleep(LOOK_S)
-                continue
-            done = records, version
-            await _all(put_record(record) for record in ours.differing(records))
-            await _all(put_grains(minion) for minion in ours.without_grains(records))
-            await _all(put(part, item, None) for part, item in ours.superfluous(records))
+            records, version, forgotten, now_s = self._records, ours.version, ours.forgotten, time.monotonic()
+            if records is not done[0] or version != done[1]:
+                done = records, version
+                await _all(put_record(record) for record in ours.differing(records))
+                await _all(put(part, item, None) for part, item in ours.superfluous(records))
+                await _all(put_grains(minion) for minion in ours.without_grains(records))
+            if forgotten != said[0] or now_s - said[1] > SAY_SO_S:
+                await shared.put(PRESENCE, SO_IT_IS, b"")
+                said = forgotten, now_s
             await asyncio.sleep(LOOK_S)
 
 
