@@ -93,3 +93,12 @@ def test_what_is_written_again_takes_the_place_of_what_was(files: Files) -> None
         store.write([left("db1", 7, "venus")], [], [("venus", "db2")], [], 8)
         assert [(each.id, each.left_ns, each.grains_ns) for each in store.records()] == [("db1", 7, 9)]
         assert (store.masters(), store.beat_ns()) == ([], 8)
+
+
+@pytest.mark.parametrize("content", [b"no file of ours " * 1000, b""])
+def test_a_file_that_cannot_be_used_is_put_aside(files: Files, content: bytes) -> None:
+    files.write([here("db1", 4, "venus")])
+    files.others.write_bytes(content)
+    files.write([here("db2", 4, "venus")])
+    with read_known(files.path) as known:
+        assert known.present() == ["db2", "web1"]

@@ -6,11 +6,13 @@ brought again: so it may be lost.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from sylvite.errors import DiskFull, JobStoreFailed, JobStoreInUse
 from sylvite.jobs.database import FileReader, Kind, WriteLock, open_locked, transaction
 from sylvite.jobs.minions import MinionRecord
 
@@ -38,6 +40,7 @@ CREATE TABLE beat (at_ns INTEGER NOT NULL) STRICT;
 )
 Key = tuple[str, str]
 """A master, and the id of a minion."""
+logger = logging.getLogger("sylvite.jobs")
 
 
 class Grains(NamedTuple):
@@ -129,10 +132,22 @@ class OthersStore(OthersReader):
 
 
 def open_others(path: Path) -> OthersStore:
-    """Open the file to write to it, and make it if there is none.
+    """Open the file to write to it, and make it if there is none; one that cannot be used is put aside.
 
     Raises:
         JobStoreInUse: another process writes to it.
-        JobStoreFailed: it is not ours, damaged, or of a newer version; it is left as it is.
+        JobStoreFailed: the folder cannot be written to.
     """
+    try:
+        return open_locked(path, OTHERS, OthersStore)
+    except (JobStoreInUse, DiskFull):
+        raise
+    except JobStoreFailed as error:
+        logger.warning("%s; it is put aside, and filled again by the other masters", error)
+    try:
+        path.rename(path.with_name(f"{path.name}.bad"))
+        for ending in ("-wal", "-shm"):
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+    except OSError as error:
+        raise JobStoreFailed(f"{path} cannot be used, nor put aside: {error.strerror}") from error
     return open_locked(path, OTHERS, OthersStore)
