@@ -16,6 +16,7 @@ import pytest
 from sylvite import Client
 from sylvite.auth.enrolment import parse_token
 from sylvite.auth.keyring import Keyring
+from sylvite.auth.keyring_folder import KeyFolder, load_or_make_pair
 from sylvite.auth.keyring_values import NotAccepted, State
 from sylvite.auth.keys import PublicKey, make_pair
 from sylvite.testing.broker import BrokerProcess
@@ -429,3 +430,15 @@ def test_looking_loads_no_cryptography(run: Master) -> None:
             [COMMAND[0], "-c", program, *arguments], capture_output=True, text=True, check=True, timeout=60, env=run.environment
         )  # fmt: skip
         assert not {"cryptography", "asyncio", "yaml"} & set(done.stderr.split()), arguments
+
+
+def test_the_key_of_a_minion_is_that_of_its_configuration(tmp_path: Path) -> None:
+    """Where its folders are elsewhere, its file says so."""
+    program = Program(tmp_path / "bus.sock", tmp_path)
+    pki, file = tmp_path / "pki", tmp_path / "minion.yaml"
+    file.write_text(f"id: web1\npki_dir: {pki}\n")
+    done = program("keys", "finger", "--minion", "-c", str(file))
+    assert (done.code, f"{pki}' has no key yet" in done.err) == (78, True)
+    with KeyFolder(pki, make=True) as folder:
+        pair, _ = load_or_make_pair(folder, "minion")
+    assert program("keys", "finger", "--minion", "-c", str(file)).lines == [pair.fingerprint]

@@ -28,7 +28,7 @@ EXAMPLES = (
 @command("finger", examples=EXAMPLES)
 @click.argument("globs", nargs=-1, metavar="[GLOB ...]")
 @click.option("--file", "file", type=click.Path(path_type=Path), metavar="FILE", help="Of the key in this file.")
-@click.option("--minion", is_flag=True, help="Of the minion on this machine.")
+@click.option("--minion", is_flag=True, help="Of the minion on this machine; --config is its own then.")
 @keys_options
 @pass_options
 def finger(options: GlobalOptions, globs: tuple[str, ...], file: Path | None, folder: Path, *, minion: bool) -> None:
@@ -39,7 +39,7 @@ def finger(options: GlobalOptions, globs: tuple[str, ...], file: Path | None, fo
     if globs and (minion or file is not None):
         raise click.UsageError(f"{'--minion' if minion else '--file'} goes without GLOB")
     if minion:
-        _tell_own(options)
+        _tell_own(options, click.get_current_context().params["config"])
     elif file is not None:
         _tell(options, read_any(file))
     elif globs:
@@ -49,11 +49,11 @@ def finger(options: GlobalOptions, globs: tuple[str, ...], file: Path | None, fo
             _tell(options, master_key(opened), MASTER)
 
 
-def _tell_own(options: GlobalOptions) -> None:
+def _tell_own(options: GlobalOptions, config: Path | None) -> None:
     """Raises InvalidSetting: the minion has no key yet."""
     from sylvite.daemons.options.reading import load_minion
 
-    found = load_minion().raise_first().options
+    found = load_minion(config).raise_first().options
     if not (found.pki_dir / public_name(MINION)).exists():
         reason = "has no key yet: the first start of the minion makes it"
         raise InvalidSetting("pki_dir", str(found.pki_dir), reason)

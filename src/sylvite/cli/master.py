@@ -17,7 +17,7 @@ EXAMPLES = (
 
 @command("master", examples=EXAMPLES)
 @click.option(
-    "--config", type=click.Path(path_type=Path), metavar="FILE", help="Its configuration [/etc/sylvite/master]."
+    "-c", "--config", type=click.Path(path_type=Path), metavar="FILE", help="Its configuration [/etc/sylvite/master]."
 )
 @click.option("--no-api", is_flag=True, help="Leave the HTTP interface to a `sylvite api --master FILE` of its own.")
 @click.option(

@@ -17,7 +17,7 @@ EXAMPLES = (
 
 @command("minion", examples=EXAMPLES)
 @click.option(
-    "--config", type=click.Path(path_type=Path), metavar="FILE", help="Its configuration [/etc/sylvite/minion]."
+    "-c", "--config", type=click.Path(path_type=Path), metavar="FILE", help="Its configuration [/etc/sylvite/minion]."
 )
 @click.option(
     "--token",

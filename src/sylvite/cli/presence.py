@@ -15,6 +15,7 @@ from sylvite.cli.command import Example, GlobalOptions, command, pass_options
 from sylvite.cli.keys_folder import keys_options
 from sylvite.cli.output import Lines, table, write_json
 from sylvite.cli.template import local_time, printable
+from sylvite.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from sylvite.jobs.known_minions import KnownMinions
@@ -45,6 +46,9 @@ def presence(options: GlobalOptions, *, folder: Path, everybody: bool, watch: bo
     from sylvite.jobs.known_minions import read_known
     from sylvite.jobs.minions import FILE
 
+    if not (folder / FILE).exists():
+        reason = f"has no {FILE}: no master has run there; say with --config or --dir which one is meant"
+        raise InvalidSetting("dir", str(folder), reason)
     with read_known(folder / FILE) as minions:
         records = minions.records()
         shown = [record for record in records if everybody or record.is_present]

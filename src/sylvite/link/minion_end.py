@@ -257,8 +257,9 @@ class MinionEnd:
             logger.debug("the master at %s is still not to be trusted: %s", master, error)
             return
         logger.error(
-            "the master at %s is not to be trusted, and was told nothing: %s. Compare with `sylvite keys finger` there: "
-            "if it has another key, set master_finger; if not, somebody is in between", master, error,
+            "the master at %s is not to be trusted, and was told nothing: %s%s", master, error,
+            ". Compare with `sylvite keys finger` there: if it has another key, set master_finger; if not, somebody is in between"
+            if self._pins.pins else "",
         )  # fmt: skip
         tag = strangers.TAG.format(self._minion)
         await self._publish(tag, facts)
