@@ -263,7 +263,7 @@ class Claiming:
             while True:
                 try:
                     async with asyncio.timeout(LOOK_S):
-                        while await self._has_nothing_to_say_of_others(await heard.get()):
+                        while await self._is_no_news(await heard.get()):
                             pass
                 except TimeoutError:
                     pass
@@ -277,8 +277,8 @@ class Claiming:
         except ClusterError as error:
             logger.debug("the name is not given back: %s", error)
 
-    async def _has_nothing_to_say_of_others(self, word: words.Word) -> bool:
-        """Answer a word; return whether it is no reason to look who has the name."""
+    async def _is_no_news(self, word: words.Word) -> bool:
+        """Answer a word; return False where it is a reason to look who has the name."""
         match word:
             case words.Who(run) if run == self._ours.run:
                 with suppress(ClusterUnreachable):  # Between two servers; whoever asks, asks again.
