@@ -189,13 +189,11 @@ def check_what_is_shown(program: Program, master: Master) -> None:
         ("mars", "", True),
         ("venus", "", True),
     ]
-    header, *rows = program("cluster", "groups", *of_master).lines
+    header, *rows = program("cluster", "status", *of_master).lines[-3:]
     assert header.split() == ["GROUP", "EVENTS", "OF", "HELD", "BY", "DONE", "UP", "TO", "BEHIND", "BY"]
     assert [row.split()[:3] for row in rows] == [["mover", "mars", "nobody"], ["mover", "venus", "nobody"]]
-    assert program("cluster", "status", *of_master).lines[-2:] == rows
     assert program("cluster", "groups", "--delete", "mover", *of_master).lines == ["forgotten: mover"]
     assert program("cluster", "groups", "--delete", "mover", *of_master).code == NO
-    assert program("cluster", "groups", *of_master).lines == ["nobody reads as a group"]
 
 
 def test_a_new_group_can_begin_with_what_comes(nats: DevCluster, tmp_path: Path) -> None:

@@ -61,9 +61,8 @@ class Group:
         **matching: Any,
     ) -> None:
         """`patterns`, `where`, `exclude` and the others: which events, as `subscribe` of a client takes them; what they leave out
-        is done.  `newest`: a group that is new begins with what comes; else with the oldest in the stream.  `places`: or in the log
-        of a master with what is behind that.  `life_s`: after so
-        long a silence the parts of a member are taken over.
+        is done.  `newest`: a group that is new begins with what comes; else with the oldest in the stream.  `places`: in the log of
+        these masters, with what is behind that.  `life_s`: after so long a silence the parts of a member are taken over.
 
         Raises:
             InvalidSetting: this is no name of a group, or this master has none.
