@@ -40,12 +40,13 @@ run: .venv/ready ## Start a master and a minion, let it in, and show events, liv
 run-cluster: .venv/ready ## Start three NATS servers, two masters that share their events and four minions, and show events, live
 	@$(PY) examples/run_cluster.py
 
-test: .venv/ready ## Run all tests, in four streams beside each other: they wait for most of their time
+# All environments are made beside each other, and each stream starts once its own are there.
+test: ## Run all tests, in four streams beside each other: they wait for most of their time
 	@$(MAKE) --no-print-directory -j4 -k test-bad-days test-others test-programs test-http
 
-.venv-salt/ready: requirements/salt3006.lock requirements/salt3008.lock | .venv/ready
+.venv-salt/ready: requirements/salt3006.lock requirements/salt3008.lock
 	@echo "Making environments of Salt in .venv-salt, for the tests: once, it takes some minutes" >&2
-	@$(PY) -m tests.compat.real_salt
+	@$(PYTHON) -m tests.compat.real_salt
 	@touch $@
 
 .node/ready: tests/api/node/package.json tests/api/node/package-lock.json

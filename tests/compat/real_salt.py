@@ -1,4 +1,7 @@
-"""Salt itself, unmodified, each release in an environment of its own below .venv-salt/: made once, from locked versions."""
+"""Salt itself, unmodified, each release in an environment of its own below .venv-salt/: made once, from locked versions.
+
+Needs nothing but Python itself, so that it can be done beside the making of our own environment.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from sylvite.compat.frames import Framing
-from tests.compat.places import ROOT
+if TYPE_CHECKING:
+    from sylvite.compat.frames import Framing
 
+ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".venv-salt"
 INSTALL_S = 1200.0
 
