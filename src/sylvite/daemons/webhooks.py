@@ -65,13 +65,19 @@ async def _serve(configuration: Configuration[MasterOptions], socket: Path, read
 
 @contextlib.asynccontextmanager
 async def _source(options: MasterOptions, bus: AsyncClient) -> AsyncGenerator[Open]:
-    """Make what opens the source of a webhook: this master's log, or in a cluster those of all masters together."""
+    """Make what opens the source of a webhook: this master's log, or in a cluster those of all masters together.
+
+    Raises InvalidSetting: nats-py is not there.
+    """
     settings = options.cluster
     if not settings:
         yield log_of(bus)
         return
-    from sylvite.daemons.shared_webhooks import SharedWebhooks  # needs nats-py, which only a cluster does
-
+    try:
+        from sylvite.daemons.shared_webhooks import SharedWebhooks
+    except ModuleNotFoundError as error:
+        reason = "is not installed; install sylvite with its extra: sylvite[cluster]"
+        raise InvalidSetting("cluster", str(error.name), reason) from error
     shared = SharedWebhooks(bus, msgspec.structs.replace(settings, node=settings.node or options.id))
     try:
         yield shared.open
