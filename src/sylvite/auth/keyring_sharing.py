@@ -71,10 +71,9 @@ class SharedKeyring:
         self._version = -1
 
     def known(self) -> dict[str, Record]:
-        """Return all records, as they were written last."""
-        return {
-            id_: shared.decode(record) for id_, record in self._store.rows("SELECT id, record FROM shared ORDER BY id")
-        }
+        """Return all records that say something, as they were written last."""
+        found = {id_: shared.decode(record) for id_, record in self._store.rows("SELECT id, record FROM shared")}
+        return {id_: record for id_, record in sorted(found.items()) if record != shared.NOTHING}
 
     def look(self) -> Shown | None:
         """Note what was changed here, and return it; None where nobody has written to the keyring since the last time."""
@@ -161,12 +160,13 @@ class SharedKeyring:
             if before.get(id_, _NO_VIEW) == shared.encode(view):
                 continue
             known = self._read(id_)
-            bars = Record(known.decision, view.bars)
-            found = shared.join(known, bars)
-            if not known.decision.same_as(view.decision):
+            found = shared.join(known, Record(known.decision, view.bars))
+            is_history = id_ not in before and not _says_something(view.decision)
+            if not is_history and not known.decision.same_as(view.decision):
                 found = shared.join(found, shared.decided(found, view.decision, self._node))
             self._write(id_, found, view)
-            changed[id_] = found
+            if found != shared.NOTHING:
+                changed[id_] = found
         return changed
 
     def _waiting(self) -> dict[str, Waiting]:
@@ -230,6 +230,12 @@ class SharedKeyring:
         self._store.change("REPLACE INTO shared VALUES (?, ?, ?)", id_, shared.encode(record), shared.encode(view))
 
 
+def _says_something(decision: Decision) -> bool:
+    """Say whether it is for others at the first meeting: that somebody had the id here long ago must not end who has it there.
+    What was revoked stays barred."""
+    return decision.state in ("accepted", "rejected") or bool(decision.expected) or decision.token is not None
+
+
 def _is_sound(id_: str, record: Record) -> bool:
     decision = record.decision
     try:
@@ -266,13 +272,14 @@ class _Holder(NamedTuple):
     public: bytes
     made_ns: int
     changed_ns: int
+    epoch: int
 
     @property
     def order(self) -> tuple[int, bytes]:
         return self.changed_ns, self.public
 
 
-_NOBODY = _Holder("", b"", 0, 0)
+_NOBODY = _Holder("", b"", 0, 0, 0)
 
 
 class _Reading:
@@ -298,8 +305,10 @@ class _Reading:
         found: dict[str, Record] = {}
         for id_ in sorted(self._all):
             holder = holders.get(id_, _NOBODY)
+            # That somebody had the id before does not make the right of who has it another one.
+            epoch = holder.epoch if holder.state == "accepted" else epochs.get(id_, 0)
             decision = Decision(
-                0, "", holder.state, holder.public, epochs.get(id_, 0), holder.made_ns, holder.changed_ns,
+                0, "", holder.state, holder.public, epoch, holder.made_ns, holder.changed_ns,
                 tuple(sorted(formers.get(id_, ()))), successors.get(id_), expected.get(id_, ""), tokens.get(id_),
             )  # fmt: skip
             found[id_] = Record(decision, tuple(sorted(bars.get(id_, ()))))
@@ -308,11 +317,11 @@ class _Reading:
     def _holders(self, epochs: Mapping[str, int]) -> dict[str, _Holder]:
         """Return who has each id, or had it until it was revoked."""
         found: dict[str, _Holder] = {}
-        for id_, epoch, *rest in self._rows("keys", "id, epoch, state, public, made_ns, changed_ns"):
+        for id_, *rest in self._rows("keys", "id, state, public, made_ns, changed_ns, epoch"):
             holder = _Holder(*rest)
             if holder.state in ("accepted", "rejected"):
                 found[id_] = holder
-            elif holder.state == "revoked" and epoch == epochs.get(id_, 0):
+            elif holder.state == "revoked" and holder.epoch == epochs.get(id_, 0):
                 latest = found.get(id_, _NOBODY)
                 if latest.state in ("", "revoked") and holder.order > latest.order:
                     found[id_] = holder
