@@ -26,6 +26,24 @@ def test_a_master_that_is_alone_has_no_groups(tmp_path: Path, capsys: pytest.Cap
     assert "says nothing of a cluster" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("--group", "no name"), 78, "must be 1 to 80 letters"),
+        (("--group", "a", "--where", "data.("), exit_codes.USAGE, "data.("),
+        ((), exit_codes.USAGE, "--config goes with --group"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anybody_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], code: int, message: str
+) -> None:
+    file = tmp_path / "master"
+    file.write_text("id: mars\ncluster: nats://127.0.0.1:1\n")
+    file.chmod(0o600)
+    assert main(["tail", *words, "--config", str(file)]) == code
+    assert message in capsys.readouterr().err
+
+
 def test_servers_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "master"
     file.write_text("id: mars\ncluster: nats://127.0.0.1:1\n")

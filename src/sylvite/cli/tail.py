@@ -105,6 +105,8 @@ def tail(
     """
     rendering = stdout_rendering(options, output, fields, highlight, usual="short")
     wanted = Wanted(patterns, match, where, exclude)
+    if group is None and config is not None:
+        raise click.UsageError("--config goes with --group: it says which cluster")
     if group is not None:
         if any(given is not None for given in (last, since, until, count)) or not _is_end(start):
             raise click.UsageError(

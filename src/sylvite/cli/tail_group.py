@@ -38,13 +38,18 @@ def read_group(
 
     Raises:
         InvalidSetting: this is no name of a group, or no cluster is set.
+        InvalidPattern, InvalidExpression: what is wanted cannot be.
         ClusterError: the servers do not answer, or refuse.
         EventsMissed: a gap, where `gaps` is `error`.
         BrokenPipeError: nobody reads any more.
     """
     require_library()
+    from sylvite.client.subscription import read_filter
+    from sylvite.cluster.groups import check_group
     from sylvite.daemons.options.reading import load_master
 
+    check_group(name)
+    read_filter(wanted.positional, **wanted.named)
     loaded = load_master(config).raise_first()
     settings = loaded.options.cluster
     if not settings:
