@@ -1,12 +1,12 @@
-"""For all tests: properties have no deadline, since the machine may be busy, and say how to repeat what failed."""
+"""For all tests: properties may take their time, since the machine may be busy, and say how to repeat what failed."""
 
 from __future__ import annotations
 
 import signal
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("sylvite", deadline=None, print_blob=True)
+settings.register_profile("sylvite", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("sylvite")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

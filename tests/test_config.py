@@ -166,7 +166,9 @@ def test_a_long_value_does_not_fill_the_screen(path: Path) -> None:
 
 
 @given(st.one_of(st.binary(max_size=60), st.text("{}[]:,&*!?|>-'\"# \n\t<=~0x1aé\\%@`", max_size=60).map(str.encode)))
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_any_bytes_are_read_or_refused(path: Path, content: bytes) -> None:
     """No content of the file ends in anything but settings or InvalidSetting."""
     path.write_bytes(content)
@@ -207,7 +209,9 @@ def test_any_settings_are_taken_or_refused(found: object) -> None:
         max_size=5,
     )
 )
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_json_is_read_as_it_is(path: Path, found: dict[str, object]) -> None:
     """What other programs write reads as they meant it: JSON is YAML."""
     path.write_text(json.dumps({"anything": found}, ensure_ascii=False))

@@ -87,7 +87,7 @@ def test_what_cannot_be_read_is_told_with_its_line(tmp_path: Path, text: str, re
         read_conf(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.text(alphabet="ab:= \n{}[]\"'#,;$()8kKmM.", max_size=60))
 def test_any_text_is_read_or_refused(tmp_path: Path, text: str) -> None:
     """Also by the rules that look at what it says."""

@@ -349,7 +349,7 @@ def _make(kind: type[Any], value: Any) -> Any:
 
 
 @given(st.dictionaries(st.sampled_from([*NAMES, "keep_jobs", "open_mode", "x"]), VALUES, max_size=4))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_values_are_taken_or_refused(content: dict[str, Any]) -> None:
     """Whatever stands where: options of the right types, and an error for each of the others."""
     path = write("any", msgspec.json.encode({**content, "default_include": ""}).decode())

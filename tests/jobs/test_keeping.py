@@ -131,7 +131,9 @@ values = st.recursive(
 FIELDS = (*NEW, "return", "retcode", "success", "out", "fun_args", "metadata")
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(
     changes=st.lists(
         st.tuples(st.sampled_from(("new", "publish", "ret")), st.dictionaries(st.sampled_from(FIELDS), values))

@@ -281,7 +281,7 @@ STEPS = st.one_of(
 
 
 @given(st.lists(STEPS, max_size=25))
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_store_says_what_a_few_dicts_would_say(tmp_path_factory: pytest.TempPathFactory, steps: list[Any]) -> None:
     """Whatever order jobs, returns and ends come in; also after it is opened again."""
     path = tmp_path_factory.mktemp("jobs") / "jobs.db"
