@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 from sylvite.api.scopes import parse_scope
 from sylvite.api.tokens import TokenStore
@@ -34,6 +35,78 @@ def tokens_for(folder: Path, streams: int) -> list[str]:
         ]
 
 
+def _ask(path: str, token: str, last_id: str = "") -> bytes:
+    resumed = f"Last-Event-ID: {last_id}\r\n" if last_id else ""
+    head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nAccept: text/event-stream\r\n"
+    return f"{head}{resumed}\r\n".encode()
+
+
+class Listener(asyncio.Protocol):
+    """One stream of thousands: it keeps what comes, and notes when each event was there; what it was is looked at afterwards."""
+
+    MARK = b"\nevent: event\n"
+
+    def __init__(self, ask: bytes, heard: Callable[[], None]) -> None:
+        self.arrived: list[float] = []
+        self.pieces: list[bytes] = []
+        self.is_open = asyncio.Event()
+        self.transport: asyncio.Transport | None = None
+        self._ask, self._heard, self._rest = ask, heard, b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.write(self._ask)
+
+    def data_received(self, data: bytes) -> None:
+        self.pieces.append(data)
+        if not self.is_open.is_set() and b"\nretry: " in data:
+            self.is_open.set()
+        data = self._rest + data
+        for _ in range(data.count(self.MARK)):
+            self.arrived.append(time.monotonic())
+            self._heard()
+        self._rest = data[1 - len(self.MARK) :]  # Of a mark that was cut.
+
+    def lines(self) -> list[bytes]:
+        """Return the data of its events."""
+        return [line for line in b"".join(self.pieces).split(b"\n") if line.startswith(b"data: ")]
+
+
+class Listeners:
+    """Thousands of streams, as light as can be: what is measured is the interface."""
+
+    def __init__(self, port: int, tokens: Sequence[str]) -> None:
+        self._port, self._count, self._changed = port, 0, asyncio.Event()
+        self.all = [Listener(_ask("/v1/events/stream", token), self._hear) for token in tokens]
+
+    def _hear(self) -> None:
+        self._count += 1
+        if self._count % len(self.all) == 0:
+            self._changed.set()
+
+    async def open(self, at_once: int = 200) -> None:
+        loop = asyncio.get_running_loop()
+
+        async def one(listener: Listener) -> None:
+            await loop.create_connection(lambda: listener, "127.0.0.1", self._port)
+            await listener.is_open.wait()
+
+        for first in range(0, len(self.all), at_once):
+            await asyncio.gather(*(one(listener) for listener in self.all[first : first + at_once]))
+
+    async def have(self, events: int, within_s: float) -> None:
+        """Wait until all together have so many for each.  Raises TimeoutError."""
+        async with asyncio.timeout(within_s):
+            while self._count < events * len(self.all):
+                self._changed.clear()
+                await self._changed.wait()
+
+    def close(self) -> None:
+        for listener in self.all:
+            if listener.transport is not None:
+                listener.transport.abort()
+
+
 class Reader:
     """One stream, read line by line.  `events`: the data of each that came, with the time; `retired`: it has ended."""
 
@@ -44,11 +117,7 @@ class Reader:
         self.ids: list[str] = []
         self.heartbeats = 0
         self.status = 0
-        self._ask = (
-            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nAccept: text/event-stream\r\n"
-            + (f"Last-Event-ID: {last_id}\r\n" if last_id else "")
-            + "\r\n"
-        ).encode()
+        self._ask = _ask(path, token, last_id)
         self._port, self._limit = port, limit
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None

@@ -18,7 +18,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from sylvite.api.app import make_app
-from sylvite.api.connections import HEAD_BYTES_MAX, BoundedHeads, protocols_for
+from sylvite.api.connections import HEAD_BYTES_MAX, STALL_S, BoundedHeads, protocols_for
 from sylvite.api.crowd import Crowd
 from sylvite.api.salt.entries import SaltApi
 from sylvite.api.service import serving
@@ -138,7 +138,7 @@ def _config(app: ASGIApp, tls: ssl.SSLContext | None, crowd: Crowd) -> uvicorn.C
     config = uvicorn.Config(
         BoundedHeads(app), log_config=None, http=http, access_log=False, server_header=False, lifespan="off",
         timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=STOP_S, limit_concurrency=CONNECTIONS_MAX,
-        h11_max_incomplete_event_size=HEAD_BYTES_MAX, backlog=1024, proxy_headers=False, ws=socket, ws_max_size=MESSAGE_BYTES_MAX, ws_per_message_deflate=False,
+        h11_max_incomplete_event_size=HEAD_BYTES_MAX, backlog=1024, proxy_headers=False, ws=socket, ws_ping_timeout=STALL_S, ws_max_size=MESSAGE_BYTES_MAX, ws_per_message_deflate=False,
     )  # fmt: skip
     config.load()
     config.ssl = tls
