@@ -205,7 +205,8 @@ class Shared:
             await reader.close()
 
     def _below(self, part: str, node: str) -> str:
-        assert _is_part(part), part
+        if not _is_part(part):
+            raise InvalidInput(f"{part!r} is no name of what masters share: up to 32 of a to z, and _")
         return f"$KV.{bucket_name(self._settings)}.{node if node == '*' else encode(node)}.{part}."
 
     def _changed(self, is_connected: bool) -> None:  # noqa: FBT001 - as Connection.on_change calls it
