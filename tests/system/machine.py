@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -76,8 +77,9 @@ def why_not() -> str | None:
     """Return why there can be no such machine here; None where there can."""
     if os.geteuid() != 0:
         return "only root may make namespaces"
-    if not SYSTEMD.exists():
-        return "systemd is not installed"
+    missing = [name for name in ("unshare", "nsenter", "setpriv") if shutil.which(name) is None]
+    if missing or not SYSTEMD.exists():
+        return f"{', '.join(missing) or 'systemd'} is not installed"
     if (groups := _cgroups()) is None or not os.access(groups, os.W_OK):
         return "there are no groups of version 2 that one may make (cgroup2)"
     if _base() is None:
