@@ -42,6 +42,7 @@ def test_every_error_has_an_exit_code() -> None:
 
     assert sylvite.api.app.NotFound.code in EXIT_CODES
     assert sylvite.auth.rollover.NoRollover.code in EXIT_CODES
+    assert sylvite.cli.cluster_leave.NotAllSent.code in EXIT_CODES
     assert sylvite.cluster.carried.Forged.code in EXIT_CODES
     assert sylvite.export.store.NotTaken.code in EXIT_CODES
     assert sylvite.functions.key_lists.UnknownList.code in EXIT_CODES

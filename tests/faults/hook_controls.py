@@ -27,7 +27,7 @@ from sylvite.export import posting
 from sylvite.export.address import Address, parse_networks, parse_url
 from sylvite.export.judging import Outcome
 from sylvite.export.posting import Poster
-from sylvite.export.sending import Letter, Sender
+from sylvite.export.sending import Letter, Sender, Source
 from tests.faults.controls import replace
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -113,9 +113,9 @@ def _one_behind_the_other() -> None:
     """All webhooks post in one line."""
     deliver, line = Sender._deliver, asyncio.Lock()
 
-    async def wait_and_deliver(sender: Sender, letter: Letter) -> bool:
+    async def wait_and_deliver(sender: Sender, source: Source, letter: Letter) -> bool:
         async with line:
-            return await deliver(sender, letter)
+            return await deliver(sender, source, letter)
 
     replace(Sender, "_deliver", wait_and_deliver)
 
