@@ -10,14 +10,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 
 from sylvite.core.event import EVENT_BYTES_MAX, pack_data, unpack_data
 from sylvite.errors import EventTooBig, InvalidData, InvalidInput, NoSuchJob
-from sylvite.jobs.database import Kind, WriteLock, failures, open_to_read, open_to_write, transaction
+from sylvite.jobs.database import FileReader, Kind, WriteLock, open_locked, transaction
 from sylvite.jobs.jid import parse_jid
 from sylvite.jobs.matchers import IDS_MAX
 from sylvite.jobs.values import Answer, Arrival, Job, Listed, Return, Taken
@@ -65,15 +64,14 @@ class JobStoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep_bytes: int | None = 1024 * 1024 * 1024
 
 
-class JobReader:
-    """Looks jobs up.  Every call may raise JobStoreFailed.  One thread at a time."""
+class JobReader(FileReader):
+    """Looks jobs up."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self._path, self._connection = path, connection
+    kind = JOBS
 
     def find(self, jid: str) -> Listed:
         """Raises NoSuchJob."""
-        with failures(self._path, JOBS):
+        with self._failures():
             row = self._connection.execute(_FIND, (jid,)).fetchone()
             if row is None:
                 raise NoSuchJob(jid)
@@ -87,19 +85,19 @@ class JobReader:
             "SELECT minion, returned_ns, content, late, repeats FROM minions "
             "WHERE jid = ? AND returned_ns IS NOT NULL ORDER BY minion"
         )
-        with failures(self._path, JOBS):
+        with self._failures():
             return [_answer(row) for row in self._connection.execute(query, (jid,))]
 
     def waiting(self, jid: str) -> list[str]:
         """Return the ids of the minions that have not answered."""
         query = "SELECT minion FROM minions WHERE jid = ? AND returned_ns IS NULL ORDER BY minion"
-        with failures(self._path, JOBS):
+        with self._failures():
             return [minion for (minion,) in self._connection.execute(query, (jid,))]
 
     def returned(self, jid: str) -> list[str]:
         """Return the ids of those that have."""
         query = "SELECT minion FROM minions WHERE jid = ? AND returned_ns IS NOT NULL ORDER BY minion"
-        with failures(self._path, JOBS):
+        with self._failures():
             return [minion for (minion,) in self._connection.execute(query, (jid,))]
 
     def page(
@@ -118,7 +116,7 @@ class JobReader:
     def overdue(self, published_ns: int, *, count: int = PAGE_JOBS_MAX) -> list[Listed]:
         """Return the jobs of before this moment that are waited for, the oldest first; of their minions those that are."""
         found: list[Listed] = []
-        with failures(self._path, JOBS):
+        with self._failures():
             for row in self._connection.execute(_OVERDUE, (published_ns, count)).fetchall():
                 listed = _listed(row, ())
                 job = msgspec.structs.replace(listed.job, minions=tuple(self.waiting(listed.job.jid)))
@@ -127,7 +125,7 @@ class JobReader:
 
     def _select(self, query: str, before: str | None, count: int, wanted: Callable[[Job], bool] | None) -> list[Listed]:
         found: list[Listed] = []
-        with failures(self._path, JOBS):
+        with self._failures():
             rows = self._connection.execute(query, (before if before is not None else _BEHIND_ALL,))
             for row in rows:
                 if len(found) >= min(count, PAGE_JOBS_MAX):
@@ -137,17 +135,6 @@ class JobReader:
                     found.append(listed)
         return found
 
-    def close(self) -> None:
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
 
 def read_jobs(path: Path) -> JobReader:
     """Open a store to look jobs up, beside the process that writes to it.
@@ -155,7 +142,7 @@ def read_jobs(path: Path) -> JobReader:
     Raises:
         JobStoreFailed: there is none, or it cannot be used.
     """
-    return JobReader(path, open_to_read(path, JOBS))
+    return JobReader.read(path)
 
 
 class JobStore(JobReader):
@@ -164,7 +151,7 @@ class JobStore(JobReader):
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: WriteLock, settings: JobStoreSettings) -> None:
         super().__init__(path, connection)
         self._lock, self._settings = lock, settings
-        with failures(path, JOBS):
+        with self._failures():
             (self._bytes,) = connection.execute("SELECT coalesce(sum(bytes), 0) FROM jobs").fetchone()
 
     @property
@@ -187,7 +174,7 @@ class JobStore(JobReader):
         if len(job.minions) > IDS_MAX:
             raise InvalidInput(f"a job has at most {IDS_MAX} minions, not {len(job.minions)}")
         content = pack_data(msgspec.to_builtins(msgspec.structs.replace(job, minions=())))
-        with failures(self._path, JOBS), transaction(self._connection):
+        with self._failures(), transaction(self._connection):
             new = self._change(
                 "INSERT INTO jobs VALUES (?, ?, NULL, 0, 0, ?, ?) ON CONFLICT DO NOTHING",
                 (job.jid, now_ns, len(content), content),
@@ -209,7 +196,7 @@ class JobStore(JobReader):
     def take(self, returns: Sequence[Return], now_ns: int) -> list[Taken]:
         """Keep returns, all of them in one transaction, and say of each how it stands to its job."""
         packed = [self._pack(found) for found in returns]
-        with failures(self._path, JOBS), transaction(self._connection):
+        with self._failures(), transaction(self._connection):
             taken = [self._take(*each, now_ns) for each in zip(returns, packed, strict=True)]
         kept = (Arrival.EXPECTED, Arrival.LATE, Arrival.REFUSED)
         self._grow(sum(len(each[0]) for each, done in zip(packed, taken, strict=True) if done.arrival in kept))
@@ -217,7 +204,7 @@ class JobStore(JobReader):
 
     def end(self, jid: str, now_ns: int) -> None:
         """Wait no more for the minions that have not answered.  Raises NoSuchJob."""
-        with failures(self._path, JOBS), transaction(self._connection):
+        with self._failures(), transaction(self._connection):
             if not self._change("UPDATE jobs SET closed_ns = coalesce(closed_ns, ?) WHERE jid = ?", (now_ns, jid)):
                 raise NoSuchJob(jid)
 
@@ -230,7 +217,7 @@ class JobStore(JobReader):
         if keep_s is None:
             return 0
         before_ns = now_ns - int(keep_s * NANOSECONDS)
-        with failures(self._path, JOBS), transaction(self._connection):
+        with self._failures(), transaction(self._connection):
             found = self._connection.execute(_DELETE_OLDEST, (before_ns, PRUNED_AT_ONCE)).fetchall()
         self._bytes -= sum(size for (size,) in found)
         return len(found)
@@ -292,7 +279,7 @@ class JobStore(JobReader):
         limit = self._settings.keep_bytes
         if limit is None or self._bytes <= limit:
             return
-        with failures(self._path, JOBS), transaction(self._connection):
+        with self._failures(), transaction(self._connection):
             (newest,) = self._connection.execute("SELECT max(jid) FROM jobs").fetchone()
             oldest = self._connection.execute("SELECT jid, bytes FROM jobs ORDER BY published_ns, jid")
             doomed: list[str] = []
@@ -313,12 +300,7 @@ def open_jobs(path: Path, settings: JobStoreSettings = JobStoreSettings()) -> Jo
         JobStoreInUse: another process writes to it.
         JobStoreFailed: it is not ours, damaged, or of a newer version; it is left as it is.
     """
-    lock = WriteLock(path)
-    try:
-        return JobStore(path, open_to_write(path, JOBS), lock, settings)
-    except BaseException:
-        lock.release()
-        raise
+    return open_locked(path, JOBS, lambda path, connection, lock: JobStore(path, connection, lock, settings))
 
 
 _OUT_CHARACTERS_MAX = 64
