@@ -37,12 +37,13 @@ def altered() -> Iterator[Bad]:
         yield Bad("longer", hook, headers, BODY + b" ")
 
 
-def untimely() -> list[Bad]:
-    """Return what is signed right, but too long ago, or not yet."""
-    return [
-        Bad(f"{away_s} s", "std", standard(f"msg_{away_s}", BODY, away_s=away_s))
-        for away_s in (-301, 302, -86_400, 86_400, -(10**9))
-    ]  # One that is 301 s ahead is 300 s ahead when it arrives: tests/auth/test_webhooks.py has that edge.
+def untimely() -> Iterator[Bad]:
+    """Yield what is signed right, but too long ago, or not yet.
+
+    One that is hardly too early may be in time when it arrives: tests/auth/test_webhooks.py has that edge.
+    """
+    for away_s in (-301, 400, -86_400, 86_400, -(10**9)):
+        yield Bad(f"{away_s} s", "std", standard(f"msg_{away_s}", BODY, away_s=away_s))
 
 
 def _standard() -> Iterator[Bad]:
