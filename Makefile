@@ -7,7 +7,8 @@ FAULTS := $(CURDIR)/.faults.jsonl
 # Four streams of tests: all that is none of the others' is in the last one.
 HTTP := $(wildcard tests/faults/test_http_*.py) tests/api tests/console tests/docs tests/export
 BAD_DAYS := tests/faults tests/fuzz tests/simulation
-PROGRAMS := tests/cli tests/cluster tests/compat
+PROGRAMS := tests/cli tests/cluster
+SALT := tests/compat tests/system
 # They start some thousand Pythons: compiled once, whatever is set, these cost a third less.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -q
 FAULT_TESTS = SYLVITE_FAULTS_REPORT=$(FAULTS) $(PYTEST) -m "long or not long" -o faulthandler_timeout=1800
@@ -18,7 +19,7 @@ BY_THE_CLOCK := $(addprefix tests/faults/test_,flood.py many_come_back.py recove
 	link_abuse.py link_many.py link_poison.py)
 BENCHES := bench bench.jobs bench.link bench.names bench.sse bench.cluster bench.scale
 
-.PHONY: help venv run run-cluster test test-bad-days test-programs test-http test-others check lint format lock bench faults faults-of-kills faults-of-others \
+.PHONY: help venv run run-cluster test test-bad-days test-programs test-salt test-http test-others check lint format lock bench faults faults-of-kills faults-of-others \
 	faults-by-the-clock clean dist
 
 help: ## Show this
@@ -41,8 +42,8 @@ run-cluster: .venv/ready ## Start three NATS servers, two masters that share the
 	@$(PY) examples/run_cluster.py
 
 # All environments are made beside each other, and each stream starts once its own are there.
-test: ## Run all tests, in four streams beside each other: they wait for most of their time
-	@$(MAKE) --no-print-directory -j4 -k test-bad-days test-others test-programs test-http
+test: ## Run all tests, in five streams beside each other: they wait for most of their time
+	@$(MAKE) --no-print-directory -j5 -k test-bad-days test-programs test-others test-salt test-http
 
 .venv-salt/ready: requirements/salt3006.lock requirements/salt3008.lock
 	@echo "Making environments of Salt in .venv-salt, for the tests: once, it takes some minutes" >&2
@@ -70,14 +71,17 @@ test: ## Run all tests, in four streams beside each other: they wait for most of
 test-bad-days: .venv/ready
 	@$(PYTEST) $(addprefix --ignore=,$(HTTP)) $(BAD_DAYS)
 
-test-programs: .venv/ready .venv-salt/ready
+test-programs: .venv/ready
 	@$(PYTEST) $(PROGRAMS)
+
+test-salt: .venv/ready .venv-salt/ready
+	@$(PYTEST) $(SALT)
 
 test-http: .venv/ready .node/ready .venv/chromium
 	@$(PYTEST) $(HTTP)
 
 test-others: .venv/ready
-	@$(PYTEST) $(addprefix --ignore=,$(BAD_DAYS) $(HTTP) $(PROGRAMS)) tests
+	@$(PYTEST) $(addprefix --ignore=,$(BAD_DAYS) $(HTTP) $(PROGRAMS) $(SALT)) tests
 
 check: lint test ## What a change has to pass
 
