@@ -7,8 +7,8 @@ FAULTS := $(CURDIR)/.faults.jsonl
 # Four streams of tests: all that is none of the others' is in the last one.
 HTTP := $(wildcard tests/faults/test_http_*.py) tests/api tests/console tests/docs tests/export
 BAD_DAYS := tests/faults tests/fuzz tests/simulation
-PROGRAMS := tests/cli tests/cluster
-SALT := tests/compat tests/system
+PROGRAMS := tests/cli tests/system
+SALT := tests/cluster tests/compat
 # They start some thousand Pythons: compiled once, whatever is set, these cost a third less.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest -q
 FAULT_TESTS = SYLVITE_FAULTS_REPORT=$(FAULTS) $(PYTEST) -m "long or not long" -o faulthandler_timeout=1800

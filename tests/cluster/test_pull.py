@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from nats.js import api
@@ -34,6 +36,20 @@ async def lose_one(pull: Pull) -> None:
     subscription = pull._pull  # type: ignore[reportPrivateUsage] - nothing outside can lose it at will
     assert subscription is not None
     assert len(await subscription.fetch(1)) == 1
+
+
+async def stand_still(connection: Connection, pull: Pull) -> None:
+    """Have the servers give us nothing for a minute."""
+    subscription = pull._pull  # type: ignore[reportPrivateUsage] - as above
+    assert subscription is not None
+    info = await subscription.consumer_info()
+    until = (datetime.now(UTC) + timedelta(minutes=1)).isoformat().replace("+00:00", "Z")
+    answer = await connection.nats.request(
+        f"$JS.API.CONSUMER.PAUSE.s.{info.name}", json.dumps({"pause_until": until}).encode(), timeout=10
+    )
+    assert json.loads(answer.data).get("paused"), answer.data
+    while not json.loads((await connection.nats.request(f"$JS.API.CONSUMER.INFO.s.{info.name}")).data).get("paused"):
+        await asyncio.sleep(0.05)
 
 
 def test_all_comes_in_order_and_then_nothing(nats: DevCluster) -> None:
@@ -71,6 +87,42 @@ def test_what_is_lost_at_the_end_shows_as_well(nats: DevCluster) -> None:
                 await pull.fetch()
             await pull.open(api.DeliverPolicy.ALL)
             assert await pull.fetch()
+
+    asyncio.run(main())
+
+
+def test_a_consumer_that_gives_nothing_though_there_is_more_shows(nats: DevCluster) -> None:
+    async def main() -> None:
+        async with pulling(nats) as (connection, pull):
+            await stand_still(connection, pull)
+            with pytest.raises(ClusterUnreachable, match="something of the stream was lost on its way"):
+                for _ in range(10):
+                    assert not await pull.fetch()
+
+    asyncio.run(main())
+
+
+def test_a_consumer_that_does_not_know_of_more_shows(nats: DevCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its server's copy of the stream is left behind, and ends before that of the others."""
+
+    async def main() -> None:
+        async with pulling(nats) as (connection, pull):
+            assert len(await pull.fetch()) == 3
+            await stand_still(connection, pull)
+            await connection.jetstream.publish("s", b"3")
+            subscription = pull._pull  # type: ignore[reportPrivateUsage] - nothing outside can leave a server behind at will
+            assert subscription is not None
+            ask = subscription.consumer_info
+
+            async def left_behind() -> api.ConsumerInfo:
+                info = await ask()
+                info.num_pending = 0
+                return info
+
+            monkeypatch.setattr(subscription, "consumer_info", left_behind)
+            with pytest.raises(ClusterUnreachable, match="something of the stream was lost on its way"):
+                for _ in range(10):
+                    assert not await pull.fetch()
 
     asyncio.run(main())
 

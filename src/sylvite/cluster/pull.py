@@ -1,4 +1,8 @@
-"""Pull: takes messages out of a stream by a consumer of its own, which the servers forget, and with which one may vanish."""
+"""Pull: takes messages out of a stream by a consumer of its own.
+
+The servers forget it, a message may vanish on its way, and a consumer may stand still: where its server's copy of the stream is left behind
+by the others, say.  All of that shows here, within some seconds in which nothing has come.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +86,7 @@ class Pull:
         return messages
 
     async def _look(self) -> None:
-        """Raises ClusterUnreachable: the consumer has gone; or it has sent more than has come, and that for long."""
+        """Raises ClusterUnreachable: the consumer has gone; or there is more than has come, and that for long."""
         assert self._pull is not None
         try:
             info = await self._pull.consumer_info()
@@ -90,10 +94,21 @@ class Pull:
             reason = f"who reads {self._what} for us has gone"
             raise ClusterUnreachable(self._connection.servers, reason) from error
         self.left = info.num_pending or 0
-        was_behind = self._is_behind
-        self._is_behind = info.delivered is not None and info.delivered.consumer_seq > self._taken
+        was_behind, self._is_behind = self._is_behind, self.left > 0 or await self._misses_some(info.delivered)
         if was_behind and self._is_behind:
             raise self._lost()  # Nobody sends it again by himself, and no message behind it may come for long.
+
+    async def _misses_some(self, delivered: api.SequenceInfo | None) -> bool:
+        """Say whether the consumer has sent what has not come, or is where the stream has not all that it has elsewhere."""
+        if delivered is None:
+            return False
+        if delivered.consumer_seq > self._taken:
+            return True
+        try:
+            last = await self._connection.jetstream.get_last_msg(self._stream, self._subject)
+        except NotFoundError:
+            return False
+        return (last.seq or 0) > delivered.stream_seq
 
     def _lost(self) -> ClusterUnreachable:
         return ClusterUnreachable(self._connection.servers, f"something of {self._what} was lost on its way")
