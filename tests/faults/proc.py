@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 STOPS_WITHIN_S = 20.0
+_ESTABLISHED = "01"
 
 
 def memory_bytes(pid: int, what: str = "VmRSS") -> int:
@@ -52,6 +53,16 @@ def cpu_s(pid: int) -> float:
     """Return how long its threads have worked so far; of those that have ended, nothing is known."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def unread_bytes(port: int) -> int:
+    """Return how much lies in the kernel for whoever has this port of TCP, over IPv4, and has not been read."""
+    found = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, _, state, queues, *_ = line.split()
+        if int(local.partition(":")[2], 16) == port and state == _ESTABLISHED:
+            found += int(queues.partition(":")[2], 16)
+    return found
 
 
 def _fields(pid: int) -> list[str]:

@@ -63,10 +63,12 @@ def _go_away(
         arriving.wait(100)
         # It stands still for a moment first: so there is something on its way to it when it dies.
         proc.stop(site.parts["link"])
-        stopped = firing.sent
+        waits = proc.unread_bytes(site.port)
         wait_until(
-            lambda: firing.sent >= stopped + 100, within_s=60, what="events that go to a master that stands still"
+            lambda: proc.unread_bytes(site.port) > waits, within_s=60, what="something on its way to who stands still"
         )
+        sent = firing.sent
+        wait_until(lambda: firing.sent >= sent + 100, within_s=60, what="time in which that may be taken for said")
         time.sleep(0.2)
         site.kill("link", "broker")
         before, began = firing.sent, time.monotonic()
