@@ -14,6 +14,14 @@ AGAIN_S = 10.0
 """Between two events of one kind about the same; those in between are counted."""
 WAITING_MAX = 1000
 EXPECTED = frozenset(("joined", "left", "back"))
+TURNS = {
+    "joined": ("left", "lost"),
+    "left": ("joined",),
+    "lost": ("joined",),
+    "cut_off": ("back",),
+    "back": ("cut_off",),
+}
+"""What is told makes the other one news again, however soon it comes: who reads has to know how things stand."""
 
 Facts = Mapping[str, str | int | float | bool | None]
 logger = logging.getLogger("sylvite.cluster")
@@ -33,6 +41,9 @@ class Telling:
             self._told[name, about] = (last_s, untold + 1)
             return
         self._told[name, about] = (now_s, 0)
+        for other in TURNS.get(name, ()):
+            if told := self._told.get((other, about)):
+                self._told[other, about] = (-AGAIN_S, told[1])
         if untold:
             facts["untold"] = untold
         said = ", ".join(f"{key}={value}" for key, value in facts.items())
