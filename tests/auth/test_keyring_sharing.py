@@ -38,9 +38,8 @@ class Master:
     def look(self) -> tuple[dict[str, Record], dict[str, Any]]:
         """Return what it tells others."""
         announce(self.keyring, self._publish)
-        # What others do with the file shows by itself; what this connection did shows to others alone.
-        self.sharing.forget_version()
-        shown = self.sharing.look()
+        # What others do with the file shows by itself; what this connection did shows to whoever has not looked yet.
+        shown = SharedKeyring(self.keyring, self.node).look()
         assert shown is not None
         assert not shown.due
         self.ours.update(shown.records)
@@ -106,8 +105,7 @@ def test_who_is_accepted_at_one_is_accepted_at_the_other(mars: Master, venus: Ma
 def test_what_is_not_announced_does_not_count_elsewhere(mars: Master) -> None:
     mars.keyring.ask("web1", A, "10.0.0.1", NOW)
     mars.keyring.accept("web1", A.fingerprint, NOW)
-    mars.sharing.forget_version()
-    shown = mars.sharing.look()
+    shown = SharedKeyring(mars.keyring, mars.node).look()
     assert shown is not None
     assert shown.due == {"web1"}
 

@@ -85,10 +85,6 @@ class SharedKeyring:
         due = {id_ for (id_,) in self._store.rows("SELECT DISTINCT id FROM due WHERE act = 'accepted'")}
         return Shown(found, frozenset(due), self._waiting())
 
-    def forget_version(self) -> None:
-        """Look again at the next `look`: this connection itself has written."""
-        self._version = -1
-
     def take(self, incoming: Mapping[str, Record], now_ns: int) -> dict[str, Record]:
         """Take in what other masters say, in one transaction, and return what comes of it.
 
