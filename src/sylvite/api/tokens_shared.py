@@ -23,9 +23,10 @@ from typing import ParamSpec, Self, TypeVar
 import msgspec
 
 from sylvite.api.tokens import LIFE_S_MAX, NoSuchToken, TokenCopy, TokenStore
+from sylvite.cluster.ending import first_to_end
 from sylvite.cluster.joined import Joined
 from sylvite.cluster.shared import Shared
-from sylvite.errors import InvalidInput, SylviteError
+from sylvite.errors import InvalidInput
 from sylvite.jobs.database import Kind, failures, open_to_write, transaction
 
 NAME = "tokens_shared.db"
@@ -195,11 +196,7 @@ class _Round:
         self._tokens = await self._do(partial(SharedTokens, self._folder))
         try:
             self._ours = await self._do(self._tokens.known)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._watch(), name="cluster: tokens of others")
-                group.create_task(self._work(), name="cluster: tokens")
-        except* SylviteError as errors:
-            raise errors.exceptions[0] from None
+            await first_to_end(self._watch(), self._work(), name="cluster: tokens")
         finally:
             await asyncio.shield(self._do(self._tokens.close))
 

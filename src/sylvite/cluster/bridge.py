@@ -8,15 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Awaitable, Mapping
 
 from sylvite.client.async_client import AsyncClient
 from sylvite.cluster.audit import Audit, Other
 from sylvite.cluster.claim import Claiming, of_this_process
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.down import Down
-from sylvite.cluster.ending import end_all
+from sylvite.cluster.ending import first_to_end
 from sylvite.cluster.settings import ClusterSettings, join_servers
 from sylvite.cluster.sharing import Share, share_all
 from sylvite.cluster.stream import Stream, check_node
@@ -128,7 +127,7 @@ class Bridge:
         audit = Audit(self._bus, stream, up, down, self._telling, state, self._others)
         self._is_back()
         try:
-            await _first_to_end(
+            await first_to_end(
                 up.run(),
                 down.run(),
                 audit.run(),
@@ -136,7 +135,9 @@ class Bridge:
                 self._keep_saying(up),
                 connection.lost.wait(),
                 share_all(connection, self._node, self._sharing),
+                name="cluster: a session of the bridge",
             )
+            raise ClusterError("the connection was lost")
         except asyncio.CancelledError:
             await audit.leave()
             await claiming.release()
@@ -149,18 +150,6 @@ class Bridge:
         while True:
             up.say()
             await asyncio.sleep(SAY_S)
-
-
-async def _first_to_end(*work: Coroutine[Any, Any, Any]) -> None:
-    """Run all until one ends; raise what it has raised."""
-    tasks = [asyncio.create_task(each) for each in work]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-        raise ClusterError("the connection was lost")
-    finally:
-        await end_all(tasks)
 
 
 async def _within(seconds: float, work: Awaitable[object], what: str) -> None:

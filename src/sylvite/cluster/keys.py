@@ -23,9 +23,9 @@ from sylvite.auth import shared_keys
 from sylvite.auth.keyring import Keyring
 from sylvite.auth.keyring_sharing import SharedKeyring, Waiting
 from sylvite.auth.shared_keys import Record
+from sylvite.cluster.ending import first_to_end
 from sylvite.cluster.joined import Joined
 from sylvite.cluster.shared import Entry, Shared
-from sylvite.errors import SylviteError
 
 KEYS, ASKS = "keys", "asks"
 LOOK_S = 0.25
@@ -77,12 +77,9 @@ class _Round:
         try:
             self._keyring = SharedKeyring(opened, self._shared.node)
             self._ours = await self._do(self._keyring.known)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._watch(KEYS, self._records), name="cluster: keys of others")
-                group.create_task(self._watch(ASKS, self._waiting), name="cluster: keys that wait")
-                group.create_task(self._work(), name="cluster: keys")
-        except* SylviteError as errors:
-            raise errors.exceptions[0] from None
+            await first_to_end(
+                self._watch(KEYS, self._records), self._watch(ASKS, self._waiting), self._work(), name="cluster: keys"
+            )
         finally:
             await asyncio.shield(self._do(opened.close))
 

@@ -11,9 +11,10 @@ from contextlib import aclosing
 
 from sylvite.client.async_client import AsyncClient
 from sylvite.cluster.connection import REQUEST_S, Connection
+from sylvite.cluster.ending import first_to_end
 from sylvite.cluster.shared import Entry, Shared
 from sylvite.cluster.telling import Telling
-from sylvite.errors import ClusterUnreachable, SylviteError
+from sylvite.errors import ClusterUnreachable
 
 PART, ITEM = "master", "key"
 LOOK_S = 2.0
@@ -33,13 +34,9 @@ class MasterKey:
             SylviteError: the servers fail.
         """
         keys: dict[str, str] = {}
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._telling.run(), name="cluster: the key of masters is told")
-                group.create_task(_watch(shared, keys), name="cluster: keys of masters")
-                group.create_task(self._compare(shared, keys), name="cluster: the key of this master")
-        except* SylviteError as errors:
-            raise errors.exceptions[0] from None
+        await first_to_end(
+            self._telling.run(), _watch(shared, keys), self._compare(shared, keys), name="cluster: keys of masters"
+        )
 
     async def _compare(self, shared: Shared, keys: dict[str, str]) -> None:
         while True:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from sylvite.cluster.connection import Connection
+from sylvite.cluster.ending import first_to_end
 from sylvite.cluster.shared import Shared
 from sylvite.errors import SylviteError
 
@@ -21,10 +22,8 @@ logger = logging.getLogger("sylvite.cluster")
 async def share_all(connection: Connection, node: str, kinds: Mapping[str, Share]) -> None:
     """Share all that `kinds` names, until this is cancelled."""
     shared = Shared(connection, node)
-    async with asyncio.TaskGroup() as group:
-        for name, share in kinds.items():
-            group.create_task(_keep_sharing(shared, name, share), name=f"cluster: {name}")
-        await asyncio.Event().wait()
+    work = [_keep_sharing(shared, name, share) for name, share in kinds.items()]
+    await first_to_end(*work, asyncio.Event().wait(), name="cluster: sharing")
 
 
 async def _keep_sharing(shared: Shared, name: str, share: Share) -> None:

@@ -6,12 +6,11 @@ import asyncio
 import logging
 import os
 import time
-from typing import Any
 
 from sylvite.client.async_client import AsyncClient
 from sylvite.client.batches import AsyncBatches
 from sylvite.cluster.carried import NOWHERE, Forged, Place, decode
-from sylvite.cluster.ending import end_all
+from sylvite.cluster.ending import first_to_end
 from sylvite.cluster.outgoing import Message, Outgoing, Waiting, is_own
 from sylvite.cluster.settings import ClusterSettings
 from sylvite.cluster.stream import Confirmed, Stream, Writer
@@ -160,17 +159,9 @@ class Up:
         return place, stamp_ns
 
     async def _until_reseed(self, writer: Writer, batches: AsyncBatches) -> None:
-        tasks: list[asyncio.Task[Any]] = [
-            asyncio.create_task(self._pump(writer, batches), name="cluster: up"),
-            asyncio.create_task(self._hear(writer, batches), name="cluster: answers"),
-            asyncio.create_task(self._reseed.wait(), name="cluster: reseed"),
-        ]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            await end_all(tasks)
+        await first_to_end(
+            self._pump(writer, batches), self._hear(writer, batches), self._reseed.wait(), name="cluster: up"
+        )
 
     async def _pump(self, writer: Writer, batches: AsyncBatches) -> None:
         out = self._out

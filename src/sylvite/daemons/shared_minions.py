@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 from nats.aio.msg import Msg
 
 from sylvite.cluster import words
-from sylvite.cluster.ending import end_all
+from sylvite.cluster.ending import end_all, first_to_end
 from sylvite.cluster.minions import GRAINS, PRESENCE, SO_IT_IS, Changes, Others, Ours, encode_grains, encode_record
 from sylvite.cluster.shared import Shared
 from sylvite.cluster.stream import node_of, say_subject
@@ -126,13 +126,9 @@ class SharedMinions:
             said = await connection.nats.subscribe(say_subject(connection.settings), cb=self._heard)  # type: ignore[reportUnknownMemberType] - nats-py leaves a type in it open
         work = [self._watch(shared, part, ours, done) for part, done in complete.items()]
         work.append(self._put_all(shared, ours, complete.values()))
-        tasks = [asyncio.create_task(each, name="cluster: minions") for each in work]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await first_to_end(*work, name="cluster: minions")
         finally:
-            await end_all(tasks)
             self.knows_all.clear()
             self.others.parted()
             if not connection.nats.is_closed:
