@@ -337,8 +337,8 @@ class TokenStore:
             (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         if version == self._version:
             return False
-        self._version = version
         self._load()
+        self._version = version  # Not before: what could not be read is read the next time.
         return True
 
     def _used(self, kept: _Kept, now_ns: int) -> None:

@@ -6,6 +6,7 @@ a kill or a lost connection leaves behind at a provider is found again, and told
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -68,8 +69,13 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         path = private_folder(folder, "state") / "cloud.db"
-        # SQLite would give it the modes of the umask; its other files take those of this one.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        # SQLite would give it the modes of the umask; its other files take those of this one. One that is there is not
+        # opened: closing it would end the locks of our other connections to it (fcntl(2)).
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            if path.is_symlink():
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from None
         self._path = path
         self._database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
         try:

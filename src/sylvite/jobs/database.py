@@ -122,7 +122,7 @@ def open_to_write(path: Path, kind: Kind) -> sqlite3.Connection:
     Raises:
         JobStoreFailed: it is not ours, damaged, or of a newer version; it is left as it is.
     """
-    os.close(_open_own(path))
+    _make_own(path)
     with failures(path, kind):
         connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     try:
@@ -218,6 +218,26 @@ def _check(connection: sqlite3.Connection, path: Path, kind: Kind) -> None:
         )
 
 
+def _make_own(path: Path) -> None:
+    """Make an empty file for us alone, or make sure that the one that is there is one, without opening it.
+
+    A process that closes a file loses all its locks of it (fcntl(2)), those of its other connections to it too: another
+    process would then take itself for the last one, and take the write-ahead log away.
+
+    Raises:
+        JobStoreFailed: it is not, or the system refuses.
+    """
+    try:
+        status = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        os.close(_open_own(path))
+        return
+    except OSError as error:
+        raise JobStoreFailed(f"{path} cannot be opened: {(error.strerror or '').lower()}") from error
+    if (wrong := _what_is_wrong(status)) is not None:
+        raise JobStoreFailed(f"{path} is not safe: it {wrong}")
+
+
 def _open_own(path: Path) -> int:
     """Open a file, or make it for us alone; of one that is there make sure that it is a file of ours alone.
 
@@ -243,7 +263,8 @@ def _open_own(path: Path) -> int:
 
 def _what_is_wrong(status: os.stat_result) -> str | None:
     if not stat.S_ISREG(status.st_mode):
-        return "is no regular file"
+        kinds = {stat.S_IFLNK: "is a link", stat.S_IFDIR: "is a directory"}
+        return kinds.get(stat.S_IFMT(status.st_mode), "is no regular file")
     if status.st_uid != os.geteuid():
         return f"belongs to uid {status.st_uid}"
     if status.st_nlink > 1:
