@@ -17,6 +17,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import NamedTuple, Self, cast
 
 import msgspec
@@ -84,18 +85,18 @@ class Leases:
         name = bucket_name(self._settings)
         with self._connection.asking(f"looking at the leases in {name}"):
             try:
-                info = await self._jetstream.stream_info(f"KV_{name}")
+                info = await self._connection.ask(lambda jetstream: jetstream.stream_info(f"KV_{name}"))
             except NotFoundError:
-                await self._make(name)
-                info = await self._jetstream.stream_info(f"KV_{name}")
+                await self._connection.ask(partial(self._make, name))
+                info = await self._connection.ask(lambda jetstream: jetstream.stream_info(f"KV_{name}"))
         self._check(info)
         with self._connection.asking(f"looking at the leases in {name}"):
-            self._bucket = await self._jetstream.key_value(name)
+            self._bucket = await self._connection.ask(lambda _: self._jetstream.key_value(name))
         assert info.created is not None
         self._epoch = int(info.created.timestamp() * 1e6)
         return self
 
-    async def _make(self, name: str) -> None:
+    async def _make(self, name: str, jetstream: JetStreamContext) -> None:
         config = api.KeyValueConfig(
             name,
             description="Which master of a Sylvite cluster does what",
@@ -105,7 +106,7 @@ class Leases:
             max_value_size=VALUE_BYTES_MAX,
             direct=False,  # What is read comes from who leads, not from one that is behind.
         )
-        await self._jetstream.create_key_value(config)  # type: ignore[reportUnknownMemberType] - nats-py's types are partial
+        await jetstream.create_key_value(config)  # type: ignore[reportUnknownMemberType] - nats-py's types are partial
 
     def _check(self, info: api.StreamInfo) -> None:
         config = info.config
