@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,17 +57,10 @@ def wait_until(holds: Callable[[], bool], what: str, *, within_s: float = WITHIN
         time.sleep(0.02)  # Between two looks at another process.
 
 
-def subscriptions_of(bus: Client) -> Counter[str]:
-    """Return how many each client has, by its name: one more shows where others, of parts that are starting, go."""
+def subscriptions(bus: Client) -> set[tuple[int, int]]:
+    """Return which there are, by connection and number: one that is new is seen also while others go."""
     clients: list[dict[str, Any]] = bus.ask("stats")["clients"]
-    found: Counter[str] = Counter()
-    for each in clients:
-        found[each["client"]] += len(each["subscriptions"])
-    return found
-
-
-def count_subscriptions(bus: Client) -> int:
-    return int(bus.ask("stats")["subscriptions"])
+    return {(each["connection"], one["id"]) for each in clients for one in each["subscriptions"]}
 
 
 def write_master(folder: Path, sock_dir: Path, **options: object) -> Path:

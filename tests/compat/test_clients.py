@@ -12,11 +12,11 @@ from tests.compat.nodes import Nodes
 from tests.compat.places import (
     GOLDEN,
     SHIM,
-    count_subscriptions,
     finish,
     run_program,
     shim_environment,
     start_program,
+    subscriptions,
     wait_until,
 )
 from tests.compat.real_salt import RELEASES
@@ -99,9 +99,9 @@ for evdata in event.iter_events(match_type = 'regex', tag = 'custom.*'):
     break
 """
     with Client.connect(nodes.site.minion_bus) as bus:
-        before = count_subscriptions(bus)
+        before = subscriptions(bus)
         program = start_program(listener, env=nodes.environment)
-        wait_until(lambda: count_subscriptions(bus) > before or program.poll() is not None, "it listens")
+        wait_until(lambda: bool(subscriptions(bus) - before) or program.poll() is not None, "it listens")
     fire = "import salt.client\nprint(salt.client.LocalClient().cmd('minion-0042', 'event.fire', [{'data': 'message for the minion'}, 'customtag/african/unladen']))\n"
     assert run_program(fire, env=nodes.environment) == "{'minion-0042': True}\n"
     assert finish(program) == "message for the minion\n"

@@ -17,7 +17,7 @@ import pytest
 from sylvite.client.sync_client import Client
 from tests.compat.event_page import CLAIMS, NAMED, OPENED, PAGE, ROWS, TOKEN, Fires, Listens, Row, names_in_the_text
 from tests.compat.nodes import MINION, Nodes, running_nodes
-from tests.compat.places import WITHIN_S, run_program, subscriptions_of, wait_until
+from tests.compat.places import WITHIN_S, run_program, subscriptions, wait_until
 
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
 
@@ -92,14 +92,14 @@ def test_a_block_of_the_page(here: Nodes, row: Row) -> None:
 
 
 def listen(bus: Client, start: Callable[[], Started], expected: Listens) -> None:
-    before = subscriptions_of(bus)
+    before = subscriptions(bus)
     with start() as program:
-        wait_until(lambda: bool(subscriptions_of(bus) - before) or program.has_ended, "it listens")
+        wait_until(lambda: bool(subscriptions(bus) - before) or program.has_ended, "it listens")
         for tag, data in expected.fired:
             bus.publish(tag, data)
         wait_until(lambda: expected.shown in program.printed or program.has_ended, "it prints what was fired")
         assert expected.shown in program.printed
-    wait_until(lambda: not subscriptions_of(bus) - before, "it listens no more")
+    wait_until(lambda: not subscriptions(bus) - before, "it listens no more")
 
 
 def fire(bus: Client, start: Callable[[], Started], expected: Fires) -> None:

@@ -11,16 +11,16 @@ from sylvite.compat.endpoints import UnixEndpoints, master_endpoints, minion_end
 from sylvite.compat.frames import Framing, encode_frame
 from sylvite.compat.packing import pack_event
 from tests.compat.nodes import MINION, Nodes
-from tests.compat.places import subscriptions_of, wait_until
+from tests.compat.places import subscriptions, wait_until
 from tests.compat.test_sockets import connect, read_events
 from tests.daemons.nodes import WITHIN_S, Daemon, Site, children_of, free_port
 
 
 def goes_through(endpoints: UnixEndpoints, bus_path: Path) -> None:
     with Client.connect(bus_path) as bus:
-        before = subscriptions_of(bus)
+        before = subscriptions(bus)
         with connect(endpoints.pub) as listening, connect(endpoints.pull) as firing:
-            wait_until(lambda: bool(subscriptions_of(bus) - before), "the reader is subscribed")
+            wait_until(lambda: bool(subscriptions(bus) - before), "the reader is subscribed")
             firing.sendall(encode_frame(pack_event("nodes/a", {"n": 1}), "length"))
             while "nodes/a" not in [tag for tag, _ in read_events(listening, 1)]:
                 continue
@@ -67,9 +67,9 @@ def test_on_tcp(tmp_path: Path, node: str, framing: Framing) -> None:
         file, bus_path = site.minion_file, site.minion_bus
         site.configure_minion(ipc_mode="tcp", salt_socket_framing=framing, **ports)
     with Daemon(tmp_path, node, "--config", str(file)), Client.connect(bus_path.with_name("bus.tcp")) as bus:
-        before = subscriptions_of(bus)
+        before = subscriptions(bus)
         with connect(pub) as listening, connect(pull) as firing:
-            wait_until(lambda: bool(subscriptions_of(bus) - before), "the reader is subscribed")
+            wait_until(lambda: bool(subscriptions(bus) - before), "the reader is subscribed")
             expected = encode_frame(pack_event("tcp/a", {"_stamp": "x", "n": 1}), framing)
             firing.sendall(encode_frame(pack_event("tcp/a", {"_stamp": "x", "n": 1}), "length"))
             raw = b""

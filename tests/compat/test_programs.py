@@ -20,7 +20,7 @@ from sylvite.compat.cloud_lines import translate_cloud
 from sylvite.compat.command_lines import UsageError, translate
 from tests.compat.event_page import LANGUAGES, PAGE
 from tests.compat.nodes import MINION, Nodes
-from tests.compat.places import GOLDEN, WITHIN_S, count_subscriptions, shim_environment, wait_until
+from tests.compat.places import GOLDEN, WITHIN_S, shim_environment, subscriptions, wait_until
 from tests.daemons.nodes import Site
 from tests.docs.blocks import PROJECT, blocks
 
@@ -108,9 +108,9 @@ def test_recordings_of_watching(nodes: Nodes, name: str) -> None:
     expected = recording(name)
     fired = CAME_FIRST.get(name, expected.fired)
     with Client.connect(nodes.site.bus) as bus:
-        before = count_subscriptions(bus)
+        before = subscriptions(bus)
         program = start(expected.words, nodes.environment)
-        wait_until(lambda: count_subscriptions(bus) > before or program.poll() is not None, "it listens")
+        wait_until(lambda: bool(subscriptions(bus) - before) or program.poll() is not None, "it listens")
         fire = "import salt.utils.event, sys, json\nwith salt.utils.event.MasterEvent(sys.argv[1]) as event:\n    for tag, data in json.loads(sys.argv[2]):\n        event.fire_event(data, tag)\n"
         subprocess.run(
             [sys.executable, "-c", fire, str(nodes.site.bus.parent), json.dumps(fired)], env=nodes.environment, check=True, timeout=WITHIN_S
@@ -125,9 +125,9 @@ def test_recordings_of_watching_that_is_interrupted(nodes: Nodes, name: str) -> 
     """Ctrl-C: what is said, and the exit code.  Salt goes on with a traceback, where it is the runner."""
     expected = recording(name)
     with Client.connect(nodes.bus("master" if expected.words[0] == "salt-run" else "minion")) as bus:
-        before = count_subscriptions(bus)
+        before = subscriptions(bus)
         watching = start(expected.words, nodes.environment)
-        wait_until(lambda: count_subscriptions(bus) > before or watching.poll() is not None, "it listens")
+        wait_until(lambda: bool(subscriptions(bus) - before) or watching.poll() is not None, "it listens")
         watching.send_signal(signal.SIGINT)
         out, err = watching.communicate(timeout=WITHIN_S)
     assert expected.out.startswith(err)

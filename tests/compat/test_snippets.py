@@ -13,11 +13,11 @@ from sylvite.client.sync_client import Client
 from sylvite.testing.broker import BrokerProcess
 from tests.compat.places import (
     GOLDEN,
-    count_subscriptions,
     finish,
     run_program,
     shim_environment,
     start_program,
+    subscriptions,
     wait_until,
     write_master,
 )
@@ -61,10 +61,10 @@ def play(
 ) -> str:
     """Start a program, fire once it listens, and return what it prints."""
     with Client.connect(site.broker.socket) as bus:
-        before = count_subscriptions(bus)
+        before = subscriptions(bus)
         program = start_program(source, env=site.environment)
         try:
-            wait_until(lambda: count_subscriptions(bus) > before or program.poll() is not None, "it listens")
+            wait_until(lambda: bool(subscriptions(bus) - before) or program.poll() is not None, "it listens")
             for tag, data in fired:
                 (fire or Client.publish)(bus, tag, data)
         except BaseException:

@@ -24,7 +24,7 @@ from sylvite.compat.packing import pack_event, unpack_event
 from sylvite.compat.tcp_owner import owner_of
 from sylvite.errors import InvalidSetting
 from sylvite.testing.broker import BrokerProcess
-from tests.compat.places import GOLDEN, WITHIN_S, count_subscriptions, wait_until
+from tests.compat.places import GOLDEN, WITHIN_S, subscriptions, wait_until
 from tests.faults.other_user import needs_root, other_user
 
 SHUT_S = 30.0
@@ -105,11 +105,11 @@ def connect(place: Place) -> socket.socket:
 @contextlib.contextmanager
 def reader(bus: Client, place: Place) -> Generator[socket.socket]:
     """A reader that the bus knows of."""
-    before = count_subscriptions(bus)
+    before = subscriptions(bus)
     with connect(place) as found:
-        wait_until(lambda: count_subscriptions(bus) > before, "the reader is subscribed")
+        wait_until(lambda: bool(subscriptions(bus) - before), "the reader is subscribed")
         yield found
-    wait_until(lambda: count_subscriptions(bus) <= before, "the reader has been let go")
+    wait_until(lambda: not subscriptions(bus) - before, "the reader has been let go")
 
 
 def read_events(connected: socket.socket, count: int) -> list[tuple[str, dict[str, object]]]:
@@ -273,9 +273,9 @@ def test_a_gap_is_an_event(tmp_path: Path) -> None:
 def test_on_tcp(broker: BrokerProcess, bus: Client) -> None:
     with served(broker, "--tcp", "0", "0") as found:
         pub, pull = map(int, found.said.split())
-        before = count_subscriptions(bus)
+        before = subscriptions(bus)
         with socket.create_connection(("127.0.0.1", pub)) as listening:
-            wait_until(lambda: count_subscriptions(bus) > before, "the reader is subscribed")
+            wait_until(lambda: bool(subscriptions(bus) - before), "the reader is subscribed")
             with socket.create_connection(("127.0.0.1", pull)) as firing:
                 assert owner_of(firing.getsockname(), firing.getpeername()) == os.getuid()
                 firing.sendall(encode_frame(pack_event("tcp/a", {"n": 1}), "length"))

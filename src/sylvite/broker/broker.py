@@ -69,7 +69,8 @@ class Broker:
         self.replication = Replication(clock.now_s, is_there=settings.has_cluster)
         self.intake = Intake(log, settings.limits, self.counters, wanted, failed, self.replication)
         self.readers = Readers(log, settings.limits, clock, wanted)
-        self.connections: dict[Connection, None] = {}
+        self.connections: dict[Connection, int] = {}
+        """Each with its number: the first one was 1, and none is given again."""
         self.started_ns = clock.now_ns()
         self._per_user: Counter[int] = Counter()
         self._output: dict[Connection, None] = {}
@@ -110,9 +111,9 @@ class Broker:
             raise Overloaded(f"the broker has {limits.connections} connections, its limit")
         if self._per_user[user] >= limits.connections_per_user:
             raise Overloaded(f"{connection.peer.name} has {limits.connections_per_user} connections, its limit")
-        self.connections[connection] = None
         self._per_user[user] += 1
         self.counters.connections += 1
+        self.connections[connection] = self.counters.connections
 
     def leave(self, connection: Connection) -> None:
         self._output.pop(connection, None)

@@ -53,6 +53,7 @@ def _stats(broker: Broker, connection: Connection, arguments: NoArguments) -> di
         "cursors": len(log.cursors),
         "clients": [
             {
+                "connection": number,
                 "client": other.client,
                 "sender": other.peer.name,
                 "subscriptions": [
@@ -65,7 +66,7 @@ def _stats(broker: Broker, connection: Connection, arguments: NoArguments) -> di
                     for subscription in other.subscriptions.values()
                 ],
             }
-            for other in broker.connections
+            for other, number in broker.connections.items()
         ],
     }
 
