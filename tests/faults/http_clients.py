@@ -128,6 +128,11 @@ class Reader:
         head = await self._reader.readuntil(b"\r\n\r\n")
         self.status = int(head.split()[1])
 
+    async def open_well(self) -> None:
+        """Raises AssertionError: it is not let in."""
+        await self.open()
+        assert self.status == 200, f"a stream was answered with {self.status}"
+
     async def read(self, until: int) -> None:
         """Read until there were so many events, or the stream has ended."""
         assert self._reader is not None
