@@ -29,6 +29,7 @@ from sylvite.client.subscription import Patterns, read_filter
 from sylvite.cluster import roster
 from sylvite.cluster.carried import Place
 from sylvite.cluster.connection import Connection
+from sylvite.cluster.ending import end_all
 from sylvite.cluster.holding import Batch, Holding, Work
 from sylvite.cluster.leases import Leases, now_s
 from sylvite.cluster.positions import Positions
@@ -100,8 +101,7 @@ class Group:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._own:
-            task.cancel()
+        await end_all(self._own)
         for holding in self._holdings.values():
             holding.leaving.set()
             holding.closing.set()

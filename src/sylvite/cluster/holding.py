@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from sylvite.cluster import words
 from sylvite.cluster.carried import Forged, Place, decode
+from sylvite.cluster.ending import end_all, first_to_end
 from sylvite.cluster.incoming import Lost
 from sylvite.cluster.leases import Lease, Leases, now_s
 from sylvite.cluster.part import NUMBER_MAX, Handed, Part, Position, Received
@@ -190,8 +191,7 @@ class _Feed:
 
     async def close(self) -> None:
         if self._fetching is not None:
-            self._fetching.cancel()
-            await asyncio.gather(self._fetching, return_exceptions=True)
+            await end_all([self._fetching])
         await self._reader.close()
 
 
@@ -201,6 +201,7 @@ class Holding:
     def __init__(self, work: Work, node: str) -> None:
         self.leaving, self.closing = asyncio.Event(), asyncio.Event()
         self._work, self._node = work, node
+        self._name = f"group {work.group}: {node}"
         self._asked = 0
         """How often we have asked for what is missing since something came."""
 
@@ -210,7 +211,7 @@ class Holding:
         async with self._work.leases.hold(part_name(self._work.group, self._node)) as lease:
             while not self.leaving.is_set():
                 try:
-                    await first(lease.held(), self.leaving.wait())
+                    await first_to_end(lease.held(), self.leaving.wait(), name=self._name)
                     if not self.leaving.is_set():
                         await self._serve(lease)
                     told = ""
@@ -219,7 +220,7 @@ class Holding:
                         logger.warning("group %s: %s", self._work.group, error)
                     told = str(error)
                     self._work.positions.forget()
-                    await first(asyncio.sleep(AGAIN_S), self.leaving.wait())
+                    await first_to_end(asyncio.sleep(AGAIN_S), self.leaving.wait(), name=self._name)
 
     async def _serve(self, lease: Lease) -> None:
         """Raises ClusterError: everything has to be looked at anew."""
@@ -242,7 +243,7 @@ class Holding:
             writing.check()
             handed = feed.part.hand_out()
             if handed is None:
-                await first(feed.more(), self.leaving.wait())
+                await first_to_end(feed.more(), self.leaving.wait(), name=self._name)
                 if feed.part.hole is not None and now_s() - feed.part.hole.since_s > LATE_S:
                     await self._ask_again(feed.part.hole.offset)
                 continue
@@ -253,7 +254,7 @@ class Holding:
                 batch = Batch(self._node, handed, feed, writing)
                 self._work.put(batch)
                 feed.start()
-                await first(batch.settled.wait(), lease.lost(), self.closing.wait())
+                await first_to_end(batch.settled.wait(), lease.lost(), self.closing.wait(), name=self._name)
                 if not batch.is_acknowledged:
                     if self.closing.is_set() and not batch.is_taken:
                         break
@@ -275,16 +276,3 @@ class Holding:
             await connection.nats.publish(say_subject(settings, settings.node), word)
         self._asked += 1
         raise ClusterError(f"of {self._node} something is missing from @{offset} on; it is asked for")
-
-
-async def first(*waiting: Coroutine[Any, Any, Any]) -> None:
-    """Wait for the first of several; the others are given up."""
-    tasks = [asyncio.ensure_future(each) for each in waiting]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
