@@ -149,7 +149,8 @@ def test_what_a_scope_hides_is_not_there(api: Api, token: str) -> None:
     [
         ("/v1/events?limit=0", 400, "invalid_setting"), ("/v1/events?limit=1001", 400, "invalid_setting"),
         ("/v1/events?tags=a", 400, "invalid_setting"), ("/v1/events?since=soon", 400, "invalid_setting"),
-        ("/v1/events?after=7", 400, "invalid_setting"), ("/v1/events?since=oldest&after=0123456789abcdef.7", 400, "invalid_setting"),
+        ("/v1/events?after=7", 400, "invalid_setting"), ("/v1/events?after=", 400, "invalid_setting"),
+        ("/v1/events?since=oldest&after=0123456789abcdef.7", 400, "invalid_setting"),
         ("/v1/events?where=data.", 400, "invalid_expression"), ("/v1/events?tag=(a%2B)%2B%24&match=regex", 400, "invalid_pattern"),
         ("/v1/events?match=fuzzy", 400, "invalid_setting"), ("/v1/events?limit=1&limit=2", 400, "invalid_setting"),
         ("/v1/events/99999999", 404, "no_such_offset"), ("/v1/events/x", 400, "invalid_setting"), ("/v1/nothing", 404, "not_found"),

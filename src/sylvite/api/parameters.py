@@ -63,11 +63,12 @@ def read_selection(query: QueryParams, *also: str, last_event_id: str = "", defa
         exact=tags if match == "exact" else (),
         regex=tags if match == "regex" else (),
     )
-    after = query.get("after") or last_event_id
-    if after:
-        if "since" in query and query.get("after"):
+    if "after" in query:
+        if "since" in query:
             raise InvalidSetting("since", query["since"], "and after cannot both say where to begin")
-        return Selection(wanted, read_id(after))
+        return Selection(wanted, read_id(query["after"]))
+    if last_event_id:
+        return Selection(wanted, read_id(last_event_id))
     return Selection(wanted, query.get("since", default))
 
 
