@@ -31,7 +31,7 @@ venv: .venv/ready ## Make the environment in .venv
 	@if [ -z "$(PYTHON)" ]; then echo "Sylvite needs Python 3.11 or newer; none was found on the PATH" >&2; exit 1; fi
 	@echo "Making the environment in .venv: once, it takes a minute" >&2
 	@$(PYTHON) -m venv .venv
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@$(PY) -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements/dev.lock
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -46,7 +46,7 @@ class Release(NamedTuple):
             if ready.exists() and ready.read_bytes() == lock.read_bytes():
                 return
             _run(sys.executable, "-m", "venv", "--clear", self.folder)
-            pip = (self.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+            pip = (self.python, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check")
             _run(*pip, "--require-hashes", "-r", lock)
             ready.write_bytes(lock.read_bytes())
 
