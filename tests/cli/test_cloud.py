@@ -16,7 +16,7 @@ from tests.cli.program import Program
 from tests.cloud.openstack import PASSWORD, Fault, OpenStack
 from tests.cloud.surroundings import Surroundings
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 JSON = (("Content-Type", "application/json"),)
 
 

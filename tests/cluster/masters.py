@@ -18,7 +18,7 @@ from sylvite.cluster.dev import DevCluster
 from sylvite.testing.broker import BrokerProcess
 from tests.cluster.servers import settings
 
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 60.0
 ROOT = Path(__file__).parents[2]
 
 

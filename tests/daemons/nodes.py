@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 
 def free_port() -> int:

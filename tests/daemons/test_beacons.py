@@ -21,7 +21,7 @@ from sylvite.daemons.configuration import Configuration, minion_configuration
 from sylvite.daemons.options.minion import MinionOptions
 from sylvite.testing.broker import BrokerProcess
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 
 @pytest.fixture

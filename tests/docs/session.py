@@ -23,7 +23,7 @@ from sylvite.daemons.options.reading import load_master, load_minion
 from sylvite.testing.broker import BrokerProcess
 from tests.docs.blocks import Block, commands
 
-WITHIN_S = 30
+WITHIN_S = 60
 
 _MASKS = (
     (r"\b\d{20}\b", "JID"),

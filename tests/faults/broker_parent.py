@@ -41,7 +41,7 @@ from tests.faults.input_controls import INPUT_CONTROLS, say_everything
 
 FAULTS_FILE = "faults"
 """Where a broker says that its fault has happened: one line each time."""
-READY_WITHIN_S = ENDED_WITHIN_S = 20.0
+READY_WITHIN_S = ENDED_WITHIN_S = 60.0
 _PR_SET_PDEATHSIG = 1
 
 

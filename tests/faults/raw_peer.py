@@ -15,7 +15,7 @@ from sylvite.core.pattern import Filter
 from sylvite.wire.frame import FrameDecoder
 from sylvite.wire.messages import VERSION, Hello, Message, Publish, Start, Subscribe, decode, encode
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 CREDIT_BYTES = 16 * 1024 * 1024
 
 

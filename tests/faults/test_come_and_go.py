@@ -32,7 +32,7 @@ PUBLISHERS_REMEMBERED = 16_384
 """So many publishers the broker remembers on purpose (docs/protocol.md, "Limits")."""
 DISK_THREADS = 4.0
 """They are started when they are first wanted, and stay."""
-SETTLED_WITHIN_S = 20.0
+SETTLED_WITHIN_S = 60.0
 SEEN_WITHIN_S = 0.2
 """After the last one has gone: it was heard out, so that its event is written and on its way."""
 CURSORS = 8

@@ -21,7 +21,7 @@ from tests.faults.traffic_processes import traffic
 SETTINGS = BrokerSettings(log=LogSettings(segment_bytes=1024 * 1024, keep_bytes=64 * 1024 * 1024, keep_free_bytes=0))
 BEHIND_MAX = 4000
 LIVE_EVENTS = 300
-NEXT_WITHIN_S = 20.0
+NEXT_WITHIN_S = 60.0
 READERS_AT_ONCE = 4
 MANY = 1 << 40
 

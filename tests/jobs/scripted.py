@@ -17,7 +17,7 @@ from sylvite.jobs.client_core import MasterPlace
 from sylvite.jobs.minions import open_minions
 from sylvite.testing.broker import BrokerProcess
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 Play = Callable[[str, Mapping[str, Any]], Any]
 """From a minion's id and the publication to what it returns; SILENT: nothing."""
 SILENT = object()

@@ -30,20 +30,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, ROOT)
     run(*build)
     (wheel,) = folder.glob("sylvite-*.whl")
-    venv.create(folder / "env", with_pip=True)
+    venv.create(folder / "env", with_pip=False)
     programs = folder / "env" / "bin"
-    run(
-        programs / "pip",
-        "install",
-        "--quiet",
-        "--no-compile",
-        "--require-hashes",
-        "-r",
-        ROOT / "requirements" / "run.lock",
-    )
-    run(programs / "pip", "uninstall", "--quiet", "--yes", *EXTRAS)
-    run(programs / "pip", "install", "--quiet", "--no-compile", "--no-deps", wheel)
-    run(programs / "pip", "check")
+    pip = (sys.executable, "-m", "pip", "--python", programs / "python")
+    install = (*pip, "install", "--quiet", "--no-compile")
+    run(*install, "--require-hashes", "-r", ROOT / "requirements" / "run.lock")
+    run(*pip, "uninstall", "--quiet", "--yes", *EXTRAS)
+    run(*install, "--no-deps", wheel)
+    run(*pip, "check")
     return programs
 
 
