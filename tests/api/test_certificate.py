@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import os
 import shutil
+import socket
 import ssl
 import stat
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from sylvite.api.connections import HEAD_S
 from sylvite.auth.certificates import DAYS_MAX, make_certificate
 from sylvite.cli.main import main
 from sylvite.errors import InvalidInput
@@ -41,6 +43,8 @@ def test_an_interface_with_it_is_believed(tmp_path: Path, capsys: pytest.Capture
             connection.request("GET", "/healthz")
             assert connection.getresponse().status == 200
             connection.close()
+        with socket.create_connection(("127.0.0.1", api.port), 3 * HEAD_S) as silent:
+            assert silent.recv(1) == b"", "who does not speak TLS is let go"
         if curl := shutil.which("curl"):
             url = f"https://127.0.0.1:{api.port}/healthz"
             subprocess.run([curl, "-sf", "--cacert", str(certificate), url], check=True, timeout=WITHIN_S)

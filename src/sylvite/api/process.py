@@ -10,6 +10,7 @@ import os
 import socket as sockets
 import ssl
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from sylvite.api.app import make_app
-from sylvite.api.connections import HEAD_BYTES_MAX, STALL_S, BoundedHeads, protocols_for
+from sylvite.api.connections import HEAD_BYTES_MAX, HEAD_S, STALL_S, BoundedHeads, protocols_for
 from sylvite.api.crowd import Crowd
 from sylvite.api.salt.entries import SaltApi
 from sylvite.api.service import serving
@@ -69,6 +70,21 @@ def _is_no_refused_socket(record: logging.LogRecord) -> bool:
 
 
 class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[sockets.socket] | None = None) -> None:
+        """As uvicorn's, with a deadline of handshakes: before TLS stands, a connection is not yet one of ours."""
+        config, loop = self.config, asyncio.get_running_loop()
+        make = partial(
+            config.http_protocol_class, config=config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        deadline_s = None if config.ssl is None else HEAD_S
+        self.servers = [
+            await loop.create_server(
+                make, sock=each, backlog=config.backlog, ssl=config.ssl, ssl_handshake_timeout=deadline_s
+            )
+            for each in sockets or ()
+        ]
+        self.started = True
+
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         """Leave signals to us."""
