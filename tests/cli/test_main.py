@@ -180,6 +180,8 @@ def test_debug_shows_where_a_mistake_of_ours_is(
         (["publish", "t", "--wait", "soon"], "is not a duration"),
         (["publish", "t", "--cause", "x"], "is not an offset"),
         (["tail", "--since", "whenever"], "is not a time"),
+        (["tail", "--since", "oldest"], "is a place in the log, not a time; write --from oldest"),
+        (["wait", "x", "--since", "oldest"], "is not a time"),
         (["tail", "--until", "@x"], "is not an offset"),
         (["tail", "--from", "somewhere"], "is not a place"),
         (["tail", "--from", "oldest", "--since", "2h"], "give one of them"),

@@ -95,6 +95,9 @@ class Moment(click.ParamType[int]):
         try:
             return parse_moment_ns(value)
         except (InvalidInput, OverflowError):
+            options = [] if ctx is None else [name for each in ctx.command.params for name in each.opts]
+            if "--from" in options and value.startswith(("oldest", "newest", "@")):
+                self.fail(f"{value!r} is a place in the log, not a time; write --from {value}", param, ctx)
             self.fail(
                 f"{value!r} is not a time; write 2h, 'yesterday 18:00', '2026-11-23 22:00' or RFC 3339", param, ctx
             )
