@@ -15,6 +15,7 @@ from sylvite.cluster.connection import Connection
 from sylvite.cluster.dev import DevCluster
 from sylvite.cluster.down import Down
 from sylvite.cluster.ending import end_all
+from sylvite.cluster.overview import listen
 from sylvite.cluster.stream import Fetched, Reader, Stream
 from sylvite.cluster.telling import Telling
 from sylvite.cluster.up import Up
@@ -66,3 +67,27 @@ def test_a_reader_that_is_left_behind_is_given_up(
         assert "left behind at @0 of @1" in str(ended)
     else:
         assert ended is None
+
+
+def test_a_master_says_how_much_is_not_in_the_stream_yet(nats: DevCluster, tmp_path: Path) -> None:
+    async def main(socket: Path) -> int | None:
+        async with (
+            asyncio.timeout(WITHIN_S),
+            AsyncClient.connect(socket) as bus,
+            await Connection.open(settings(nats)) as connection,
+            await Connection.open(settings(nats, node="venus")) as other,
+        ):
+            stream, telling = Stream(connection, "mars"), Telling(bus)
+            state = await stream.open()
+            up, down = Up(bus, stream, telling), Down(bus, stream, telling)
+            for _ in range(5):
+                await bus.publish("t/mars", {})
+            up.until = 2  # It stands still here.
+            looking = asyncio.create_task(Audit(bus, stream, up, down, telling, state, {}).run())
+            try:
+                return (await listen(other, {"mars"}))["mars"].waiting
+            finally:
+                await end_all([looking])
+
+    with BrokerProcess(tmp_path / "bus") as bus:
+        assert asyncio.run(main(bus.socket)) == 3

@@ -77,7 +77,7 @@ def test_a_cluster_that_is_used(nats: DevCluster, status: Status, tmp_path_facto
     assert [server["name"] for server in found["servers"]] == ["n1", "n2", "n3"]
     assert found["leader"] in ("n1", "n2", "n3")
     (mars,) = found["masters"]
-    assert (mars["node"], mars["heard"], mars["until"] >= EVENTS) == ("mars", True, True)
+    assert (mars["node"], mars["heard"], mars["until"] >= EVENTS, mars["waiting"]) == ("mars", True, True, 0)
     assert mars["messages"] == found["stream"]["messages"] > 0
     assert sorted(each["name"] for each in found["stream"]["replicas"]) == ["n1", "n2", "n3"]
     assert [each["leads"] for each in found["stream"]["replicas"]] == [True, False, False]

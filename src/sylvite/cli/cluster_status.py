@@ -86,12 +86,13 @@ def _show(found: Overview) -> None:
                 printable(each.node),
                 "here" if each.heard else "left" if each.left else "silent",
                 "-" if each.until is None else f"@{each.until}",
+                "-" if each.waiting is None else show_count(each.waiting),
                 show_count(each.messages),
             )
             for each in found.masters
         ]
         click.echo()
-        _show_table(rows, ("MASTER", "STATE", "IN THE STREAM UP TO", "MESSAGES"))
+        _show_table(rows, ("MASTER", "STATE", "IN THE STREAM UP TO", "NOT YET", "MESSAGES"))
     if found.leases:
         rows = [(printable(each.name), printable(each.node), each.fence) for each in found.leases]
         click.echo()

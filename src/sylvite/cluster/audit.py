@@ -20,7 +20,7 @@ from sylvite.cluster.stream import Stream, StreamState, node_of, say_subject
 from sylvite.cluster.telling import Telling
 from sylvite.cluster.up import Up, first_to_send
 from sylvite.cluster.words import Again, At
-from sylvite.errors import ClusterError, ClusterUnreachable
+from sylvite.errors import ClusterError, ClusterUnreachable, SylviteError
 
 SAY_S = 2.0
 LOOK_S = 5.0
@@ -75,7 +75,7 @@ class Audit:
         look_at_s = time.monotonic() + LOOK_S
         try:
             while True:
-                await self._say(self._at())
+                await self._say(self._at(waiting=await self._count_waiting()))
                 self._ask_for_what_is_missing()
                 self._note_silence()
                 if time.monotonic() >= look_at_s:
@@ -88,8 +88,18 @@ class Audit:
 
     # -- What we say, and hear -----------------------------------------------------------------------------------------
 
-    def _at(self, *, leaving: bool = False) -> At:
-        return At(self._state.id, *self._up.place, leaving)
+    def _at(self, *, leaving: bool = False, waiting: int | None = None) -> At:
+        return At(self._state.id, *self._up.place, leaving, waiting)
+
+    async def _count_waiting(self) -> int | None:
+        """Return how many events of our log may still have to get into the stream; None where nobody can say."""
+        until = self._up.until
+        if not until:
+            return None
+        try:
+            return max(0, (await self._bus.ask("log", timeout_s=SAY_S))["end"] - until)
+        except SylviteError:
+            return None  # Our own bus is away for the moment.
 
     async def _say(self, word: words.Word) -> None:
         try:

@@ -63,7 +63,8 @@ class StreamStatus(msgspec.Struct, frozen=True):
 
 class MasterState(msgspec.Struct, frozen=True):
     """`heard`: its bridge has said something while we listened.  `left`: it has left the cluster.  `until`: the stream has its log below this offset, of
-    `epoch`.  `messages`: so many of it are in the stream."""
+    `epoch`.  `messages`: so many of it are in the stream.  `waiting`: so many events of its log may still have to get there; None:
+    it cannot say."""
 
     node: str
     heard: bool
@@ -71,6 +72,7 @@ class MasterState(msgspec.Struct, frozen=True):
     until: int | None
     messages: int
     left: bool = False
+    waiting: int | None = None
 
 
 class LeaseState(msgspec.Struct, frozen=True):
@@ -151,6 +153,7 @@ def _master(node: str, messages: int, at: At | None, *, left: bool) -> MasterSta
         at.until if at and known else None,
         messages,
         left and at is None,
+        at.waiting if at else None,
     )
 
 

@@ -8,12 +8,16 @@ import msgspec
 
 
 class At(msgspec.Struct, frozen=True, tag="at"):
-    """The stream of this id has my log up to this place; epoch 0: nothing yet.  `leaving`: it was my last word."""
+    """The stream of this id has my log up to this place; epoch 0: nothing yet.  `leaving`: it was my last word.
+
+    `waiting`: how many of my log's events may still have to get there; None: I cannot say.
+    """
 
     stream: int
     epoch: int
     until: int
     leaving: bool = False
+    waiting: int | None = None
 
 
 class Again(msgspec.Struct, frozen=True, tag="again"):
