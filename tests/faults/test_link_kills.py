@@ -101,6 +101,10 @@ def test_two_thousand_kills_of_either_end(forks: Forks, tmp_path_factory: pytest
 def test_a_link_without_a_safeguard_is_found_out(
     forks: Forks, tmp_path_factory: pytest.TempPathFactory, part: str, without: str
 ) -> None:
-    """Negative controls: what is said is believed; `Taken` comes too early; what comes again is new."""
+    """Negative controls: what is said is believed; `Taken` comes too early; what comes again is new.
+
+    Chance has a part in it: what goes well without is tried again.
+    """
     with control("C-04", without=without, match='"row": "C-04"'):
-        _kill_either_end(forks, tmp_path_factory.mktemp("c04"), 15, seed=73, part=part, without=without)
+        for seed in range(73, 78):
+            _kill_either_end(forks, tmp_path_factory.mktemp("c04"), 15, seed=seed, part=part, without=without)

@@ -172,9 +172,11 @@ def test_two_thousand_faults_of_a_network(forks: Forks, tmp_path_factory: pytest
 def test_a_link_that_trusts_the_network_is_found_out(
     forks: Forks, tmp_path_factory: pytest.TempPathFactory, part: str, without: str
 ) -> None:
-    """Negative controls."""
+    """Negative controls.  Chance has a part in it: what goes well without is tried again."""
     with control("C-02", without=without, match='"row": "C-02"'):
-        _bad_network(forks, tmp_path_factory.mktemp("c02"), 10, seed=23, longest_s=1.0, part=part, without=without)
+        for seed in range(23, 28):
+            folder = tmp_path_factory.mktemp("c02")
+            _bad_network(forks, folder, 10, seed=seed, longest_s=1.0, part=part, without=without)
 
 
 def _cut_after(forks: Forks, folder: Path, every: int, seed: int) -> None:
