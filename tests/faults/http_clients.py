@@ -108,7 +108,7 @@ class Listeners:
 
 
 class Reader:
-    """One stream, read line by line.  `events`: the data of each that came, with the time; `retired`: it has ended."""
+    """One stream, read line by line.  `arrived`: the data of each event that came, with the time; `ids`: of all."""
 
     def __init__(
         self, port: int, token: str, *, last_id: str = "", path: str = "/v1/events/stream", limit: int = 2**20
@@ -134,12 +134,14 @@ class Reader:
         assert self.status == 200, f"a stream was answered with {self.status}"
 
     async def read(self, until: int) -> None:
-        """Read until there were so many events, or the stream has ended."""
+        """Read until there were so many events, or the connection has ended.  Raises AssertionError: the server has said goodbye."""
         assert self._reader is not None
         with contextlib.suppress(ConnectionError):
             while len(self.arrived) < until and (line := await self._reader.readline()):
                 if line.startswith(b"data: "):
                     self.arrived.append((time.monotonic(), line))
+                elif line == b"event: bye\n":
+                    raise AssertionError(f"the stream has ended: {await self._reader.readline()!r}")
                 elif line.startswith(b"id: "):
                     self.ids.append(line[4:].decode().strip())
                 elif line.startswith(b": "):
