@@ -148,4 +148,9 @@ def test_a_long_flood_of_one_user_hardly_delays_another(forks: Forks, folder: Pa
 def test_a_flood_that_others_pay_for_is_found_out(forks: Forks, folder: Path, safeguard: str, seconds: float) -> None:
     """Negative control: a broker that hears one peer out first, and one that lets go of what nobody waits for."""
     with pytest.raises(AssertionError, match='"row": "B-08"'):
-        _flood_at_each_level(forks, folder, seconds, ("none",), "written", without=safeguard)
+        # Where other work slows down the peer that is alone, too, it does not show: then it is tried again.
+        for attempt in range(5):
+            place = folder / str(attempt)
+            place.mkdir()
+            place.chmod(0o755)
+            _flood_at_each_level(forks, place, seconds, ("none",), "written", without=safeguard)
