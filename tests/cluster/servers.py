@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import nats.errors
@@ -17,6 +17,8 @@ from nats.js.api import StreamConfig
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.dev import START_S, DevCluster
 from sylvite.cluster.settings import ClusterSettings
+
+Stored = TypeVar("Stored")
 
 
 def settings(servers: DevCluster, /, *, node: str = "mars", **changes: Any) -> ClusterSettings:
@@ -56,6 +58,16 @@ async def _wait_until_placed(connection: Connection) -> None:
             await asyncio.sleep(0.1)
         else:
             return
+
+
+async def once_led(store: Callable[[], Awaitable[Stored]]) -> Stored:
+    """Store something in a stream that has just been made: nobody may lead it yet, and then nothing was stored."""
+    async with asyncio.timeout(START_S):
+        while True:
+            try:
+                return await store()
+            except nats.js.errors.NoStreamResponseError:
+                await asyncio.sleep(0.05)
 
 
 def is_paused(pid: int) -> bool:

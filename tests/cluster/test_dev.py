@@ -14,7 +14,7 @@ from nats.js.api import KeyValueConfig
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.dev import Allowed, DevCluster
 from sylvite.errors import InvalidSetting
-from tests.cluster.servers import is_paused, runs, settings
+from tests.cluster.servers import is_paused, once_led, runs, settings
 from tests.daemons.nodes import WITHIN_S, until
 
 
@@ -25,7 +25,7 @@ def test_servers_elect_a_leader_and_keep_what_they_acknowledged(nats: DevCluster
         leader = await nats.wait_until_led()
         async with await Connection.open(settings(nats)) as connection:
             bucket = await connection.jetstream.create_key_value(KeyValueConfig("b", replicas=3))  # type: ignore[reportUnknownMemberType]
-            await bucket.put("k", b"kept")
+            await once_led(lambda: bucket.put("k", b"kept"))
             nats.kill(leader)
             assert leader not in nats.pids
             assert await nats.wait_until_led(count=2) != leader

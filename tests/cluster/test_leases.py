@@ -13,7 +13,7 @@ from sylvite.cluster.dev import DevCluster
 from sylvite.cluster.leases import Leases, bucket_name
 from sylvite.cluster.tenure import Fence
 from sylvite.errors import ClusterUnfit, LeaseLost
-from tests.cluster.servers import settings
+from tests.cluster.servers import once_led, settings
 
 WITHIN_S = 60.0
 
@@ -113,7 +113,8 @@ def test_a_bucket_that_is_not_ours_is_refused(nats: DevCluster) -> None:
             alone = msgspec.structs.replace(connection.settings, name="other", replicas=1)
             connection.settings = alone
             leases = await leases_of(connection)
-            await (await connection.jetstream.key_value("other_leases")).put("presence", b"none of ours")
+            other = await connection.jetstream.key_value("other_leases")
+            await once_led(lambda: other.put("presence", b"none of ours"))
             assert bucket is not None
             with pytest.raises(ClusterUnfit, match=r"holds what is none of ours.*delete the key presence"):
                 await leases.held()

@@ -15,7 +15,7 @@ from sylvite.cluster.connection import Connection
 from sylvite.cluster.dev import DevCluster
 from sylvite.cluster.pull import Pull
 from sylvite.errors import ClusterUnreachable
-from tests.cluster.servers import settings
+from tests.cluster.servers import once_led, settings
 
 
 @asynccontextmanager
@@ -24,7 +24,7 @@ async def pulling(servers: DevCluster) -> AsyncGenerator[tuple[Connection, Pull]
     async with await Connection.open(settings(servers)) as connection:
         await connection.jetstream.add_stream(api.StreamConfig(name="s", subjects=["s"]))  # type: ignore[reportUnknownMemberType] - nats-py leaves a type in it open
         for number in range(3):
-            await connection.jetstream.publish("s", b"%d" % number)
+            await once_led(lambda data=b"%d" % number: connection.jetstream.publish("s", data))
         pull = Pull(connection, "s", "s", "the stream", fetch_s=0.2)
         await pull.open(api.DeliverPolicy.ALL)
         yield connection, pull
