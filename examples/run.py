@@ -55,7 +55,8 @@ class Daemon:
     def last_words(self) -> str:
         lines = self._log.read_text(errors="replace").splitlines()
         errors = [line for line in lines if line.startswith("sylvite: ") or ": error: " in line]
-        return (errors or lines or ["it has said nothing"])[-1]
+        # The last error but one is often the reason for the last.
+        return "; ".join(errors[-2:] or lines[-1:] or ["it has said nothing"])
 
     def stop(self) -> None:
         if self.process.poll() is None:

@@ -17,6 +17,18 @@ def test_a_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     assert [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "b", tmp_path / "b" / "c")] == [0o700, 0o700]
 
 
+def test_who_starts_beside_us_may_make_a_folder_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = os.mkdir
+
+    def make_as_both(path: str, mode: int) -> None:
+        make(path, mode)
+        make(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", make_as_both)
+    secure_folder(tmp_path / "a" / "b", "folder")
+    assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
+
+
 def test_a_relative_folder_is_below_the_current_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     secure_folder(Path("bus"), "folder")

@@ -6,6 +6,7 @@ is refused, with what to do about it: who may write to a folder can rename what 
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
@@ -100,7 +101,8 @@ def _walk(path: Path, setting: str, *, make: bool) -> None:
         except FileNotFoundError:
             if not make:
                 raise
-            os.mkdir(following, FOLDER_MODE)
+            with contextlib.suppress(FileExistsError):  # Another one of ours, which starts beside us, was quicker.
+                os.mkdir(following, FOLDER_MODE)
             status = os.lstat(following)
         if stat.S_ISLNK(status.st_mode):
             links += 1
