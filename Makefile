@@ -4,7 +4,7 @@ PYTHON := $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(
 	command -v $(name) >/dev/null 2>&1 && $(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 PY := .venv/bin/python
 FAULTS := $(CURDIR)/.faults.jsonl
-# Four streams of tests: all that is none of the others' is in the last one.
+# Five streams of tests: all that is none of the others' is in the one of the others.
 HTTP := $(wildcard tests/faults/test_http_*.py) tests/api tests/console tests/docs tests/export
 BAD_DAYS := tests/faults tests/fuzz tests/simulation
 PROGRAMS := tests/cli tests/system

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from nats.js import api
+from nats.js import JetStreamContext, api
 
 from sylvite.cluster.connection import Connection
 from sylvite.cluster.dev import DevCluster
@@ -31,18 +31,21 @@ async def pulling(servers: DevCluster) -> AsyncGenerator[tuple[Connection, Pull]
         await pull.close()
 
 
+def inside(pull: Pull) -> JetStreamContext.PullSubscription:
+    """Return what it pulls by: nothing outside can lose a message, or leave a server behind, at will."""
+    subscription = pull._pull  # type: ignore[reportPrivateUsage] - what it pulls by is nobody else's
+    assert subscription is not None
+    return subscription
+
+
 async def lose_one(pull: Pull) -> None:
     """Take a message as if it had been sent and had never come."""
-    subscription = pull._pull  # type: ignore[reportPrivateUsage] - nothing outside can lose it at will
-    assert subscription is not None
-    assert len(await subscription.fetch(1)) == 1
+    assert len(await inside(pull).fetch(1)) == 1
 
 
 async def stand_still(connection: Connection, pull: Pull) -> None:
     """Have the servers give us nothing for a minute."""
-    subscription = pull._pull  # type: ignore[reportPrivateUsage] - as above
-    assert subscription is not None
-    info = await subscription.consumer_info()
+    info = await inside(pull).consumer_info()
     until = (datetime.now(UTC) + timedelta(minutes=1)).isoformat().replace("+00:00", "Z")
     answer = await connection.nats.request(
         f"$JS.API.CONSUMER.PAUSE.s.{info.name}", json.dumps({"pause_until": until}).encode(), timeout=10
@@ -110,8 +113,7 @@ def test_a_consumer_that_does_not_know_of_more_shows(nats: DevCluster, monkeypat
             assert len(await pull.fetch()) == 3
             await stand_still(connection, pull)
             await connection.jetstream.publish("s", b"3")
-            subscription = pull._pull  # type: ignore[reportPrivateUsage] - nothing outside can leave a server behind at will
-            assert subscription is not None
+            subscription = inside(pull)
             ask = subscription.consumer_info
 
             async def left_behind() -> api.ConsumerInfo:

@@ -219,7 +219,7 @@ async def _read_on(api: Api, reader: Reader, events: int) -> list[str]:
     ids = reader.ids[: len(reader.arrived)]
     if len(ids) < events:
         again = Reader(api.port, tokens_for(api.broker.folder, 1)[0], last_id=ids[-1])
-        await again.open_well()
+        await again.open()
         await again.read(events - len(ids))
         again.close()
         ids += again.ids
@@ -242,7 +242,7 @@ async def _stop_reading(api: Api, clients: int, events: int, each: int) -> dict[
     within_s = WITHIN_S + events / 1000
     # One that has read it all: what the others hold is held by now.
     fast = Reader(api.port, tokens_for(api.broker.folder, 1)[0], path="/v1/events/stream?since=oldest")
-    await fast.open_well()
+    await fast.open()
     await asyncio.wait_for(fast.read(events + 1), within_s)
     held_kib = max(0, resident_kib(api.pid) - before_kib)
     reading = asyncio.gather(*(_read_on(api, reader, events + 1) for reader in readers[:each]))
@@ -251,7 +251,7 @@ async def _stop_reading(api: Api, clients: int, events: int, each: int) -> dict[
         await asyncio.wait_for(reader.read(10), WITHIN_S)
         reader.close()
         again = Reader(api.port, tokens_for(api.broker.folder, 1)[0], last_id=reader.ids[9])
-        await again.open_well()
+        await again.open()
         await asyncio.wait_for(again.read(events + 1 - 10), within_s)
         missed += reader.ids[:10] + again.ids != fast.ids
         again.close()
